@@ -1,0 +1,123 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"tocsin/broker"
+	"tocsin/rules"
+)
+
+// A Source calls handle for each message until ctx ends. It acknowledges a
+// message when its receipt is good, and never before. [broker.Embedded] and
+// [broker.Client] are sources.
+type Source interface {
+	Run(ctx context.Context, handle broker.Handler) error
+}
+
+// A Store is the bridge's memory: what has been decided, and who is still to be
+// told. Commit has one caller at a time; everything else may be called
+// concurrently. No method hands out a transaction.
+type Store interface {
+	// Commit writes states and the events they made: atomic, and durable when
+	// nil. An event whose id is known is ignored. After [ErrFull] nothing was
+	// written and the store goes on; after any other error the store is broken
+	// and the process must end.
+	Commit(ctx context.Context, b Batch) error
+
+	// States yields every alarm's state, at start and after a failed commit.
+	States(ctx context.Context) iter.Seq2[rules.State, error]
+
+	// Claim leases up to limit deliveries that endpoint is owed now, in the order
+	// in which they were committed; next is when another will fall due (zero:
+	// not before something is committed or finished). A delivery is leased until
+	// it is finished; the lease is in memory, so a restart makes it due again.
+	// While an alarm has an earlier delivery that is unfinished at the same
+	// endpoint, its later ones are not handed out.
+	Claim(ctx context.Context, endpoint string, limit int) (due []Delivery, next time.Time, err error)
+
+	// Finish records how attempts ended. It does not wait for the disk: outcomes
+	// ride on the next commit, 100 ms at most, and a crash before that makes the
+	// delivery due again under the same id.
+	Finish(ctx context.Context, outcomes []Outcome) error
+
+	// Log is what is kept for people: lists, counts, retention.
+	Log() Log
+}
+
+// Log reads the store for people and for gauges.
+type Log interface {
+	// Endpoints returns the last committed state of every endpoint that has one.
+	Endpoints(ctx context.Context) ([]EndpointState, error)
+	// Backlog counts what an endpoint is still owed and says since when.
+	Backlog(ctx context.Context, endpoint string) (Backlog, error)
+	// Size is the store's size on disk in bytes.
+	Size() (int64, error)
+	// Trim deletes what was settled before the given time, in short slices,
+	// and then the oldest settled until the store is at most maxBytes (0: no limit).
+	Trim(ctx context.Context, before time.Time, maxBytes int64) error
+}
+
+// ErrFull is a commit refused for want of space. Nothing was written.
+var ErrFull = errors.New("store is full")
+
+// A Batch is what one commit writes.
+type Batch struct {
+	Transitions []rules.Transition
+	Endpoints   []EndpointState // changes of endpoints themselves
+}
+
+// A Delivery is one event owed to one endpoint. Its body is made of Type, At
+// and Data alone, so that it is the same in every attempt.
+type Delivery struct {
+	Event    int64  // the store's own number of the event, ascending in order of commit
+	ID       string // the event's id: the webhook-id
+	Endpoint string
+	Alarm    string // alarm key: deliveries of one alarm are sent in order
+	Type     rules.Type
+	At       time.Time
+	Data     []byte    // the event as JSON
+	Attempt  int       // attempts made before this one
+	Owed     time.Time // when the event was committed
+}
+
+// Fate is how an attempt left a delivery.
+type Fate uint8
+
+const (
+	Delivered Fate = iota // accepted by the endpoint
+	Retry                 // to be tried again at Due
+	Dead                  // given up; kept for replay
+	Released              // not attempted: as it was before it was claimed
+)
+
+// An Outcome ends the lease of a delivery.
+type Outcome struct {
+	Event    int64
+	Endpoint string
+	Fate     Fate
+	Due      time.Time // Retry only
+	Attempt  int       // attempts made so far, this one included
+	Status   int       // HTTP status, 0 without an answer
+	Error    string    // what happened in words, without secrets
+	At       time.Time
+}
+
+// EndpointState is an endpoint's switch. A disabled endpoint is owed what it
+// was owed and is sent nothing.
+type EndpointState struct {
+	Name     string
+	Disabled bool
+	Reason   string
+	Target   string // fingerprint of the URL that was disabled: another URL starts enabled
+	Since    time.Time
+}
+
+// Backlog is what an endpoint is still owed.
+type Backlog struct {
+	Count  int       // deliveries neither accepted nor given up
+	Dead   int       // given up, kept for replay
+	Oldest time.Time // commit time of the oldest still owed; zero when Count is 0
+}

@@ -1,0 +1,5 @@
+package rules
+
+type instance struct {
+	mark uint64
+}

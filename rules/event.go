@@ -1,0 +1,105 @@
+package rules
+
+import "time"
+
+// Type names what an event tells. The names are public: receivers switch on them.
+type Type string
+
+const (
+	AlarmFired       Type = "alarm.fired"
+	AlarmEscalated   Type = "alarm.escalated"
+	AlarmDeescalated Type = "alarm.deescalated"
+	AlarmResolved    Type = "alarm.resolved"
+	AlarmCancelled   Type = "alarm.cancelled"
+	TestPing         Type = "test.ping"
+)
+
+// Severity orders alarms; its zero value is Unset.
+type Severity uint8
+
+const (
+	Unset Severity = iota
+	Info
+	Warning
+	Major
+	Critical
+)
+
+// An Event is what a receiver is told: the "data" of a webhook body. Its JSON
+// form is public, see the README. ID is derived by hash from what happened, so
+// judging the same input twice makes the same event.
+type Event struct {
+	ID        string          `json:"id"`
+	Type      Type            `json:"type"`
+	At        time.Time       `json:"at"`
+	Alarm     EventAlarm      `json:"alarm"`
+	Rule      EventRule       `json:"rule"`
+	Device    EventDevice     `json:"device"`
+	Reading   *EventReading   `json:"reading,omitempty"`
+	Condition *EventCondition `json:"condition,omitempty"`
+	Because   string          `json:"because"`
+	Evidence  []Point         `json:"evidence,omitempty"`
+	Title     string          `json:"title"`
+
+	// Only in alarm.resolved and alarm.cancelled.
+	ValueAtFire any    `json:"value_at_fire,omitempty"`
+	Peak        *Point `json:"peak,omitempty"`
+	Duration    string `json:"duration,omitempty"` // "10m0s"
+	Reason      string `json:"reason,omitempty"`   // cleared | acked | no_data | rule_changed
+
+	// Endpoints is who is owed this event; it is not part of what they read.
+	Endpoints []string `json:"-"`
+}
+
+// EventAlarm identifies the alarm and says how it stands. Key is the
+// deduplication key of one (rule, instance); Episode of one firing of it.
+type EventAlarm struct {
+	Key       string    `json:"key"`
+	Episode   string    `json:"episode"`
+	Seq       int       `json:"seq"` // 1 is fired; increases by 1 in an episode
+	State     string    `json:"state"`
+	Severity  Severity  `json:"severity"`
+	StartedAt time.Time `json:"started_at"`
+	Acked     bool      `json:"acked"`
+	Relapses  int       `json:"relapses"`
+}
+
+// EventRule says which rule spoke, in which revision, and where it is written.
+type EventRule struct {
+	ID       string            `json:"id"`
+	Revision string            `json:"revision"`
+	Source   string            `json:"source,omitempty"` // file:line
+	Runbook  string            `json:"runbook,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+}
+
+// EventDevice is the device an alarm is about.
+type EventDevice struct {
+	ID     string            `json:"id"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Via    string            `json:"via,omitempty"`
+}
+
+// EventReading is the sample that decided. Value is a float64, a bool or a string.
+type EventReading struct {
+	Metric  string    `json:"metric"`
+	Value   any       `json:"value"`
+	Unit    string    `json:"unit,omitempty"`
+	At      time.Time `json:"at"`
+	Clock   string    `json:"clock"`
+	Quality string    `json:"quality"`
+}
+
+// EventCondition is what was asked of the reading, in words and in numbers.
+type EventCondition struct {
+	Text      string `json:"text"`
+	Limit     any    `json:"limit,omitempty"`
+	Clear     any    `json:"clear,omitempty"`
+	LimitFrom string `json:"limit_from,omitempty"`
+}
+
+// A Point is a sample reduced to what a chart needs; in JSON it is [time, value].
+type Point struct {
+	At    time.Time
+	Value any
+}

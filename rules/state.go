@@ -1,0 +1,87 @@
+package rules
+
+import "time"
+
+// A State is what must be remembered about one alarm: written to the store with
+// every transition, and given back to [Engine.Restore] at start. It is encoded
+// as JSON, so that the store's file can be read with any tool; a field may be
+// added, never given another meaning.
+type State struct {
+	Key    string `json:"-"`      // "rule/instance", the alarm's key
+	Rule   string `json:"rule"`   // rule id
+	Device string `json:"device"` // instance
+
+	Levels []LevelState `json:"levels"` // by ascending severity, as the rule lists them
+
+	Episode   string    `json:"episode,omitempty"` // current or last
+	Seq       int       `json:"seq,omitempty"`     // of the last event told in it
+	StartedAt time.Time `json:"started_at,omitzero"`
+	FiredAt   time.Time `json:"fired_at,omitzero"`
+	Relapses  int       `json:"relapses,omitempty"`
+	Told      []string  `json:"told,omitempty"` // endpoints that were told of this episode
+
+	LastAt      time.Time `json:"last_at,omitzero"` // event time of the newest sample judged
+	Last        any       `json:"last,omitempty"`
+	ValueAtFire any       `json:"value_at_fire,omitempty"`
+	Peak        *Point    `json:"peak,omitempty"`
+	Evidence    []Point   `json:"evidence,omitempty"`
+	Counted     [2]int    `json:"counted,omitzero"` // samples that held the condition, of samples seen, since it began
+}
+
+// A LevelState is one rung of an alarm's severity ladder.
+type LevelState struct {
+	Severity Severity `json:"severity"`
+	On       bool     `json:"on,omitempty"` // its condition has held for its time
+
+	// A timer runs while the level is on its way in (On false) or out (On true).
+	Since     time.Time     `json:"since,omitzero"`    // event time at which it started
+	Deadline  time.Time     `json:"deadline,omitzero"` // on the bridge's clock
+	Uncovered time.Duration `json:"uncovered,omitempty"`
+	Samples   int           `json:"samples,omitempty"` // consecutive samples that held
+}
+
+// A Transition is one change of one alarm: its new state and what is to be told
+// about it, in order. State and events are written together or not at all.
+type Transition struct {
+	State  State
+	Events []Event
+
+	instance *instance
+}
+
+// An Input is one thing that happens to an engine: a sample, or with a nil
+// Sample a tick. Now is the bridge's clock; it never runs backwards from one
+// input to the next.
+type Input struct {
+	Now    time.Time
+	Sample *Sample
+}
+
+// An Output collects what a step decided. It is reused from step to step:
+// [Engine.Step] appends, [Output.Reset] empties.
+type Output struct {
+	Transitions []Transition
+
+	// Depends is the highest mark ever given, by [Output.Stamp], to an alarm
+	// that these steps looked at. What they decided is safe once everything up
+	// to that mark is.
+	Depends uint64
+
+	// Problems are samples that were not judged, by reason, for counters.
+	Problems []string
+}
+
+// Reset empties o, keeping its memory.
+func (o *Output) Reset() {
+	clear(o.Transitions)
+	o.Transitions = o.Transitions[:0]
+	o.Problems = o.Problems[:0]
+	o.Depends = 0
+}
+
+// Stamp marks the alarms of o's transitions with the caller's commit number.
+func (o *Output) Stamp(mark uint64) {
+	for i := range o.Transitions {
+		o.Transitions[i].instance.mark = mark
+	}
+}
