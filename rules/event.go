@@ -47,7 +47,10 @@ type Event struct {
 	Duration    string `json:"duration,omitempty"` // "10m0s"
 	Reason      string `json:"reason,omitempty"`   // cleared | acked | no_data | rule_changed
 
-	// Endpoints is who is owed this event; it is not part of what they read.
+	// Notify is whom the rule, or the level that decided, asks to be told: empty
+	// leaves it to each endpoint's own filter. Endpoints is who is owed this
+	// event. Neither is part of what they read.
+	Notify    []string `json:"-"`
 	Endpoints []string `json:"-"`
 }
 
