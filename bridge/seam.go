@@ -24,7 +24,8 @@ type Store interface {
 	// Commit writes states and the events they made: atomic, and durable when
 	// nil. An event whose id is known is ignored. After [ErrFull] nothing was
 	// written and the store goes on; after any other error the store is broken
-	// and the process must end.
+	// and the process must end. An empty batch is written too: it is how the
+	// bridge asks whether there is space again.
 	Commit(ctx context.Context, b Batch) error
 
 	// States yields every alarm's state, at start and after a failed commit.
