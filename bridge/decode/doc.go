@@ -1,0 +1,2 @@
+// Package decode turns payloads into samples.
+package decode
