@@ -1,0 +1,185 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"tocsin/rules"
+)
+
+// A Config is a configuration that was read, checked and found good. Fields
+// hold what is to be used: defaults are filled in, paths lead from the working
+// directory or are absolute, secrets have been read.
+type Config struct {
+	Schema    int                  `toml:"schema"`   // 1
+	RuleFiles []string             `toml:"rules"`    // patterns, relative to the file
+	Broker    Broker               `toml:"broker"`   // where messages come from
+	Sources   map[string]*Source   `toml:"source"`   // what they mean; by name
+	Store     Store                `toml:"store"`    //
+	HTTP      HTTP                 `toml:"http"`     // API, health, metrics
+	Endpoints map[string]*Endpoint `toml:"endpoint"` // who is told; by name
+	Log       Log                  `toml:"log"`
+
+	Path     string         `toml:"-"`          // the file that was loaded
+	Rules    *rules.Program `toml:"-" json:"-"` // the rules, compiled
+	RuleFile *rules.File    `toml:"-" json:"-"` // the rules as written, all files merged
+}
+
+// Modes of [Broker].
+const (
+	Embedded = "embedded"
+	External = "external"
+)
+
+// Broker says where messages come from. Only the table of its mode is checked
+// and used.
+type Broker struct {
+	Mode     string         `toml:"mode"` // [Embedded] (default) or [External]
+	Embedded EmbeddedBroker `toml:"embedded"`
+	External ExternalBroker `toml:"external"`
+}
+
+// EmbeddedBroker is the broker inside the bridge.
+type EmbeddedBroker struct {
+	Listen         string           `toml:"listen"` // host:port, "" is off; default 127.0.0.1:1883
+	TLS            TLSListener      `toml:"tls"`
+	Anonymous      string           `toml:"anonymous"`       // never, loopback (default), always
+	MaxPacket      Size             `toml:"max_packet"`      // default 256 KiB
+	MaxConnections int              `toml:"max_connections"` // default 10000
+	PerClient      PerClient        `toml:"per_client"`
+	Users          map[string]*User `toml:"user"`
+}
+
+// TLSListener is a listener for MQTT over TLS.
+type TLSListener struct {
+	Listen string `toml:"listen"` // host:port, "" (default) is off
+	KeyPair
+}
+
+// PerClient bounds what one client may do.
+type PerClient struct {
+	Rate     Rate `toml:"rate"`     // messages; default 1000/s
+	Inflight int  `toml:"inflight"` // unacknowledged messages; default 100
+}
+
+// A User may connect with a password. What is not allowed is refused.
+type User struct {
+	Password  Secret   `toml:"password"`  // an argon2id hash in PHC form, not the password
+	Publish   []string `toml:"publish"`   // topic filters; %c is the client id, %u the user
+	Subscribe []string `toml:"subscribe"` // the same
+}
+
+// ExternalBroker is a broker that runs elsewhere.
+type ExternalBroker struct {
+	URL      string    `toml:"url"` // mqtt, mqtts, ws or wss
+	ClientID string    `toml:"client_id"`
+	Username string    `toml:"username"`
+	Password Secret    `toml:"password"`
+	TLS      ClientTLS `toml:"tls"`
+	Share    string    `toml:"share"` // a name subscribes to $share/NAME/…
+}
+
+// ClientTLS says whom to trust and who we are.
+type ClientTLS struct {
+	CA string `toml:"ca"` // PEM file; "" trusts the system's roots
+	KeyPair
+}
+
+// KeyPair names the PEM files of a certificate and its key; both or neither.
+type KeyPair struct {
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+// A Source says what the messages of a topic mean.
+type Source struct {
+	Topic   string            `toml:"topic"`   // a filter; {name} is one whole level
+	Decoder string            `toml:"decoder"` // json (default) or scalar
+	Records string            `toml:"records"` // paths: $.a.b from the document, @.x from a record
+	Device  string            `toml:"device"`
+	Metric  string            `toml:"metric"`
+	Value   string            `toml:"value"`
+	Unit    string            `toml:"unit"`
+	Time    SourceTime        `toml:"time"`
+	Rename  map[string]string `toml:"rename"` // metric in the payload = metric in the rules
+
+	Clock    string        `toml:"clock"`     // auto (default), device, arrival
+	MaxAhead time.Duration `toml:"max_ahead"` // default 1m
+	MaxPast  time.Duration `toml:"max_past"`  // default 30d
+}
+
+// SourceTime says where a payload carries its time.
+type SourceTime struct {
+	Path   string `toml:"path"`
+	Format string `toml:"format"` // auto (default), rfc3339, unix, unix_ms, unix_us, unix_ns
+}
+
+// Store is the bridge's memory.
+type Store struct {
+	Path      string    `toml:"path"` // a folder; default data, beside the file
+	Retention Retention `toml:"retention"`
+}
+
+// Retention bounds what is kept of what is settled. What is owed is never dropped.
+type Retention struct {
+	Age  time.Duration `toml:"age"`  // default 30d
+	Size Size          `toml:"size"` // default 2 GiB
+}
+
+// HTTP is the bridge's own server.
+type HTTP struct {
+	Listen string  `toml:"listen"` // host:port, "" is off; default 127.0.0.1:8080
+	Token  Secret  `toml:"token"`  // never empty on a listener that is not loopback
+	TLS    KeyPair `toml:"tls"`
+}
+
+// An Endpoint is somebody to be told.
+type Endpoint struct {
+	URL    string     `toml:"url"`
+	Preset string     `toml:"preset"` // standard
+	Sign   OneOrMore  `toml:"sign"`   // standard
+	Secret SecretList `toml:"secret"` // as written
+	Match  Match      `toml:"match"`
+	Egress Egress     `toml:"egress"`
+	Retry  Retry      `toml:"retry"`
+	Limits Limits     `toml:"limits"`
+}
+
+// Match says which events an endpoint is told of when a rule names nobody.
+// Every part that is written must agree; one that is not agrees with everything.
+type Match struct {
+	Types    []string          `toml:"types"`    // event types; * stands for any characters
+	Severity []rules.Severity  `toml:"severity"` // any of these
+	Labels   map[string]string `toml:"labels"`   // of device or rule; * stands for any characters
+}
+
+// Egress says where a webhook may connect to.
+type Egress struct {
+	AllowCIDRs []netip.Prefix `toml:"allow_cidrs"` // addresses that are not public, to be allowed
+	AllowHTTP  bool           `toml:"allow_http"`  // plain http as well
+}
+
+// Retry is the schedule of attempts.
+type Retry struct {
+	// Schedule is the wait before each attempt, the first included; the last
+	// one repeats. Default 0s 5s 30s 2m 10m 1h 6h.
+	Schedule      []time.Duration `toml:"schedule"`
+	Jitter        string          `toml:"jitter"`          // full (default) or none
+	GiveUpAfter   time.Duration   `toml:"give_up_after"`   // default 72h
+	RetryAfterMax time.Duration   `toml:"retry_after_max"` // longest wait a receiver may ask for; default 6h
+}
+
+// Limits bound what is sent to one endpoint.
+type Limits struct {
+	Rate          Rate          `toml:"rate"`           // requests; 0 (default) is no limit
+	Concurrency   int           `toml:"concurrency"`    // default 4
+	Timeout       time.Duration `toml:"timeout"`        // of one attempt, all of it; default 15s
+	ResponseBytes Size          `toml:"response_bytes"` // of an answer that are read; default 16 KiB
+	Backlog       Size          `toml:"backlog"`        // default 64 MiB
+}
+
+// Log says how the bridge logs.
+type Log struct {
+	Level  string `toml:"level"`  // debug, info (default), warn, error
+	Format string `toml:"format"` // auto (default), text, json
+}
