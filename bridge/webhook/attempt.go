@@ -1,0 +1,260 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// A Verdict says what an attempt means for the message.
+type Verdict uint8
+
+// Retry is the zero Verdict: whatever is not known to be better is tried again.
+const (
+	Retry    Verdict = iota // not accepted, perhaps later
+	Accepted                // the receiver answered 2xx: it has the message
+	Gone                    // the receiver answered 410: it wants no more of them
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case Accepted:
+		return "accepted"
+	case Gone:
+		return "gone"
+	}
+	return "retry"
+}
+
+// A Result is how one attempt ended.
+type Result struct {
+	Verdict    Verdict
+	Status     int           // HTTP status; 0 when there was no answer
+	Err        error         // nil when accepted; one line without secrets, the URL cut after its host
+	RetryAfter time.Duration // the receiver wants to be left alone for so long; 0: it did not say
+	Body       []byte        // the beginning of the answer's body: another's bytes, to be escaped when shown
+	Truncated  bool          // Body is not the whole body
+	Reused     bool          // the attempt went over a connection that was already open, which may have been dead
+	Took       time.Duration
+}
+
+// Send makes one attempt and returns within the endpoint's timeout, or sooner
+// when ctx ends. It never follows a redirect. An answer's status decides: a 2xx
+// whose body then breaks or drips is accepted all the same.
+func (s *Sender) Send(ctx context.Context, m Message) Result {
+	start := time.Now()
+	r := s.send(ctx, m, start)
+	r.Took = time.Since(start)
+	return r
+}
+
+func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
+	if err := checkMessage(m); err != nil {
+		return Result{Err: s.wrap(err)}
+	}
+	ctx, cancel := context.WithTimeout(parent, s.timeout)
+	defer cancel()
+	var p progress
+	resp, err := s.transport.RoundTrip(s.request(httptrace.WithClientTrace(ctx, p.trace()), m, now))
+	if err != nil {
+		return Result{Err: s.wrap(s.explain(parent, ctx, &p, err)), Reused: p.reused.Load()}
+	}
+	defer func() { _ = resp.Body.Close() }() // unread, it closes the connection: nothing is drained
+
+	r := Result{Status: resp.StatusCode, Reused: p.reused.Load()}
+	if r.Status >= 200 { // a 101 has no end
+		r.Body, r.Truncated = readBody(resp, s.responseBytes)
+	}
+	switch {
+	case r.Status >= 200 && r.Status < 300:
+		r.Verdict = Accepted
+	case r.Status == http.StatusGone:
+		r.Verdict = Gone
+		r.Err = s.wrap(errors.New("answered 410 Gone: it wants no more messages"))
+	default:
+		r.RetryAfter = retryAfter(resp.Header.Values("Retry-After"), now, s.retryAfterMax)
+		r.Err = s.wrap(refused(resp))
+	}
+	return r
+}
+
+func checkMessage(m Message) error {
+	if m.ID == "" || len(m.ID) > 256 || !visible(m.ID) || strings.ContainsAny(m.ID, ". ") {
+		return fmt.Errorf("nothing was sent: message id %s must be 1 to 256 visible characters without a dot", clip(m.ID))
+	}
+	if !visible(m.ContentType) {
+		return errors.New("nothing was sent: content type contains a control character")
+	}
+	return nil
+}
+
+// request is built by hand: the URL is parsed already, and there is no cookie,
+// no referrer and no redirect to prepare for.
+func (s *Sender) request(ctx context.Context, m Message, now time.Time) *http.Request {
+	ts := strconv.FormatInt(now.Unix(), 10)
+	sig := make([]byte, 0, 48*len(s.secrets))
+	for i, secret := range s.secrets {
+		if i > 0 {
+			sig = append(sig, ' ')
+		}
+		sig = appendSignature(sig, secret.bytes(), m.ID, ts, m.Body)
+	}
+	contentType := m.ContentType
+	if contentType == "" {
+		contentType = "application/json"
+	}
+	v := [...]string{contentType, m.ID, ts, string(sig)}
+	req := &http.Request{
+		Method: http.MethodPost,
+		URL:    s.url,
+		Host:   s.url.Host,
+		Header: http.Header{
+			"User-Agent":    s.userAgent,
+			"Content-Type":  v[0:1:1],
+			headerID:        v[1:2:2],
+			headerTimestamp: v[2:3:3],
+			headerSignature: v[3:4:4],
+		},
+		ContentLength: int64(len(m.Body)),
+		// Lets the transport start over when it finds a kept connection closed
+		// before it wrote a byte. It never repeats what a receiver may have seen.
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.Body)), nil },
+	}
+	if len(m.Body) == 0 {
+		req.Body = http.NoBody
+	} else {
+		req.Body = io.NopCloser(bytes.NewReader(m.Body))
+	}
+	return req.WithContext(ctx)
+}
+
+// readBody reads at most limit bytes. An error cuts the body short and nothing
+// else: the status has been said.
+func readBody(resp *http.Response, limit int) (body []byte, truncated bool) {
+	if resp.ContentLength == 0 {
+		return nil, false
+	}
+	if n := resp.ContentLength; n > 0 && n <= int64(limit) {
+		body = make([]byte, n)
+		got, err := io.ReadFull(resp.Body, body)
+		return body[:got], err != nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if len(body) > limit {
+		return body[:limit:limit], true
+	}
+	return body, err != nil
+}
+
+func refused(resp *http.Response) error {
+	answer := strconv.Itoa(resp.StatusCode)
+	if t := http.StatusText(resp.StatusCode); t != "" {
+		answer += " " + t
+	}
+	if resp.StatusCode < 300 || resp.StatusCode > 399 {
+		return errors.New("answered " + answer)
+	}
+	to := "nowhere"
+	if u, err := url.Parse(resp.Header.Get("Location")); err == nil && u.Host != "" {
+		to = "host " + clip(u.Host)
+	} else if err == nil && u.Path != "" {
+		to = "another path"
+	}
+	return fmt.Errorf("answered %s to %s, and redirects are not followed (set url to where it should go)", answer, to)
+}
+
+func (s *Sender) wrap(err error) error { return fmt.Errorf("%s: %w", s.shown, err) }
+
+// explain turns the transport's error into one that says what was being done.
+func (s *Sender) explain(parent, ctx context.Context, p *progress, err error) error {
+	var blocked *blockedError
+	switch {
+	case errors.As(err, &blocked):
+		return blocked
+	case parent.Err() != nil:
+		return fmt.Errorf("given up while %s: %w", p, context.Cause(parent))
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return &attemptError{fmt.Sprintf("no answer within %s, given up while %s", s.timeout, p), context.DeadlineExceeded}
+	}
+	return &attemptError{clean(fmt.Sprintf("%s: %v", p, err)), err}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// An attemptError keeps what a caller may branch on under a text that is safe to
+// print: the transport quotes receivers in its errors, certificates included.
+type attemptError struct {
+	text  string
+	cause error
+}
+
+func (e *attemptError) Error() string { return e.text }
+func (e *attemptError) Unwrap() error { return e.cause }
+
+// clean makes one line of bounded length of a text that contains others' bytes.
+func clean(s string) string {
+	const most = 300
+	s = strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// progress knows how far an attempt has come. The transport tells it from
+// goroutines of its own, even after the attempt has ended.
+type progress struct {
+	step   atomic.Uint32
+	reused atomic.Bool
+}
+
+const (
+	stepLookup uint32 = iota
+	stepConnect
+	stepTLS
+	stepWrite
+	stepAnswer
+)
+
+func (p *progress) String() string {
+	return [...]string{"looking up the host", "connecting", "agreeing on TLS", "sending the request", "waiting for the answer"}[p.step.Load()]
+}
+
+func (p *progress) trace() *httptrace.ClientTrace {
+	at := func(step uint32) { // dials race each other: never step back
+		for {
+			old := p.step.Load()
+			if old >= step || p.step.CompareAndSwap(old, step) {
+				return
+			}
+		}
+	}
+	return &httptrace.ClientTrace{
+		ConnectStart:      func(_, _ string) { at(stepConnect) },
+		TLSHandshakeStart: func() { at(stepTLS) },
+		TLSHandshakeDone:  func(tls.ConnectionState, error) {},
+		GotConn: func(i httptrace.GotConnInfo) {
+			p.reused.Store(i.Reused)
+			at(stepWrite)
+		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { at(stepAnswer) },
+	}
+}

@@ -1,0 +1,154 @@
+package webhook
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Defaults of [Options].
+const (
+	DefaultTimeout       = 15 * time.Second
+	DefaultRetryAfterMax = 6 * time.Hour
+	DefaultResponseBytes = 16 << 10
+	DefaultConcurrency   = 4
+)
+
+// maxHeaderBytes bounds the head of an answer, interim (1xx) answers included.
+const maxHeaderBytes = 64 << 10
+
+// Options describe one endpoint. URL and Secrets are required.
+type Options struct {
+	Name          string           // in errors of New; the endpoint's name
+	URL           string           // as [CheckURL] wants it
+	Secrets       []Secret         // each signs every attempt; several while one is being replaced
+	Timeout       time.Duration    // over a whole attempt, from the lookup to the answer's last byte; 0: DefaultTimeout
+	AllowCIDRs    []netip.Prefix   // addresses to be reached although they are not public; loopback too must be named
+	AllowHTTP     bool             // accept http:// URLs
+	UserAgent     string           // tocsin/VERSION; empty: tocsin
+	Concurrency   int              // attempts at once, for which connections are kept open; 0: DefaultConcurrency
+	ResponseBytes int              // how much of an answer's body is read and kept; 0: DefaultResponseBytes
+	RetryAfterMax time.Duration    // what Retry-After may ask for at most; 0: DefaultRetryAfterMax
+	RootCAs       *x509.CertPool   // who may vouch for the endpoint; nil: the system's
+	Resolver      *net.Resolver    // nil: the system's
+}
+
+// A Message is what one or more attempts deliver.
+type Message struct {
+	ID          string // the webhook-id: the same in every attempt, visible ASCII without a dot
+	Body        []byte // signed and sent as it is; not to be changed before Send returns
+	ContentType string // empty: application/json
+}
+
+// A Sender makes attempts at one endpoint. Close it when it is no longer needed.
+type Sender struct {
+	url           *url.URL
+	shown         string // the URL as it may be printed
+	secrets       []Secret
+	userAgent     []string
+	timeout       time.Duration
+	responseBytes int
+	retryAfterMax time.Duration
+	transport     *http.Transport
+}
+
+// New checks the options and returns a sender. It connects to nothing.
+func New(o Options) (*Sender, error) {
+	s, err := newSender(o)
+	if err != nil && o.Name != "" {
+		return nil, fmt.Errorf("endpoint %s: %w", o.Name, err)
+	}
+	return s, err
+}
+
+func newSender(o Options) (*Sender, error) {
+	u, err := CheckURL(o.URL, o.AllowHTTP)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Secrets) == 0 || slices.ContainsFunc(o.Secrets, Secret.IsZero) {
+		return nil, errors.New("secret is missing, and nothing is sent unsigned (make one with: tocsin keygen)")
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "tocsin"
+	}
+	if !visible(o.UserAgent) {
+		return nil, errors.New("user agent contains a control character")
+	}
+	g, err := newGuard(o.AllowCIDRs)
+	if err != nil {
+		return nil, err
+	}
+	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
+	return &Sender{
+		url:           u,
+		shown:         shown(u),
+		secrets:       slices.Clone(o.Secrets),
+		userAgent:     []string{o.UserAgent},
+		timeout:       o.Timeout,
+		responseBytes: orDefault(o.ResponseBytes, DefaultResponseBytes),
+		retryAfterMax: orDefault(o.RetryAfterMax, DefaultRetryAfterMax),
+		transport:     newTransport(o, g),
+	}, nil
+}
+
+func newTransport(o Options, g *guard) *http.Transport {
+	concurrency := orDefault(o.Concurrency, DefaultConcurrency)
+	dialer := &net.Dialer{
+		Timeout:        o.Timeout, // a dial outlives the attempt that asked for it
+		ControlContext: g.control,
+		Resolver:       o.Resolver,
+	}
+	return &http.Transport{
+		Proxy:               nil, // not even the environment's: the guard must see the endpoint's address
+		DialContext:         dialer.DialContext,
+		TLSHandshakeTimeout: o.Timeout,
+		TLSClientConfig: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            o.RootCAs,
+			ClientSessionCache: tls.NewLRUClientSessionCache(concurrency),
+		},
+		ForceAttemptHTTP2:      true, // a dialer of one's own switches it off
+		DisableCompression:     true, // nothing is unpacked, so no answer is larger than it looks
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		MaxIdleConns:           concurrency,
+		MaxIdleConnsPerHost:    concurrency,
+		MaxConnsPerHost:        2 * concurrency, // dials that outlive their attempt included
+		IdleConnTimeout:        30 * time.Second,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerConnection: 1 << 20, // by default a receiver may fill 4 MiB for every request
+			MaxReceiveBufferPerStream:     64 << 10,
+			SendPingTimeout:               o.Timeout, // or a dead connection would fail one attempt after another
+			PingTimeout:                   o.Timeout,
+			WriteByteTimeout:              o.Timeout,
+		},
+	}
+}
+
+// Close closes the connections that are open and unused.
+func (s *Sender) Close() { s.transport.CloseIdleConnections() }
+
+func orDefault[T int | time.Duration](v, d T) T {
+	if v <= 0 {
+		return d
+	}
+	return v
+}
+
+// visible reports whether s may stand in a header.
+func visible(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
