@@ -1,11 +1,16 @@
 // Package broker brings MQTT messages in and acknowledges them when they are
-// safe. [Embedded] is a broker that devices connect to; [Client] subscribes at
-// a broker that is already there. Both keep one promise: a message whose
-// receipt is refused is not acknowledged, so its sender sends it again.
+// safe. [Embedded] is a broker of our own that devices connect to; [Client]
+// subscribes at somebody else's.
 //
-// It is not where payloads are understood (bridge/decode), and it never uses
-// an MQTT subscription on the embedded broker as a data path.
+// Both hand each message to a [Handler], which returns at once with a [Receipt],
+// and both acknowledge the message when its receipt is good and never before. A
+// receipt that fails costs the connection: whoever sent the message sends it
+// again.
 //
-// Concurrency: a [Handler] is called from many goroutines, one at a time for
-// each connection, and in the order in which that connection sent.
+// It is not a message bus. Nothing is queued for subscribers, nothing is
+// retained, and the content of a message is no concern of this package.
+//
+// Handlers are called concurrently for different senders and one at a time, in
+// order of arrival, for the same one. Everything exported may be used
+// concurrently; Run is called once.
 package broker
