@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"tocsin/bridge/webhook"
+)
+
+const (
+	maxReceived = 1 << 20 // bytes of a body; ours stay below 64 KiB
+	maxSeen     = 100_000 // ids remembered; the oldest is forgotten first
+	stopGrace   = 2 * time.Second
+)
+
+// receiverOptions says what a receiver checks and how it behaves.
+type receiverOptions struct {
+	Secrets []webhook.Secret // any may have signed; none: nothing is verified, everything accepted
+	Faults  []fault          // ways to answer badly; none: always well
+	Seed    uint64           // decides which requests get which fault
+	Record  io.Writer        // one line of JSON a request, before it is answered; nil: none
+	Observe func(reception)  // called for each request before it is answered, one at a time; nil: nobody
+}
+
+// A receiver is what an endpoint looks like from the other side: it verifies
+// each request, recognises repeats by webhook-id, keeps a record, and answers,
+// badly where it was told to.
+//
+// It is safe for concurrent use. Requests are recorded and observed one at a
+// time, and answered at the same time.
+type receiver struct {
+	o receiverOptions
+
+	mu    sync.Mutex
+	draw  *rand.Rand
+	seen  map[string]*sighting
+	order []string // ids in seen, a ring once it is full
+	next  int      // where the ring is written next
+}
+
+// A sighting is what is remembered of a webhook-id.
+type sighting struct {
+	body     [sha256.Size]byte
+	attempts int
+	accepted bool
+}
+
+// A reception is one request as it was received, and how it is answered.
+type reception struct {
+	At       time.Time
+	ID       string // webhook-id
+	Type     string // the body's type, "" when it has none
+	Title    string // the event's title, "" when it has none
+	Verified bool
+	Problem  error // why it is not verified or not accepted
+	Attempt  int   // how often this id has come, this time included
+	Repeat   bool  // an earlier request with this id was accepted
+	Changed  bool  // an earlier request with this id had another body
+	Status   int   // the answer; 0: none
+	Fault    string
+	Header   http.Header
+	Body     []byte
+}
+
+func newReceiver(o receiverOptions) *receiver {
+	return &receiver{
+		o:    o,
+		draw: rand.New(rand.NewPCG(o.Seed, 0)), // #nosec G404 -- decides which request is answered badly, guards nothing
+		seen: make(map[string]*sighting),
+	}
+}
+
+// Serve answers requests on ln until ctx ends, and returns when the last is
+// answered or cut off. It closes ln.
+func (r *receiver) Serve(ctx context.Context, ln net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := &http.Server{
+		Handler:           r,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          log.New(io.Discard, "", 0), // what matters of a request is observed
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		err := srv.Shutdown(grace)
+		if err != nil {
+			err = srv.Close()
+		}
+		stopped <- err
+	}()
+	err := srv.Serve(ln)
+	cancel()
+	if stopErr := <-stopped; errors.Is(err, http.ErrServerClosed) {
+		return stopErr
+	}
+	return fmt.Errorf("serving %s: %w", ln.Addr(), err)
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "webhooks come by POST", http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxReceived))
+	got := reception{
+		At:      time.Now(),
+		ID:      req.Header.Get("webhook-id"),
+		Status:  http.StatusOK,
+		Problem: err,
+		Header:  req.Header,
+		Body:    body,
+	}
+	if err != nil {
+		got.Status = http.StatusBadRequest
+		var tooBig *http.MaxBytesError
+		if errors.As(err, &tooBig) {
+			got.Status = http.StatusRequestEntityTooLarge
+		}
+	}
+	got.Type, got.Title = summary(body)
+	if got.Problem == nil && len(r.o.Secrets) > 0 {
+		got.Problem = webhook.Verify(r.o.Secrets, req.Header, body, webhook.VerifyOptions{Now: got.At})
+		got.Verified = got.Problem == nil
+		if !got.Verified {
+			got.Status = http.StatusUnauthorized
+		}
+	}
+	if f := r.take(&got); f != nil {
+		f.act(w, req, *f)
+		return
+	}
+	if got.Status == http.StatusOK {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	http.Error(w, got.Problem.Error(), got.Status)
+}
+
+// take decides the answer to one request and puts it on record. The record
+// comes before the answer: what a sender was told is accepted can be shown.
+func (r *receiver) take(got *reception) *fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := pick(r.o.Faults, r.draw.Float64())
+	if f != nil {
+		got.Status, got.Fault = f.status, f.name
+	}
+	r.compare(got)
+	if r.o.Record != nil {
+		if err := r.record(*got); err != nil {
+			got.Problem, got.Status, got.Fault = err, http.StatusInternalServerError, ""
+			f = nil
+		}
+	}
+	if r.o.Observe != nil {
+		r.o.Observe(*got)
+	}
+	return f
+}
+
+// compare sets got beside what came under its id before, and remembers it.
+func (r *receiver) compare(got *reception) {
+	got.Attempt = 1
+	if got.ID == "" {
+		return
+	}
+	sum := sha256.Sum256(got.Body)
+	s := r.seen[got.ID]
+	if s == nil {
+		s = &sighting{body: sum}
+		r.remember(got.ID, s)
+	}
+	s.attempts++
+	got.Attempt = s.attempts
+	got.Repeat = s.accepted
+	got.Changed = s.body != sum
+	s.accepted = s.accepted || got.Status/100 == 2
+}
+
+func (r *receiver) remember(id string, s *sighting) {
+	if len(r.order) < maxSeen {
+		r.order = append(r.order, id)
+	} else {
+		delete(r.seen, r.order[r.next])
+		r.order[r.next] = id
+		r.next = (r.next + 1) % maxSeen
+	}
+	r.seen[id] = s
+}
+
+// A recordLine is one line of the record. Body is for reading: JSON as it came
+// but for white space. Raw is every byte of it, for verifying again.
+type recordLine struct {
+	ID       string            `json:"id"`
+	Type     string            `json:"type"`
+	At       time.Time         `json:"at"`
+	Verified bool              `json:"verified"`
+	Problem  string            `json:"problem,omitempty"`
+	Attempt  int               `json:"attempt"`
+	Repeat   bool              `json:"repeat,omitempty"`
+	Changed  bool              `json:"changed,omitempty"`
+	Status   int               `json:"status"`
+	Fault    string            `json:"fault,omitempty"`
+	Headers  map[string]string `json:"headers"`
+	Body     json.RawMessage   `json:"body"`
+	Raw      []byte            `json:"raw"`
+}
+
+func (r *receiver) record(got reception) error {
+	line := recordLine{
+		ID: got.ID, Type: got.Type, At: got.At.UTC(), Verified: got.Verified,
+		Attempt: got.Attempt, Repeat: got.Repeat, Changed: got.Changed,
+		Status: got.Status, Fault: got.Fault,
+		Headers: make(map[string]string, len(got.Header)), Raw: got.Body,
+	}
+	if got.Problem != nil {
+		line.Problem = got.Problem.Error()
+	}
+	for name, values := range got.Header {
+		line.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
+	}
+	if json.Valid(got.Body) && utf8.Valid(got.Body) {
+		line.Body = got.Body
+	}
+	enc := json.NewEncoder(r.o.Record) // writes a line in one call
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(line); err != nil {
+		return fmt.Errorf("recording %s: %w", got.ID, err)
+	}
+	return nil
+}
+
+// summary reads the two fields of a body that a line of output has room for.
+func summary(body []byte) (typ, title string) {
+	var b struct {
+		Type string `json:"type"`
+		Data struct {
+			Title string `json:"title"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(body, &b) != nil {
+		return "", "" // a body of another shape has neither
+	}
+	return b.Type, b.Data.Title
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"tocsin/bridge/config"
+)
+
+func newRunCommand(e env) *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the bridge",
+		Long: `Run takes messages in, judges them and tells the endpoints, until it is asked to
+stop by SIGINT or SIGTERM. It prints a line for each address it listens on, and
+"ready" when messages can be taken in and stored. Logs go to standard error.`,
+		Example: "  tocsin run -c /etc/tocsin/tocsin.toml",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runBridge(cmd.Context(), e, path) },
+	}
+	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
+	return cmd
+}
+
+func runBridge(ctx context.Context, e env, path string) error {
+	cfg, problems := config.Load(path, config.Options{Getenv: e.LookupEnv})
+	if err := writeProblems(e.Stderr, problems, false); err != nil {
+		return err
+	}
+	if problems.Errors() > 0 {
+		return &exitError{code: exitUsage}
+	}
+	log := newLogger(e, cfg.Log.Level, cfg.Log.Format)
+	a, err := assemble(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	for _, l := range a.listeners() {
+		fmt.Fprintf(e.Stdout, "listening %s %s\n", l.name, l.addr)
+	}
+	defer ignoreHangup(log)()
+	return a.serve(ctx, func() { fmt.Fprintln(e.Stdout, "ready") })
+}
+
+// ignoreHangup keeps SIGHUP from ending the process: the configuration is read
+// at the start only.
+func ignoreHangup(log *slog.Logger) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangup {
+			log.Warn("SIGHUP ignored: this version reads its configuration at the start only (restart to apply a change)")
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+		<-done
+	}
+}
+
+// newLogger logs to standard error: for people on a terminal, otherwise JSON.
+func newLogger(e env, level, format string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level)) // the configuration has checked it; info otherwise
+	var h slog.Handler
+	switch {
+	case format == "json", format != "text" && !isTerminal(e.Stderr):
+		h = slog.NewJSONHandler(e.Stderr, &slog.HandlerOptions{Level: l})
+	default:
+		h = tint.NewHandler(e.Stderr, &tint.Options{
+			Level: l, TimeFormat: time.TimeOnly, NoColor: !bool(paletteFor(e.Stderr, e.LookupEnv)),
+		})
+	}
+	return slog.New(h)
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"tocsin/bridge"
+	"tocsin/bridge/api"
+	"tocsin/bridge/config"
+	"tocsin/bridge/decode"
+	"tocsin/bridge/store"
+	"tocsin/bridge/webhook"
+	"tocsin/broker"
+)
+
+// An assembly is every part of one running bridge, made from a configuration.
+// Two of them may run in one process.
+type assembly struct {
+	store  *store.DB
+	source source
+	bridge *bridge.Bridge
+	http   *api.Server // nil when it is switched off
+	log    *slog.Logger
+	close  []func() // what has been opened, in that order
+}
+
+// A source is a bridge's source that can say whether it serves.
+type source interface {
+	bridge.Source
+	Ready() error
+}
+
+// assemble opens everything that cfg names: the store first, because it says
+// whether another process is at work there, and listeners last.
+func assemble(ctx context.Context, cfg *config.Config, log *slog.Logger) (a *assembly, err error) {
+	a = &assembly{log: log}
+	defer func() {
+		if err != nil {
+			a.discard()
+		}
+	}()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	a.store, err = store.Open(ctx, store.Options{Path: cfg.Store.Path, Log: log, Registerer: registry})
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	a.close = append(a.close, func() {
+		if err := a.store.Close(); err != nil {
+			log.Error("closing the store", "error", err)
+		}
+	})
+	decoders, err := openDecoders(cfg)
+	if err != nil {
+		return nil, err
+	}
+	endpoints, err := a.openEndpoints(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if a.source, err = openSource(cfg, decoders, log, registry); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	if closer, ok := a.source.(io.Closer); ok {
+		a.close = append(a.close, func() { _ = closer.Close() }) // a listener that never served
+	}
+	a.bridge, err = bridge.New(ctx, bridge.Options{
+		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: a.store, Endpoints: endpoints,
+		LastAlive: a.store.LastAlive(), Registerer: registry, Log: log,
+		Retention: bridge.Retention{Age: cfg.Store.Retention.Age, Bytes: int64(cfg.Store.Retention.Size)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.HTTP.Listen != "" {
+		if a.http, err = openHTTP(cfg, a.notReady, registry, log); err != nil {
+			return nil, fmt.Errorf("http: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// discard closes what was opened, last first.
+func (a *assembly) discard() {
+	for _, f := range slices.Backward(a.close) {
+		f()
+	}
+}
+
+// notReady says why the bridge cannot take messages in and store them.
+func (a *assembly) notReady() []string {
+	reasons := a.bridge.Ready()
+	if err := a.source.Ready(); err != nil {
+		reasons = append(reasons, err.Error())
+	}
+	return reasons
+}
+
+// serve runs the parts until ctx ends or one cannot go on. The HTTP server goes
+// last, so that the stop can be watched. ready is called once, when everything
+// is first ready.
+func (a *assembly) serve(ctx context.Context, ready func()) error {
+	defer a.discard()
+	background, stopHTTP := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopHTTP()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	served := make(chan error, 1)
+	if a.http == nil {
+		served <- nil
+	} else {
+		go func() {
+			err := a.http.Run(background)
+			if err != nil {
+				stop(fmt.Errorf("http: %w", err))
+			}
+			served <- err
+		}()
+	}
+	announced := make(chan struct{})
+	go func() {
+		defer close(announced)
+		a.announce(ctx, ready)
+	}()
+	err := a.bridge.Run(ctx)
+	stop(err)
+	<-announced
+	stopHTTP()
+	return errors.Join(err, <-served)
+}
+
+// announce waits until everything is ready.
+func (a *assembly) announce(ctx context.Context, ready func()) {
+	every := time.NewTicker(10 * time.Millisecond)
+	defer every.Stop()
+	for len(a.notReady()) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+	ready()
+}
+
+func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {
+	var decoders []*decode.Decoder
+	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
+		s := cfg.Sources[name]
+		d, err := decode.New(decode.Options{
+			Name: name, Topic: s.Topic, Decoder: s.Decoder,
+			Records: s.Records, Device: s.Device, Metric: s.Metric, Value: s.Value, Unit: s.Unit,
+			Time:  decode.TimeOptions{Path: s.Time.Path, Format: s.Time.Format},
+			Clock: s.Clock, MaxAhead: s.MaxAhead, MaxPast: s.MaxPast, Rename: s.Rename,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("source %q: %w", name, err)
+		}
+		decoders = append(decoders, d)
+	}
+	return decoders, nil
+}
+
+func (a *assembly) openEndpoints(cfg *config.Config) ([]bridge.Endpoint, error) {
+	var endpoints []bridge.Endpoint
+	for _, name := range slices.Sorted(maps.Keys(cfg.Endpoints)) {
+		e := cfg.Endpoints[name]
+		sender, err := webhook.New(webhook.Options{
+			Name: name, URL: e.URL, Secrets: e.Secret.Keys(),
+			Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
+			AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
+			RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("endpoint %q: %w", name, err)
+		}
+		a.close = append(a.close, sender.Close)
+		target := sha256.Sum256([]byte(e.URL))
+		endpoints = append(endpoints, bridge.Endpoint{
+			Name: name, Target: hex.EncodeToString(target[:8]), Send: sender.Send,
+			Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
+			Retry: bridge.Retry{
+				Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,
+			},
+			Concurrency: e.Limits.Concurrency,
+		})
+	}
+	return endpoints, nil
+}
+
+func openSource(cfg *config.Config, decoders []*decode.Decoder, log *slog.Logger, registry prometheus.Registerer) (source, error) {
+	if cfg.Broker.Mode == config.External {
+		return openClient(cfg.Broker.External, decoders, log, registry)
+	}
+	b := cfg.Broker.Embedded
+	users := make(map[string]broker.User, len(b.Users))
+	for name, u := range b.Users {
+		users[name] = broker.User{PasswordHash: u.Password.Reveal(), Publish: u.Publish, Subscribe: u.Subscribe}
+	}
+	var tlsConfig *tls.Config
+	if b.TLS.Listen != "" {
+		certificate, err := tls.LoadX509KeyPair(b.TLS.Cert, b.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("broker.embedded.tls: %w", err)
+		}
+		tlsConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+	return broker.NewEmbedded(broker.EmbeddedOptions{
+		Listen: b.Listen, TLSListen: b.TLS.Listen, TLS: tlsConfig,
+		Anonymous: broker.Anonymous(b.Anonymous), MaxPacket: int(b.MaxPacket), MaxConnections: b.MaxConnections,
+		Rate: float64(b.PerClient.Rate), Inflight: b.PerClient.Inflight,
+		Users: users, Log: log, Registerer: registry,
+	})
+}
+
+func openClient(b config.ExternalBroker, decoders []*decode.Decoder, log *slog.Logger, registry prometheus.Registerer) (source, error) {
+	tlsConfig, err := clientTLS(b.TLS)
+	if err != nil {
+		return nil, fmt.Errorf("broker.external.tls: %w", err)
+	}
+	topics := make([]string, len(decoders))
+	for i, d := range decoders {
+		topics[i] = d.Filter()
+	}
+	return broker.NewClient(broker.ClientOptions{
+		Name: "external", URL: b.URL, ClientID: b.ClientID, Username: b.Username, Password: b.Password.Reveal(),
+		TLS: tlsConfig, Topics: topics, Share: b.Share, Log: log, Registerer: registry,
+	})
+}
+
+func clientTLS(c config.ClientTLS) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, err
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s: holds no certificate (a PEM file of the broker's authority is wanted)", c.CA)
+		}
+	}
+	if c.Cert != "" {
+		certificate, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, err
+		}
+		t.Certificates = []tls.Certificate{certificate}
+	}
+	return t, nil
+}
+
+func openHTTP(cfg *config.Config, notReady func() []string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
+	var tlsConfig *tls.Config
+	if cfg.HTTP.TLS.Cert != "" {
+		certificate, err := tls.LoadX509KeyPair(cfg.HTTP.TLS.Cert, cfg.HTTP.TLS.Key)
+		if err != nil {
+			return nil, err
+		}
+		tlsConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+	return api.New(api.Options{
+		Listen: cfg.HTTP.Listen, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
+		Gatherer: registry, Ready: notReady, Log: log,
+	})
+}
+
+// listeners are the addresses the assembly listens on, by what is spoken there.
+func (a *assembly) listeners() []listener {
+	var ls []listener
+	if e, ok := a.source.(*broker.Embedded); ok {
+		for _, l := range e.Addrs() {
+			ls = append(ls, listener{l.Name, l.Addr.String()})
+		}
+	}
+	if a.http != nil {
+		ls = append(ls, listener{"http", a.http.Addr().String()})
+	}
+	return ls
+}
+
+// A listener is where something is spoken.
+type listener struct{ name, addr string }
+
+// loopback is what the demo's endpoint may reach.
+func loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+}
