@@ -1,0 +1,286 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/rules"
+)
+
+// A decoder fills Go values from a parsed file. The library's own stops at the
+// first fault, in no fixed order, and knows of no unknown key; this one reports
+// all of them, in order, each with its place.
+//
+// It follows the library's conventions: the tag toml names a key, embedded
+// structs lie in their parent, and UnmarshalTOML and UnmarshalText are obeyed.
+type decoder struct {
+	*source
+	later []later // keys that are documented and not there yet
+}
+
+// decode fills v, a pointer to a struct, from the whole file.
+func (d decoder) decode(v any) { d.value(nil, d.tree, reflect.ValueOf(v).Elem()) }
+
+// Types that decide for themselves how they are decoded.
+type (
+	tomlUnmarshaler interface{ UnmarshalTOML(v any) error }
+	textSetter      interface{ setText(s string) } // a struct that may be a string
+	oneAccepter     interface{ acceptsOne() }      // a list that may be one element
+	defaulter       interface{ setDefaults() }     // a table with defaults
+)
+
+// value decodes one value, which is at path, into v.
+func (d decoder) value(path []string, value any, v reflect.Value) {
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if def, ok := v.Addr().Interface().(defaulter); ok {
+		def.setDefaults()
+	}
+	switch target := v.Addr().Interface().(type) {
+	case *time.Duration:
+		d.text(path, value, (*rules.Duration)(target))
+		return
+	case textSetter:
+		if s, ok := value.(string); ok {
+			target.setText(s)
+			return
+		}
+	case tomlUnmarshaler:
+		if err := target.UnmarshalTOML(value); err != nil {
+			d.leaf(path, err, "see the reference of this key")
+		}
+		return
+	case encoding.TextUnmarshaler:
+		d.text(path, value, target)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.structure(path, value, v)
+	case reflect.Map:
+		d.mapping(path, value, v)
+	case reflect.Slice:
+		d.list(path, value, v)
+	default:
+		d.scalar(path, value, v)
+	}
+}
+
+// text decodes a value that is written as text, or as a number.
+func (d decoder) text(path []string, value any, target encoding.TextUnmarshaler) {
+	var s string
+	switch value := value.(type) {
+	case string:
+		s = value
+	case int64:
+		s = strconv.FormatInt(value, 10)
+	case float64:
+		s = strconv.FormatFloat(value, 'g', -1, 64)
+	default:
+		d.mismatch(path, value, "a text")
+		return
+	}
+	if err := target.UnmarshalText([]byte(s)); err != nil {
+		d.leaf(path, err, "see the reference of this key")
+	}
+}
+
+func (d decoder) scalar(path []string, value any, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		if s, ok := value.(string); ok {
+			v.SetString(s)
+			return
+		}
+		d.mismatch(path, value, "a text")
+	case reflect.Bool:
+		if b, ok := value.(bool); ok {
+			v.SetBool(b)
+			return
+		}
+		d.mismatch(path, value, "true or false")
+	case reflect.Int:
+		if i, ok := value.(int64); ok && i == int64(int(i)) {
+			v.SetInt(i)
+			return
+		}
+		d.mismatch(path, value, "a whole number")
+	case reflect.Float64:
+		if f, ok := value.(float64); ok && !math.IsNaN(f) && !math.IsInf(f, 0) {
+			v.SetFloat(f)
+			return
+		}
+		if i, ok := value.(int64); ok {
+			v.SetFloat(float64(i))
+			return
+		}
+		d.mismatch(path, value, "a number")
+	}
+}
+
+func (d decoder) list(path []string, value any, v reflect.Value) {
+	var elements []any
+	switch value := value.(type) {
+	case []any:
+		elements = value
+	case []map[string]any:
+		for _, m := range value {
+			elements = append(elements, m)
+		}
+	default:
+		if _, ok := v.Interface().(oneAccepter); !ok {
+			d.mismatch(path, value, "a list")
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		d.value(path, value, v.Index(0))
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(elements), len(elements)))
+	for i, e := range elements {
+		d.value(under(path, strconv.Itoa(i)), e, v.Index(i))
+	}
+}
+
+func (d decoder) mapping(path []string, value any, v reflect.Value) {
+	table, ok := value.(map[string]any)
+	if !ok {
+		d.mismatch(path, value, "a table")
+		return
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), len(table)))
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		at := under(path, key)
+		if strings.TrimSpace(key) == "" {
+			d.atKey(at, "a name is empty", "give it a name, such as ["+strings.Join(under(path, "name"), ".")+"]")
+			continue
+		}
+		e := reflect.New(v.Type().Elem()).Elem()
+		d.value(at, table[key], e)
+		v.SetMapIndex(reflect.ValueOf(key), e)
+	}
+}
+
+func (d decoder) structure(path []string, value any, v reflect.Value) {
+	table, ok := value.(map[string]any)
+	if !ok {
+		d.mismatch(path, value, "a table")
+		return
+	}
+	fields := make(map[string]reflect.Value)
+	collectFields(v, fields)
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		at := under(path, key)
+		if l := findLater(d.later, at); l != nil {
+			d.notYet(at, table[key], l)
+			continue
+		}
+		if f, ok := fields[key]; ok {
+			d.value(at, table[key], f)
+			continue
+		}
+		d.unknown(at, slices.Sorted(maps.Keys(fields)))
+	}
+}
+
+// collectFields gathers the fields of a struct by key.
+func collectFields(v reflect.Value, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		key := f.Tag.Get("toml")
+		switch {
+		case f.Anonymous:
+			collectFields(v.Field(i), into)
+		case key != "" && key != "-":
+			into[key] = v.Field(i)
+		}
+	}
+}
+
+// unknown reports a key that is not known among those that are.
+func (d decoder) unknown(path, known []string) {
+	fact := fmt.Sprintf("unknown key %q", path[len(path)-1])
+	d.atKey(path, fact, suggest(path[len(path)-1], known, "the keys here are "))
+}
+
+// notYet reports a key that is documented and that this version does not obey.
+// What switches the thing off is obeyed.
+func (d decoder) notYet(path []string, value any, l *later) {
+	if isOff(value) || slices.Contains(l.same, fmt.Sprint(value)) {
+		return
+	}
+	d.atKey(path, fmt.Sprintf("key %q is not supported by this version", path[len(path)-1]), l.remedy)
+	if l.harmless {
+		d.warn()
+	}
+}
+
+// isOff reports whether a value is how something is left out.
+func isOff(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return value == "" || value == "0s"
+	case bool:
+		return !value
+	case int64:
+		return value == 0
+	case []any:
+		return len(value) == 0
+	case map[string]any:
+		for _, v := range value {
+			if !isOff(v) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// mismatch reports a value of the wrong type, without the value: it may be a secret.
+func (d decoder) mismatch(path []string, value any, want string) {
+	remedy := ""
+	switch want {
+	case "a text":
+		remedy = `put it in quotes, as in "text"`
+	case "true or false":
+		remedy = "write true or false, without quotes"
+	case "a whole number", "a number":
+		remedy = "write a number, without quotes"
+	case "a list":
+		remedy = `put it in brackets, as in ["one", "two"]`
+	case "a table":
+		remedy = fmt.Sprintf("write a table, as in { key = %s }", `"value"`)
+	}
+	d.atValue(path, fmt.Sprintf("is %s, and %s is needed", typeName(value), want), remedy)
+}
+
+func typeName(value any) string {
+	switch value.(type) {
+	case string:
+		return "a text"
+	case bool:
+		return "true or false"
+	case int64:
+		return "a whole number"
+	case float64:
+		return "a number with a point"
+	case time.Time:
+		return "a date"
+	case []any, []map[string]any:
+		return "a list"
+	}
+	return "a table"
+}
+
+// under is a path and one more key. The path's own memory is not written.
+func under(path []string, key string) []string { return append(path[:len(path):len(path)], key) }

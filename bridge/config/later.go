@@ -1,0 +1,119 @@
+package config
+
+import "strings"
+
+// A later is a key that the public interface documents and that this version
+// does not obey yet. It is never ignored in silence: what would be missed is an
+// error, what would only be nice is a warning. To build a key, move it from
+// here to the struct that holds it.
+type later struct {
+	path     string   // keys joined by dots; * is any one key
+	remedy   string   // what to do instead
+	same     []string // values that this version's behaviour is the same as
+	harmless bool     // a warning
+}
+
+// laterMain lists the keys of the main file.
+func laterMain() []later {
+	return []later{
+		{path: "broker.embedded.tls.client_ca", remedy: "remove it; users connect with passwords"},
+		{path: "broker.embedded.websocket", remedy: "remove it; devices connect by MQTT over TCP or TLS"},
+		{path: "broker.external.connections", remedy: "remove it; there is one connection", same: []string{"1"}},
+		{path: "cluster", remedy: "remove it; this version runs on one machine"},
+		{path: "endpoint.*.batch", remedy: "remove it; every event is a request of its own"},
+		{path: "endpoint.*.breaker", remedy: "remove it; the retry schedule spares a failing endpoint"},
+		{path: "endpoint.*.fallback", remedy: "remove it, and name both endpoints in the rule's notify"},
+		{path: "endpoint.*.headers", remedy: "remove it; requests carry the Standard Webhooks headers"},
+		{path: "endpoint.*.order", remedy: "remove it; events of one alarm are sent in order", same: []string{"per-alert"}},
+		{path: "endpoint.*.payload", remedy: "remove it; every event is sent whole"},
+		{path: "endpoint.*.stale", remedy: "remove it; every event is sent", same: []string{"all"}},
+		{path: "endpoint.*.template", remedy: "remove it; the body is the standard one"},
+		{path: "endpoint.*.tls", remedy: "remove it; the system's roots are trusted, from TLS 1.2 on"},
+		{path: "endpoint.*.egress.proxy", remedy: "remove it; connections are direct"},
+		{path: "endpoint.*.limits.rate", remedy: "remove it; limits.concurrency bounds what is sent at once"},
+		{path: "endpoint.*.limits.backlog", remedy: "remove it; what is owed waits in the store", harmless: true},
+		{path: "endpoint.*.secret.not_after", remedy: "remove it; take the old secret out of the list by hand"},
+		{path: "endpoint.*.secret.*.not_after", remedy: "remove it; take the old secret out of the list by hand"},
+		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
+		{path: "source.*.register", remedy: "remove it; unknown devices are taken in", same: []string{"auto"}},
+		{path: "source.*.zero_when_absent", remedy: "remove it; a missing field is missing"},
+		{path: "store.history", remedy: "remove it; readings are not kept", harmless: true},
+		{path: "tracing", remedy: "remove it; nothing is traced", harmless: true},
+	}
+}
+
+// laterRules lists the keys of rule files.
+func laterRules() []later {
+	list := []later{
+		{path: "group", remedy: `remove it, and use labels: devices = "label:site=lyon"`},
+		{path: "schedule", remedy: "remove it; rules always apply"},
+		{path: "maintenance", remedy: "remove it; nothing mutes alarms"},
+		{path: "flood", remedy: "remove it; every event is sent"},
+		{path: "test", remedy: "remove it; rules cannot be tested from a file"},
+		{path: "defaults.late", remedy: "remove it; a reading older than the last one is not judged"},
+		{path: "defaults.max_ahead", remedy: "set max_ahead of the source instead"},
+		{path: "defaults.timezone", remedy: "set timezone of the source instead"},
+		{path: "metric.*.kind", remedy: "remove it; every metric is a level", same: []string{"level"}},
+		{path: "device.*.every", remedy: "remove it; silence is not watched", harmless: true},
+		{path: "device.*.attr", remedy: "remove it; write the limit in the rule", harmless: true},
+	}
+	const condition = "write the rule with a limit (above, below, outside, …) or a value (is, in, matches, …)"
+	for _, key := range []string{
+		"when", "silent", "explain_by", "changed", "from", "to", "increased_by", "decreased_by", "hold",
+		"rate_above", "rate_below", "delta_above", "over", "agg", "deviates", "flat", "invalid", "skew",
+		"repeats", "across", "reduce", "quorum", "fresh", "min_samples",
+	} {
+		list = append(list, later{path: "rule.*." + key, remedy: condition},
+			later{path: "rule.*.level.*." + key, remedy: condition})
+	}
+	for _, l := range []later{
+		{path: "override", remedy: "write a second rule for those devices, and name them in except of the first"},
+		{path: "escalate", remedy: "remove it; nobody can acknowledge yet"},
+		{path: "flap", remedy: "remove it, and use clear, for and clear_for against flapping"},
+		{path: "latch", remedy: "remove it; the alarm resolves when its condition does"},
+		{path: "unless", remedy: "remove it, and name the devices in except"},
+		{path: "suppress_if", remedy: "remove it; rules are judged one by one"},
+		{path: "schedule", remedy: "remove it; rules always apply", same: []string{"always"}},
+		{path: "for_share", remedy: "use for or samples"},
+		{path: "clear_samples", remedy: "use clear_for"},
+		{path: "cooldown", remedy: "use clear_for"},
+		{path: "renotify", remedy: "remove it; there are no reminders"},
+		{path: "no_data", remedy: "remove it; without readings an alarm stays as it is", same: []string{"hold"}},
+		{path: "stale_after", remedy: "remove it; without readings an alarm stays as it is"},
+		{path: "retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
+		{path: "backfill", remedy: "remove it; late readings are not judged", same: []string{"ignore"}},
+		{path: "forward", remedy: "remove it; readings are not forwarded"},
+		{path: "shadow", remedy: "remove it, or remove the rule"},
+		{path: "enabled", remedy: "remove it, or remove the rule", same: []string{"true"}},
+		{path: "renamed_from", remedy: "remove it; a rule of another name is another rule"},
+	} {
+		for _, table := range []string{"defaults.", "rule.*.", "rule.*.level.*."} {
+			named := l
+			named.path = table + l.path
+			list = append(list, named)
+		}
+	}
+	return list
+}
+
+// findLater returns the entry of a path, or nil.
+func findLater(list []later, path []string) *later {
+	for i := range list {
+		if matchesPath(list[i].path, path) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// matchesPath compares a path with a pattern of keys joined by dots.
+func matchesPath(pattern string, path []string) bool {
+	for i, key := range path {
+		want, rest, more := strings.Cut(pattern, ".")
+		if want != "*" && want != key || more != (i < len(path)-1) {
+			return false
+		}
+		pattern = rest
+	}
+	return true
+}

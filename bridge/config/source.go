@@ -1,0 +1,253 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxFile bounds a file: some ten thousand devices fit.
+const maxFile = 4 << 20
+
+// A source is one file: its text, what it says, and where it says it.
+type source struct {
+	name   string // as problems call it
+	text   string
+	tree   map[string]any // nil if the text is not TOML
+	places map[string]place
+	report *Problems
+
+	starts  []int           // offsets at which the lines start
+	lines   []string        // the lines as they may be shown; nil until they are, or if none may
+	fromEnv map[string]bool // paths of strings in which a variable was expanded
+}
+
+// readSource reads and parses a file. Its problems go to report; what could not
+// be read has a nil tree.
+func readSource(name, path string, report *Problems) *source {
+	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{}}
+	text, err := readFile(path, maxFile)
+	if err != nil {
+		s.problem(span{}, nil, err.Error(), "name a readable file of at most 4 MiB")
+		return s
+	}
+	s.text = strings.TrimPrefix(string(text), "\uFEFF")
+	s.parse()
+	return s
+}
+
+// readFile reads a regular file of limited size. Errors do not repeat the path.
+func readFile(path string, limit int64) ([]byte, error) {
+	// Without O_NONBLOCK, opening a named pipe would wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", bare(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot be read: %w", bare(err))
+	case info.IsDir():
+		return nil, errors.New("is a directory, not a file")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", bare(err))
+	}
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("is larger than %d bytes", limit)
+	}
+	return text, nil
+}
+
+// bare is what went wrong without the operation and the path.
+func bare(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// parse makes the tree and the places from the text.
+func (s *source) parse() {
+	for i := range len(s.text) {
+		if s.text[i] == '\n' {
+			s.starts = append(s.starts, i+1)
+		}
+	}
+	if at := invalidByte(s.text); at >= 0 {
+		s.problem(span{at, at + 1}, nil, fmt.Sprintf("byte 0x%02x is not text", s.text[at]), "save the file as UTF-8")
+		return
+	}
+	sc := scan(s.text)
+	s.places = sc.places
+	s.lines = s.showable()
+	if sc.deep >= 0 {
+		s.problem(span{sc.deep, sc.deep + 1}, nil,
+			fmt.Sprintf("tables and lists lie in each other more than %d deep", maxDepth), "no key needs that; look for a bracket too many")
+		return
+	}
+	tree := make(map[string]any)
+	if _, err := toml.Decode(s.text, &tree); err != nil {
+		s.syntaxProblem(err, sc.again)
+		return
+	}
+	s.tree = tree
+}
+
+// invalidByte finds the first byte that no text file holds, or returns -1.
+func invalidByte(text string) int {
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && n == 1 || r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f {
+			return i
+		}
+		i += n
+	}
+	return -1
+}
+
+// syntaxProblem reports what the TOML library did not accept. Its positions are
+// taken as offsets only: the line can be 0.
+func (s *source) syntaxProblem(err error, again map[int]span) {
+	var pe toml.ParseError
+	if !errors.As(err, &pe) {
+		s.problem(span{}, nil, "is not TOML: "+err.Error(), "write key = value, [table] or # comment")
+		return
+	}
+	start := min(max(pe.Position.Start, 0), len(s.text))
+	at := span{start, min(start+max(pe.Position.Len, 1), len(s.text))}
+	if first, ok := again[start]; ok {
+		line, _ := s.position(first.start)
+		s.problem(at, nil, fmt.Sprintf("%q is written a second time", s.text[at.start:at.end]),
+			fmt.Sprintf("keep one of them; the first is in line %d", line))
+		return
+	}
+	fact, remedy := syntaxAdvice(pe.Message)
+	s.problem(at, nil, "is not TOML here: "+fact, remedy)
+}
+
+// syntaxAdvice rephrases the library's message where it can be said better.
+func syntaxAdvice(message string) (fact, remedy string) {
+	switch {
+	case strings.Contains(message, "already been defined"), strings.Contains(message, "already created"):
+		return message, "write every key and every table once"
+	case strings.Contains(message, "strings cannot contain newlines"), strings.Contains(message, `unexpected EOF; expected '`):
+		return "a text is not closed", "end it with the quote it began with"
+	case strings.Contains(message, "expected value but found"), strings.Contains(message, "invalid value"),
+		strings.Contains(message, "expected 'true' or 'false'"):
+		return message, `text needs quotes: key = "value"`
+	case strings.Contains(message, "escape"):
+		return message, `write \\ for a backslash, or put the text in 'single quotes'`
+	case strings.Contains(message, "control characters"):
+		return message, "remove the character, or end the line with a plain newline"
+	}
+	return message, "write key = value, [table] or # comment, one a line"
+}
+
+// position converts an offset to a line and a column in characters, from 1.
+func (s *source) position(offset int) (line, column int) {
+	offset = min(max(offset, 0), len(s.text))
+	line, found := slices.BinarySearch(s.starts, offset)
+	if !found {
+		line--
+	}
+	return line + 1, 1 + utf8.RuneCountInString(s.text[s.starts[line]:offset])
+}
+
+// find returns the place of a path, or of as much of it as is written.
+func (s *source) find(path []string) place {
+	for n := len(path); n > 0; n-- {
+		if p, ok := s.places[pathKey(path[:n])]; ok {
+			return p
+		}
+	}
+	return place{}
+}
+
+// problem reports a fault at a part of the text.
+func (s *source) problem(at span, path []string, fact, remedy string) {
+	line, column := s.position(at.start)
+	*s.report = append(*s.report, Problem{
+		File: s.name, Line: line, Column: column,
+		Place: placeName(path), Fact: fact, Remedy: remedy,
+		Excerpt: s.excerpt(at),
+	})
+}
+
+// atValue reports a fault of the value that a path leads to.
+func (s *source) atValue(path []string, fact, remedy string) {
+	s.problem(s.find(path).value, path, fact, remedy)
+}
+
+// atKey reports a fault of the key itself, which the fact names.
+func (s *source) atKey(path []string, fact, remedy string) {
+	s.problem(s.find(path).key, path[:len(path)-1], fact, remedy)
+}
+
+// leaf reports the error of a leaf, which reads "fact (remedy)"; otherwise is
+// the remedy of an error that has none.
+func (s *source) leaf(path []string, err error, otherwise string) {
+	fact, remedy := splitError(err)
+	if remedy == "" {
+		remedy = otherwise
+	}
+	s.atValue(path, fact, remedy)
+}
+
+// warn turns the last problem that was reported into a warning.
+func (s *source) warn() { (*s.report)[len(*s.report)-1].Warning = true }
+
+// splitError parts "fact (remedy)".
+func splitError(err error) (fact, remedy string) {
+	text := err.Error()
+	if !strings.HasSuffix(text, ")") {
+		return text, ""
+	}
+	depth := 0
+	for i := len(text) - 1; i > 0; i-- {
+		switch text[i] {
+		case ')':
+			depth++
+		case '(':
+			depth--
+		}
+		if depth == 0 {
+			return strings.TrimSpace(text[:i]), text[i+1 : len(text)-1]
+		}
+	}
+	return text, ""
+}
+
+// placeName says in words where a path leads: `endpoint "ops" retry.schedule`.
+func placeName(path []string) string {
+	var named string
+	switch {
+	case len(path) >= 2 && isNamed(path[0]):
+		named, path = fmt.Sprintf("%s %q", path[0], path[1]), path[2:]
+	case len(path) >= 4 && pathKey(path[:3]) == pathKey([]string{"broker", "embedded", "user"}):
+		named, path = fmt.Sprintf("user %q", path[3]), path[4:]
+	}
+	return strings.TrimSpace(named + " " + strings.Join(path, "."))
+}
+
+// isNamed reports whether the tables below a key carry names of the user's.
+func isNamed(key string) bool {
+	switch key {
+	case "source", "endpoint", "rule", "metric", "device":
+		return true
+	}
+	return false
+}
