@@ -1,57 +1,41 @@
 package decode
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"tocsin/broker"
 	"tocsin/rules"
 )
 
-// Options say how a source's messages are read. The zero value of every field
-// but Name and Topic is useful.
-type Options struct {
-	Name    string // the source's name, as samples carry it
-	Topic   string // template: "site/{site}/{device}/+", "acme/{device}/#"
-	Decoder string // "json" (default) or "scalar"
-
-	// Paths into the document, json only. "$" is the document, "@" the record;
-	// they are the same where there are no records.
-	Records string // "$.readings[*]"; "": the document is the one record
-	Device  string // "$.dev.eui"; "": {device} of the topic
-	Metric  string // "@.name", needs Value; "": {metric} of the topic, or the place of the value
-	Value   string // "@.v"; "": every value of the record is a sample of its own
-	Unit    string // "@.u", needs Value; "": the payload declares none
-
-	Time     TimeOptions
-	Clock    string        // whose time counts: "auto" (default), "device" or "arrival"
-	MaxAhead time.Duration // auto: how far ahead of arrival a stamp may be; 0: 1 minute
-	MaxPast  time.Duration // auto: how far behind arrival a stamp may be; 0: 30 days
-
-	Rename map[string]string // metric as it is called in the payload → as rules call it
-
-	MaxPayload int // bytes of a message; 0: 256 KiB
-	MaxDepth   int // nesting of a document; 0: 32
-	MaxMetrics int // samples of a message; 0: 10,000
-}
-
-// TimeOptions say where a document keeps its time and how it is written.
-type TimeOptions struct {
-	Path   string // "@.ts"; "": the well-known keys, see the package comment
-	Format string // "auto" (default), "rfc3339", "unix", "unix_ms", "unix_us" or "unix_ns"
-	Zone   string // IANA zone of stamps that carry none, "Europe/Paris"; "": such stamps are not trusted
-}
-
 // A Batch takes in what messages decode to. Its zero value is ready; it is
 // used by one goroutine at a time, and using it again saves its memory.
 type Batch struct {
 	Samples  []rules.Sample
 	Problems []Problem
+
+	doc *document // scratch of the json decoder
 }
+
+// Above these a batch gives its memory back rather than keep it for the next
+// message, which is unlikely to be as large.
+const (
+	keepSamples = 1 << 10
+	keepNodes   = 1 << 12
+	keepBytes   = 1 << 16
+)
 
 // Reset empties the batch and keeps its memory for the next message.
 func (b *Batch) Reset() {
 	b.Samples = b.Samples[:0]
 	b.Problems = b.Problems[:0]
+	if cap(b.Samples) > keepSamples {
+		b.Samples = nil
+	}
+	if b.doc != nil && (cap(b.doc.nodes) > keepNodes || cap(b.doc.unquoted)+cap(b.doc.repaired) > keepBytes) {
+		b.doc = nil
+	}
 }
 
 // A Problem is a part of a message that was not used as it was sent, while the
@@ -66,10 +50,14 @@ type Problem struct {
 // of error that [Decoder.Decode] returns.
 type Rejection struct {
 	Reason string // one word, one of the Reason constants
-	Detail string // place, fact and remedy, in words
+	Detail string // fact and remedy, in words
 }
 
 func (r *Rejection) Error() string { return "message refused (" + r.Reason + "): " + r.Detail }
+
+func rejectf(reason, format string, args ...any) *Rejection {
+	return &Rejection{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
 
 // Reasons of a [Rejection] or a [Problem].
 const (
@@ -88,24 +76,132 @@ const (
 	ReasonClock     = "clock"     // no usable time in the message
 )
 
-// A Decoder reads the messages of one source.
-type Decoder struct {
-	opt Options
-}
-
-// New checks options and compiles a decoder. Its error names every option that
-// is wrong.
-func New(o Options) (*Decoder, error) { return &Decoder{opt: o}, nil }
+// Name is the source's name, as samples carry it.
+func (d *Decoder) Name() string { return d.name }
 
 // Filter returns the MQTT topic filter that covers the source's topics.
-func (d *Decoder) Filter() string { return d.opt.Topic }
+func (d *Decoder) Filter() string { return d.topic.filter }
 
 // Match reports whether a topic is one of the source's.
-func (d *Decoder) Match(topic string) bool { return false }
+func (d *Decoder) Match(topic string) bool {
+	_, ok := d.topic.match(topic)
+	return ok
+}
 
 // Decode appends to out what a message says: samples ordered by event time, and
 // problems. The error is a [*Rejection], and then out is as it was. A message's
 // Received must be set. Nothing in out refers to the message's memory.
 func (d *Decoder) Decode(m broker.Message, out *Batch) error {
-	return &Rejection{Reason: ReasonTopic, Detail: "not implemented"}
+	samples, problems := len(out.Samples), len(out.Problems)
+	if r := d.decode(&m, out); r != nil {
+		out.Samples, out.Problems = out.Samples[:samples], out.Problems[:problems]
+		return r
+	}
+	return nil
+}
+
+func (d *Decoder) decode(m *broker.Message, out *Batch) *Rejection {
+	c, ok := d.topic.match(m.Topic)
+	switch {
+	case !ok:
+		return rejectf(ReasonTopic, "%s does not match %s", quote(m.Topic), d.topic.template)
+	case len(m.Payload) == 0:
+		return rejectf(ReasonEmpty, "the payload is empty, which deletes a retained message and reports nothing")
+	case len(m.Payload) > d.maxPayload:
+		return rejectf(ReasonSize, "the payload has %d bytes, %d are allowed (send smaller batches)", len(m.Payload), d.maxPayload)
+	case m.Received.IsZero():
+		return rejectf(ReasonClock, "the message does not say when it arrived")
+	}
+	r := reading{
+		d: d, out: out,
+		first: len(out.Samples), problems: len(out.Problems),
+		received: m.Received.Round(0).UTC(), // without the monotonic reading: it is compared to the clocks of others
+	}
+	if m.Retained {
+		r.flags |= rules.Retained
+	}
+	if m.Dup {
+		r.flags |= rules.Dup
+	}
+	r.at = r.received
+	if c.device != "" {
+		var fault string
+		if r.topicDevice, fault = d.devices.text(c.device); fault != "" {
+			return rejectf(ReasonDevice, "the device in topic %s %s", quote(m.Topic), fault)
+		}
+	} else if d.topic.hasDevice {
+		return rejectf(ReasonDevice, "the level of {device} is empty in topic %s", quote(m.Topic))
+	}
+	if c.metric != "" {
+		var fault string
+		if r.topicMetric, fault = d.metrics.text(c.metric); fault != "" {
+			return rejectf(ReasonMetric, "the metric in topic %s %s", quote(m.Topic), fault)
+		}
+	} else if d.topic.hasMetric {
+		return rejectf(ReasonMetric, "the level of {metric} is empty in topic %s", quote(m.Topic))
+	}
+	var rej *Rejection
+	if d.scalar {
+		rej = r.scalar(m.Payload)
+	} else {
+		rej = r.json(m.Payload)
+	}
+	if rej != nil {
+		return rej
+	}
+	if len(out.Samples) == r.first && len(out.Problems) == r.problems {
+		return rejectf(ReasonValue, "there is no value in the payload")
+	}
+	if r.unsorted {
+		slices.SortStableFunc(out.Samples[r.first:], func(a, b rules.Sample) int { return a.At.Compare(b.At) })
+	}
+	return nil
+}
+
+// A reading is the decoding of one message.
+type reading struct {
+	d   *Decoder
+	out *Batch
+
+	first, problems int // where this message's begin in out
+	received        time.Time
+	flags           rules.Flags
+	topicDevice     string // "" where the topic names none
+	topicMetric     string
+	unsorted        bool
+	places          [slots]place // by path
+	ownTime         place        // of a well-known key of the document
+
+	// Of the record being read.
+	device string
+	at     time.Time
+	clock  rules.Clock
+}
+
+// problem records that a part of the message was not used as it was sent.
+func (r *reading) problem(reason, format string, args ...any) {
+	for i := r.problems; i < len(r.out.Problems); i++ {
+		if r.out.Problems[i].Reason == reason {
+			r.out.Problems[i].Count++
+			return
+		}
+	}
+	r.out.Problems = append(r.out.Problems, Problem{Reason: reason, Detail: fmt.Sprintf(format, args...), Count: 1})
+}
+
+// add appends a sample of the record's device and time, for the caller to fill
+// in its value.
+func (r *reading) add(metric string) (*rules.Sample, *Rejection) {
+	n := len(r.out.Samples)
+	if n-r.first >= r.d.maxMetrics {
+		return nil, rejectf(ReasonMetrics, "the payload has more than %d values (send smaller batches)", r.d.maxMetrics)
+	}
+	if n > r.first && r.at.Before(r.out.Samples[n-1].At) {
+		r.unsorted = true
+	}
+	r.out.Samples = append(r.out.Samples, rules.Sample{
+		Source: r.d.name, Device: r.device, Metric: r.d.renamed(metric),
+		At: r.at, Received: r.received, Clock: r.clock, Flags: r.flags,
+	})
+	return &r.out.Samples[n], nil
 }
