@@ -177,21 +177,21 @@ func (s *Sender) wrap(err error) error { return fmt.Errorf("%s: %w", s.shown, er
 
 // explain turns the transport's error into one that says what was being done.
 func (s *Sender) explain(parent, ctx context.Context, p *progress, err error) error {
-	var blocked *blockedError
+	var (
+		blocked *blockedError
+		notTLS  tls.RecordHeaderError
+	)
 	switch {
 	case errors.As(err, &blocked):
 		return blocked
 	case parent.Err() != nil:
 		return fmt.Errorf("given up while %s: %w", p, context.Cause(parent))
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return &attemptError{fmt.Sprintf("no answer within %s, given up while %s", s.timeout, p), context.DeadlineExceeded}
+	case ctx.Err() != nil:
+		return &attemptError{fmt.Sprintf("no answer within %s, given up while %s", s.timeout, p), ctx.Err()}
+	case errors.As(err, &notTLS):
+		return &attemptError{"what listens there does not speak TLS (is the port right, or is it plain http?)", err}
 	}
 	return &attemptError{clean(fmt.Sprintf("%s: %v", p, err)), err}
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
 }
 
 // An attemptError keeps what a caller may branch on under a text that is safe to
@@ -250,7 +250,6 @@ func (p *progress) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		ConnectStart:      func(_, _ string) { at(stepConnect) },
 		TLSHandshakeStart: func() { at(stepTLS) },
-		TLSHandshakeDone:  func(tls.ConnectionState, error) {},
 		GotConn: func(i httptrace.GotConnInfo) {
 			p.reused.Store(i.Reused)
 			at(stepWrite)

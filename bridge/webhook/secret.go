@@ -24,9 +24,15 @@ const redacted = "<secret>"
 // in logs and in JSON; [Secret.Reveal] is the only way to its text. The zero
 // Secret is none.
 type Secret struct {
-	// A pointer, because fmt cannot call the methods of a secret that lies in an
-	// unexported field: it would print bytes, and prints an address instead.
-	key *[]byte
+	// Two pointers, because fmt cannot call the methods of a secret that lies in
+	// an unexported field. It would print bytes; it follows one pointer, when a
+	// verb does not fit; and of two it prints an address.
+	key **[]byte
+}
+
+func secretOf(key []byte) Secret {
+	p := &key
+	return Secret{&p}
 }
 
 // ParseSecret reads a secret as Standard Webhooks writes it: whsec_ and the
@@ -43,7 +49,7 @@ func ParseSecret(s string) (Secret, error) {
 	if len(key) < secretMin || len(key) > secretMax {
 		return Secret{}, fmt.Errorf("secret is %d bytes long, and 24 to 64 are allowed (make one with: tocsin keygen)", len(key))
 	}
-	return Secret{&key}, nil
+	return secretOf(key), nil
 }
 
 func prefixError(s string) error {
@@ -81,7 +87,7 @@ func base64Error(s string) error {
 func NewSecret() Secret {
 	key := make([]byte, newSecretLen)
 	_, _ = rand.Read(key) // documented never to fail: it ends the process instead
-	return Secret{&key}
+	return secretOf(key)
 }
 
 // Reveal returns the secret's text, whsec_ and base64, for the one moment in
@@ -112,5 +118,5 @@ func (s Secret) bytes() []byte {
 	if s.key == nil {
 		return nil
 	}
-	return *s.key
+	return **s.key
 }

@@ -26,18 +26,18 @@ const maxHeaderBytes = 64 << 10
 
 // Options describe one endpoint. URL and Secrets are required.
 type Options struct {
-	Name          string           // in errors of New; the endpoint's name
-	URL           string           // as [CheckURL] wants it
-	Secrets       []Secret         // each signs every attempt; several while one is being replaced
-	Timeout       time.Duration    // over a whole attempt, from the lookup to the answer's last byte; 0: DefaultTimeout
-	AllowCIDRs    []netip.Prefix   // addresses to be reached although they are not public; loopback too must be named
-	AllowHTTP     bool             // accept http:// URLs
-	UserAgent     string           // tocsin/VERSION; empty: tocsin
-	Concurrency   int              // attempts at once, for which connections are kept open; 0: DefaultConcurrency
-	ResponseBytes int              // how much of an answer's body is read and kept; 0: DefaultResponseBytes
-	RetryAfterMax time.Duration    // what Retry-After may ask for at most; 0: DefaultRetryAfterMax
-	RootCAs       *x509.CertPool   // who may vouch for the endpoint; nil: the system's
-	Resolver      *net.Resolver    // nil: the system's
+	Name          string         // in errors of New; the endpoint's name
+	URL           string         // as [CheckURL] wants it
+	Secrets       []Secret       // each signs every attempt; several while one is being replaced
+	Timeout       time.Duration  // over a whole attempt, from the lookup to the answer's last byte; 0: DefaultTimeout
+	AllowCIDRs    []netip.Prefix // addresses to be reached although they are not public; loopback too must be named
+	AllowHTTP     bool           // accept http:// URLs
+	UserAgent     string         // tocsin/VERSION; empty: tocsin
+	Concurrency   int            // attempts at once, for which connections are kept open; 0: DefaultConcurrency
+	ResponseBytes int            // how much of an answer's body is read and kept; 0: DefaultResponseBytes
+	RetryAfterMax time.Duration  // what Retry-After may ask for at most; 0: DefaultRetryAfterMax
+	RootCAs       *x509.CertPool // who may vouch for the endpoint; nil: the system's
+	Resolver      *net.Resolver  // nil: the system's
 }
 
 // A Message is what one or more attempts deliver.
@@ -151,4 +151,3 @@ func visible(s string) bool {
 	}
 	return true
 }
-

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"hash"
 	"strconv"
 	"time"
 )
@@ -36,8 +37,10 @@ func mac(dst, key []byte, id, ts string, body []byte) []byte {
 	head = append(head, '.')
 	head = append(head, ts...)
 	head = append(head, '.')
-	h := hmac.New(sha256.New, key)
+	h := newMAC(key)
 	_, _ = h.Write(head) // a hash never fails
 	_, _ = h.Write(body)
 	return h.Sum(dst)
 }
+
+func newMAC(key []byte) hash.Hash { return hmac.New(sha256.New, key) }
