@@ -2,8 +2,14 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,17 +27,298 @@ type Options struct {
 	CacheBytes int64
 }
 
-// DB is a store in one folder. It implements bridge.Store.
-type DB struct{}
+// ErrBroken is what every call returns after the disk has failed once. What the
+// last commit wrote is then unknown, and asking the disk again proves nothing:
+// the process must end.
+var ErrBroken = errors.New("store is broken")
 
-// Open opens the store in o.Path, and makes it when there is none.
-func Open(ctx context.Context, o Options) (*DB, error) {
-	return nil, errors.ErrUnsupported
+const (
+	defaultCache = 12 << 20
+	readers      = 3 // connections: a claim, a reader, a checkpoint
+
+	databaseFile = "tocsin.db"
+	lockFile     = "lock"
+	reserveFile  = "reserve"
+)
+
+// DB is a store in one folder. It implements bridge.Store.
+type DB struct {
+	dir       string
+	log       *slog.Logger
+	lock      *lock
+	metrics   *metrics
+	lastAlive time.Time
+
+	w      *writer
+	read   *sql.DB
+	bodies *sql.Stmt // on read
+
+	writing   sync.Mutex // held for the length of a transaction; taken before mu
+	full      bool       // under writing: the reserve was given up
+	cursorsAt time.Time  // under writing: when cursors were last moved
+
+	mu     sync.Mutex // everything below
+	ended  error      // closed, or broken
+	last   int64      // newest event
+	byName map[string]*lane
+	byNum  map[int64]*lane
+	rows   map[rowKey]row // to be written with the next transaction
+	tail   tail
+
+	soon       chan struct{} // rows are waiting
+	overflow   chan struct{} // the log file is long
+	unchecked  int           // under writing: pages written since the last checkpoint
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	closing    sync.Once
 }
 
-// Close writes what is not yet written and closes the file.
-func (d *DB) Close() error { return nil }
+// Open opens the store in o.Path, and makes it when there is none. The folder
+// belongs to this process until Close.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	d := &DB{
+		dir:      o.Path,
+		log:      o.Log,
+		byName:   make(map[string]*lane),
+		byNum:    make(map[int64]*lane),
+		rows:     make(map[rowKey]row),
+		soon:     make(chan struct{}, 1),
+		overflow: make(chan struct{}, 1),
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	if err := d.open(ctx, o); err != nil {
+		return nil, fmt.Errorf("opening store %s: %w", o.Path, errors.Join(err, d.release()))
+	}
+	d.lock.touch()
+	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	d.background.Go(func() { d.keep(ctx) })
+	d.background.Go(func() { d.checkpoints(ctx) })
+	return d, nil
+}
+
+func (d *DB) open(ctx context.Context, o Options) (err error) {
+	if d.lock, d.lastAlive, err = occupy(o.Path); err != nil {
+		return err
+	}
+	cache := o.CacheBytes
+	if cache <= 0 {
+		cache = defaultCache
+	}
+	path := filepath.Join(o.Path, databaseFile)
+	if err := createFile(path); err != nil {
+		return err
+	}
+	// Two thirds for the writer, whose pages are the ones that come back.
+	d.w, err = openWriter(ctx, path, cache*2/3/1024)
+	if isFull(err) && os.Remove(filepath.Join(o.Path, reserveFile)) == nil {
+		d.w, err = openWriter(ctx, path, cache*2/3/1024)
+	}
+	if err != nil {
+		return explain(path, err)
+	}
+	if d.read, err = connect(path, cache/3/readers/1024, "query_only(1)"); err != nil {
+		return explain(path, err)
+	}
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	if d.bodies, err = d.read.PrepareContext(ctx, selectBodies); err != nil {
+		return explain(path, err)
+	}
+	if err := d.load(ctx); err != nil {
+		return explain(path, err)
+	}
+	if err := d.openReserve(); err != nil {
+		return err
+	}
+	d.metrics, err = newMetrics(o.Registerer, d)
+	return err
+}
+
+// explain turns SQLite's answer about a file into something to act on.
+func explain(path string, err error) error {
+	switch {
+	case isFull(err):
+		return fmt.Errorf("%s: no space left on the disk; free some and start again: %w", path, err)
+	case isDamaged(err):
+		return fmt.Errorf("%s is damaged or is no database; restore a backup, or move the folder away to start empty: %w", path, err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// load brings back what is owed: the lanes, and their deliveries that have a
+// row. Those without one are taken in when they are claimed.
+func (d *DB) load(ctx context.Context) error {
+	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM event`).Scan(&d.last); err != nil {
+		return fmt.Errorf("reading the newest event: %w", err)
+	}
+	rows, err := d.read.QueryContext(ctx, `SELECT num, name, cursor, owed, dead, disabled, reason, target, since FROM endpoint`)
+	if err != nil {
+		return fmt.Errorf("reading endpoints: %w", err)
+	}
+	err = each(rows, func() error {
+		l := newLane(0, "", 0)
+		var disabled sql.NullBool
+		var since int64
+		if err := rows.Scan(&l.num, &l.name, &l.cursor, &l.owed, &l.dead, &disabled,
+			&l.state.Reason, &l.state.Target, &since); err != nil {
+			return err
+		}
+		l.known, l.state.Name, l.state.Disabled, l.state.Since = disabled.Valid, l.name, disabled.Bool, fromNanos(since)
+		l.written = l.record
+		l.behind, l.seen = l.cursor < d.last, l.cursor
+		d.byName[l.name], d.byNum[l.num] = l, l
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading endpoints: %w", err)
+	}
+	rows, err = d.read.QueryContext(ctx, `SELECT d.event, d.ep, d.attempt, d.due, e.alarm
+		FROM delivery d INDEXED BY delivery_open JOIN event e ON e.num = d.event WHERE d.state = 0 ORDER BY d.ep, d.event`)
+	if err != nil {
+		return fmt.Errorf("reading deliveries: %w", err)
+	}
+	err = each(rows, func() error {
+		var num, ep, due int64
+		var attempt int
+		var alarm string
+		if err := rows.Scan(&num, &ep, &attempt, &due, &alarm); err != nil {
+			return err
+		}
+		l := d.byNum[ep]
+		if l == nil {
+			return fmt.Errorf("event %d is owed to endpoint number %d, which does not exist; restore a backup", num, ep)
+		}
+		l.restore(num, alarm, attempt, fromNanos(due))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading deliveries: %w", err)
+	}
+	return nil
+}
 
 // LastAlive says when the process that used this folder before was last known
-// to run; zero for a new store.
-func (d *DB) LastAlive() time.Time { return time.Time{} }
+// to run; zero for a new store. After a power failure it may be too early, and
+// never is too late.
+func (d *DB) LastAlive() time.Time { return d.lastAlive }
+
+// Close writes what is not yet written and gives the folder back. A broken
+// store is left as it is until the process ends: closing the file would make
+// SQLite copy pages that may never have reached the disk.
+func (d *DB) Close() (err error) {
+	d.closing.Do(func() {
+		d.stop()
+		d.background.Wait()
+		d.metrics.unregister()
+		if err = d.state(); err != nil {
+			return
+		}
+		err = d.flush(context.Background(), true)
+		d.end(fmt.Errorf("using store %s: %w", d.dir, fs.ErrClosed))
+		if errors.Is(err, ErrBroken) {
+			return
+		}
+		if err != nil {
+			err = fmt.Errorf("writing the last outcomes: %w", err)
+		}
+		d.lock.touch()
+		err = errors.Join(err, d.release())
+	})
+	return err
+}
+
+// release closes what open has opened.
+func (d *DB) release() error {
+	var errs []error
+	if d.bodies != nil {
+		errs = append(errs, d.bodies.Close())
+	}
+	if d.read != nil {
+		errs = append(errs, d.read.Close())
+	}
+	if d.w != nil {
+		// The last connection copies the log into the file and removes it.
+		errs = append(errs, d.w.close())
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.release())
+	}
+	return errors.Join(errs...)
+}
+
+// state is nil while the store can be used.
+func (d *DB) state() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ended
+}
+
+// end makes err the answer to every later call.
+func (d *DB) end(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended == nil {
+		d.ended = err
+	}
+}
+
+// broken ends the store and returns the error that says so.
+func (d *DB) broken(doing string, err error) error {
+	err = fmt.Errorf("%s: %w: %w", doing, ErrBroken, err)
+	d.end(err)
+	d.log.Error("store is broken, the process must end", "path", d.dir, "error", err)
+	return err
+}
+
+// reading judges the error of a read: a damaged file or a failing disk breaks
+// the store, a caller that went away does not.
+func (d *DB) reading(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if isDamaged(err) || isIO(err) {
+		return d.broken("reading "+what, err)
+	}
+	return fmt.Errorf("reading %s: %w", what, err)
+}
+
+// keep writes outcomes that no commit has carried, and says that the process
+// lives.
+func (d *DB) keep(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.soon:
+			// A commit may come by and carry them for nothing.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(flushAfter):
+			}
+		case <-tick.C:
+			d.lock.touch()
+		}
+		if err := d.flush(ctx, false); errors.Is(err, ErrBroken) {
+			return // logged, and told to every caller from now on
+		}
+	}
+}
+
+// checkpoints copies the log into the file when it has become long.
+func (d *DB) checkpoints(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.overflow:
+			if err := d.checkpoint(ctx); err != nil {
+				return
+			}
+		}
+	}
+}

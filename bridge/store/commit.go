@@ -1,0 +1,464 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"tocsin/bridge"
+	"tocsin/rules"
+)
+
+const (
+	// flushAfter is how long outcomes wait for a commit; with the sync they are
+	// on disk within 100 ms.
+	flushAfter = 50 * time.Millisecond
+
+	cursorEvery = time.Second // cursors are moved this often, when something is written anyway
+
+	// checkpointPages is the length of the log at which it is copied: 16 MiB.
+	checkpointPages = 4000
+)
+
+// A work is one transaction: what somebody brings, and what was waiting.
+type work struct {
+	states    []newState
+	events    []newEvent
+	endpoints []bridge.EndpointState
+	settled   []oldEvent // to be deleted, unless still owed
+	vacuum    bool       // give some free space of the file back
+	probe     bool       // write even when there is nothing to write
+	cursors   bool       // move the cursors
+
+	// Filled in on the way; none of it is visible before the disk agreed.
+	committed time.Time
+	last      int64
+	rows      map[rowKey]row
+	lanes     map[string]*lane // new
+	records   map[*lane]record // as they are to be
+	written   []*newEvent
+	switched  []*lane
+	deletes   []int64
+	deadGone  map[*lane]int
+}
+
+type newState struct {
+	key  string
+	data []byte
+}
+
+type newEvent struct {
+	num       int64
+	id        string
+	typ       rules.Type
+	alarm     string
+	at        time.Time
+	data      []byte
+	endpoints []string
+	lanes     []*lane
+}
+
+type oldEvent struct {
+	num   int64
+	alarm string
+	eps   []int64
+}
+
+// Commit writes states and the events they made: atomic, and on disk when nil.
+// After bridge.ErrFull nothing was written and the store goes on; after another
+// error it is broken ([ErrBroken]). ctx is looked at before the write begins,
+// and does not stop one: when it has ended, its error is returned and the store
+// is as it was.
+func (d *DB) Commit(ctx context.Context, b bridge.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	k, err := encode(b)
+	if err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	start := time.Now()
+	if err := d.recover(); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	if err := d.write(context.WithoutCancel(ctx), k); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	d.metrics.committed(time.Since(start))
+	return nil
+}
+
+// encode makes rows of a batch; of several states of an alarm the last counts.
+// A transition without a key is an event of no alarm, a ping: it has no state,
+// and its order is that of the alarm it names.
+func encode(b bridge.Batch) (*work, error) {
+	k := &work{endpoints: b.Endpoints}
+	k.probe = len(b.Transitions) == 0 && len(b.Endpoints) == 0
+	newest := make(map[string]int, len(b.Transitions))
+	for i := range b.Transitions {
+		newest[b.Transitions[i].State.Key] = i
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	text := func(v any) ([]byte, error) {
+		buf.Reset()
+		if err := enc.Encode(v); err != nil {
+			return nil, err
+		}
+		return bytes.Clone(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
+	}
+	for i := range b.Transitions {
+		t := &b.Transitions[i]
+		if t.State.Key != "" && newest[t.State.Key] == i {
+			data, err := text(&t.State)
+			if err != nil {
+				return nil, fmt.Errorf("encoding alarm %s: %w", t.State.Key, err)
+			}
+			k.states = append(k.states, newState{t.State.Key, data})
+		}
+		for j := range t.Events {
+			e := &t.Events[j]
+			data, err := text(e)
+			if err != nil {
+				return nil, fmt.Errorf("encoding event %s: %w", e.ID, err)
+			}
+			k.events = append(k.events, newEvent{
+				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key), at: e.At, data: data, endpoints: e.Endpoints,
+			})
+		}
+	}
+	return k, nil
+}
+
+// flush writes outcomes that wait, if any do.
+func (d *DB) flush(ctx context.Context, closing bool) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if err := d.state(); err != nil {
+		return err
+	}
+	if !closing && !d.waiting() {
+		return nil
+	}
+	return d.write(context.WithoutCancel(ctx), &work{cursors: closing})
+}
+
+// waiting reports whether there is something that a crash would lose.
+func (d *DB) waiting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.rows) > 0
+}
+
+// write does one transaction. The caller holds writing.
+func (d *DB) write(ctx context.Context, k *work) error {
+	d.prepare(k)
+	err := d.w.transact(ctx, func() error { return d.run(ctx, k) })
+	if err == nil {
+		d.apply(k)
+		d.unchecked += d.w.pagesWritten()
+		if d.unchecked >= checkpointPages {
+			signal(d.overflow)
+		}
+		return nil
+	}
+	d.putBack(k)
+	if isFull(err) {
+		d.surrender(err)
+		return fmt.Errorf("%w: %w", bridge.ErrFull, err)
+	}
+	return d.broken("writing to "+d.dir, err)
+}
+
+// prepare takes what is waiting into k.
+func (d *DB) prepare(k *work) {
+	k.committed = time.Now()
+	k.cursors = k.cursors || k.committed.Sub(d.cursorsAt) >= cursorEvery
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k.last = d.last
+	for _, e := range k.settled {
+		if !d.owed(e) {
+			k.deletes = append(k.deletes, e.num)
+		}
+	}
+	k.rows, d.rows = d.rows, make(map[rowKey]row)
+	k.records = make(map[*lane]record, len(d.byName))
+	for _, l := range d.byName {
+		r := l.record
+		if k.cursors {
+			r.cursor = l.settled(d.last)
+		}
+		k.records[l] = r
+	}
+}
+
+// owed reports whether anybody is still owed an event, or was until this moment.
+func (d *DB) owed(e oldEvent) bool {
+	return slices.ContainsFunc(e.eps, func(ep int64) bool {
+		if _, now := d.rows[rowKey{e.num, ep}]; now {
+			return true
+		}
+		l := d.byNum[ep]
+		return l != nil && l.owes(e.num, e.alarm)
+	})
+}
+
+// putBack returns what could not be written; what has come since is newer.
+func (d *DB) putBack(k *work) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, r := range k.rows {
+		if _, newer := d.rows[key]; !newer {
+			d.rows[key] = r
+		}
+	}
+}
+
+// run is the body of the transaction.
+func (d *DB) run(ctx context.Context, k *work) error {
+	for i := range k.states {
+		if err := d.w.putState(ctx, k.states[i].key, k.states[i].data); err != nil {
+			return err
+		}
+	}
+	if err := d.runEvents(ctx, k); err != nil {
+		return err
+	}
+	if err := d.w.putRows(ctx, k.rows); err != nil {
+		return err
+	}
+	for _, s := range k.endpoints {
+		l := d.laneFor(k, s.Name)
+		r := k.records[l]
+		if r.state.Disabled && !s.Disabled {
+			if err := d.w.makeDue(ctx, l.num); err != nil {
+				return err
+			}
+		}
+		s.Since = fromNanos(nanos(s.Since))
+		r.state, r.known = s, true
+		k.records[l] = r
+		k.switched = append(k.switched, l)
+	}
+	if len(k.deletes) > 0 {
+		dead, err := d.w.deleteEvents(ctx, k.deletes)
+		if err != nil {
+			return err
+		}
+		k.deadGone = make(map[*lane]int)
+		for ep, n := range dead {
+			if l := d.byNum[ep]; l != nil {
+				r := k.records[l]
+				r.dead -= n
+				k.records[l], k.deadGone[l] = r, n
+			}
+		}
+	}
+	if k.vacuum {
+		if err := d.w.vacuum(ctx); err != nil {
+			return err
+		}
+	}
+	for l, r := range k.records {
+		if r == l.written {
+			continue
+		}
+		if err := d.w.putEndpoint(ctx, l, r); err != nil {
+			return err
+		}
+	}
+	if k.probe {
+		if _, err := d.w.probe.ExecContext(ctx, nanos(k.committed)); err != nil {
+			return fmt.Errorf("probing: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *DB) runEvents(ctx context.Context, k *work) error {
+	var eps []int64
+	for i := range k.events {
+		e := &k.events[i]
+		eps = eps[:0]
+		e.num, e.lanes = k.last+1, e.lanes[:0]
+		for _, name := range e.endpoints {
+			l := d.laneFor(k, name)
+			if !slices.Contains(eps, l.num) {
+				eps = append(eps, l.num)
+				e.lanes = append(e.lanes, l)
+			}
+		}
+		isNew, err := d.w.putEvent(ctx, e.num, e, k.committed, epList(eps))
+		if err != nil {
+			return err
+		}
+		if !isNew {
+			continue
+		}
+		k.last = e.num
+		k.written = append(k.written, e)
+		for _, l := range e.lanes {
+			r := k.records[l]
+			r.owed++
+			k.records[l] = r
+		}
+	}
+	return nil
+}
+
+// laneFor finds the lane of an endpoint or makes one, which exists for others
+// only after the commit. Lanes are added under writing alone, so it reads them
+// without mu.
+func (d *DB) laneFor(k *work, name string) *lane {
+	if l := d.byName[name]; l != nil {
+		return l
+	}
+	if l := k.lanes[name]; l != nil {
+		return l
+	}
+	l := newLane(int64(len(d.byName)+len(k.lanes)+1), name, k.last)
+	if k.lanes == nil {
+		k.lanes = make(map[string]*lane)
+	}
+	k.lanes[name] = l
+	k.records[l] = l.record
+	return l
+}
+
+// apply makes what is on disk visible. Counters that moved meanwhile keep their
+// moves: the difference is added, not the value.
+func (d *DB) apply(k *work) {
+	if k.cursors {
+		d.cursorsAt = k.committed
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, l := range k.lanes {
+		d.byName[name], d.byNum[l.num] = l, l
+	}
+	for _, e := range k.written {
+		for _, l := range e.lanes {
+			if l.commit(e.num, e.alarm) {
+				d.rows[rowKey{e.num, l.num}] = row{state: stateOpen}
+			}
+		}
+		if len(e.lanes) > 0 {
+			d.tail.put(e, k.committed)
+		}
+		d.last = e.num
+	}
+	for l, r := range k.records {
+		l.cursor, l.written = r.cursor, r
+	}
+	for _, l := range k.switched {
+		l.set(k.records[l].state)
+	}
+	for l, n := range k.deadGone {
+		l.dead -= n
+	}
+}
+
+// Finish records how attempts ended. It does not wait for the disk: outcomes
+// ride on the next commit, or are written within 100 ms. On a full disk they are
+// kept and written as soon as there is space, and [DB.Claim] hands nothing out
+// when too many wait. The outcome of a delivery that is not leased is ignored.
+func (d *DB) Finish(ctx context.Context, outcomes []bridge.Outcome) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended != nil {
+		return d.ended
+	}
+	for _, o := range outcomes {
+		if l := d.byName[o.Endpoint]; l != nil {
+			l.finish(o, d.rows)
+		}
+	}
+	if len(d.rows) > 0 {
+		signal(d.soon)
+	}
+	return nil
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// recover lets intake begin again when the disk has space again: as much as the
+// reserve, twice.
+func (d *DB) recover() error {
+	if err := d.state(); err != nil || !d.full {
+		return err
+	}
+	err := makeReserve(filepath.Join(d.dir, reserveFile))
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: %w", bridge.ErrFull, err)
+	}
+	if err != nil {
+		return d.broken("writing to "+d.dir, err)
+	}
+	d.full = false
+	d.log.Info("disk has space again", "path", d.dir)
+	return nil
+}
+
+// surrender gives the reserve up, so that outcomes can be written.
+func (d *DB) surrender(cause error) {
+	if d.full {
+		return
+	}
+	d.full = true
+	d.log.Warn("disk is full, nothing new is taken", "path", d.dir, "error", cause)
+	if err := os.Remove(filepath.Join(d.dir, reserveFile)); err != nil {
+		d.log.Warn("reserve was not freed", "path", d.dir, "error", err)
+	}
+	signal(d.overflow) // a log that was copied is written again in place
+}
+
+// checkpoint copies the log into the file. Most of it is done beside commits;
+// the rest, with commits held, so that the log is begun anew.
+func (d *DB) checkpoint(ctx context.Context) error {
+	for _, exclusive := range []bool{false, true} {
+		if err := d.copyLog(ctx, exclusive); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *DB) copyLog(ctx context.Context, exclusive bool) error {
+	if exclusive {
+		d.writing.Lock()
+		defer d.writing.Unlock()
+	}
+	if err := d.state(); err != nil {
+		return err
+	}
+	var busy, pages, copied int
+	err := d.read.QueryRowContext(context.WithoutCancel(ctx), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &copied)
+	switch {
+	case isFull(err):
+		d.log.Debug("log was not copied, disk is full", "path", d.dir, "error", err)
+		return nil
+	case err != nil:
+		return d.broken("copying the log of "+d.dir, err)
+	case exclusive:
+		// What a reader held back is tried again after some more pages.
+		d.unchecked = min(pages-copied, checkpointPages*3/4)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// reserveBytes are kept free on the disk by a file of that size. They are given
+// up when the disk is full, so that outcomes can still be written: without
+// them, what was delivered would be delivered again for ever.
+const reserveBytes = 2 << 20
+
+// A lock keeps other processes out of the folder. Its file holds the pid, and
+// its time of change says when the process last ran.
+type lock struct {
+	path  string
+	flock *flock.Flock
+}
+
+// occupy makes the folder and locks it. It also says when the process that had
+// it before last ran.
+func occupy(dir string) (*lock, time.Time, error) {
+	if dir == "" {
+		return nil, time.Time{}, errors.New("no folder is named; set store.path")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, time.Time{}, unwritable(err)
+	}
+	l := &lock{path: filepath.Join(dir, lockFile)}
+	var before time.Time
+	if info, err := os.Stat(l.path); err == nil {
+		before = info.ModTime()
+	}
+	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err != nil {
+		before = time.Time{}
+	}
+	l.flock = flock.New(l.path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
+	ok, err := l.flock.TryLock()
+	if err != nil {
+		return nil, time.Time{}, unwritable(err)
+	}
+	if !ok {
+		_ = l.flock.Close() // nothing was locked
+		return nil, time.Time{}, fmt.Errorf("data is in use by %s; stop it or choose another store.path", l.holder())
+	}
+	l.sign()
+	if !before.IsZero() {
+		// To hold the lock is not to run: that is said when all is open.
+		_ = os.Chtimes(l.path, before, before)
+	}
+	return l, before, nil
+}
+
+// sign writes the pid, in place. On a full disk the lock holds without it.
+func (l *lock) sign() {
+	f, err := os.OpenFile(l.path, os.O_WRONLY, 0) // #nosec G304 -- a name of ours in the folder we were given
+	if err != nil {
+		return
+	}
+	_, _ = fmt.Fprintf(f, "%-10d\n", os.Getpid())
+	_ = f.Close()
+}
+
+func (l *lock) holder() string {
+	pid, err := os.ReadFile(l.path)
+	if s := strings.TrimSpace(string(pid)); err == nil && s != "" {
+		return "process " + s
+	}
+	return "another process"
+}
+
+// touch notes that the process lives. It is not synced: after a power failure
+// the time is too early, which errs on the safe side.
+func (l *lock) touch() {
+	now := time.Now()
+	_ = os.Chtimes(l.path, now, now)
+}
+
+func (l *lock) release() error { return l.flock.Close() }
+
+func unwritable(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w; user %d must be able to write there, or choose another store.path", err, os.Getuid())
+	}
+	return err
+}
+
+// createFile makes a file that only we read, durably; an existing one is left alone.
+func createFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- a name of ours in the folder we were given
+	if err != nil {
+		return unwritable(err)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(filepath.Dir(path)), syncDir(filepath.Dir(filepath.Dir(path))))
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path) // #nosec G304 -- as above
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // a parent that we may not list
+		}
+		return err
+	}
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
+}
+
+// openReserve makes the reserve, or starts without it on a full disk.
+func (d *DB) openReserve() error {
+	path := filepath.Join(d.dir, reserveFile)
+	if info, err := os.Stat(path); err == nil && info.Size() == reserveBytes {
+		return nil
+	}
+	err := makeReserve(path)
+	if errors.Is(err, syscall.ENOSPC) {
+		d.full = true
+		d.log.Warn("disk is full, nothing new is taken", "path", d.dir)
+		return nil
+	}
+	return err
+}
+
+// makeReserve allocates twice what it keeps, so that after it there is at least
+// as much space for others.
+func makeReserve(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600) // #nosec G304 -- as above
+	if err != nil {
+		return fmt.Errorf("making the reserve: %w", err)
+	}
+	err = allocate(f, 2*reserveBytes)
+	if err == nil {
+		err = f.Truncate(reserveBytes)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(path) // what is left of it is of no use
+		return fmt.Errorf("making the reserve: %w", err)
+	}
+	return nil
+}
+
+// writeZeros allocates where the file system has no call for it.
+func writeZeros(f *os.File, size int) error {
+	_, err := f.Write(make([]byte, size))
+	return err
+}

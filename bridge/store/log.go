@@ -1,0 +1,273 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tocsin/bridge"
+)
+
+// trimSlice events are looked at, and those that may go deleted, at a time: a
+// commit waits for one slice at most.
+const trimSlice = 256
+
+// Log is what is kept for people.
+func (d *DB) Log() bridge.Log { return journal{d} }
+
+// A journal is a DB as people see it. It implements bridge.Log.
+type journal struct{ d *DB }
+
+// Endpoints returns the last committed state of every endpoint that has one, by name.
+func (j journal) Endpoints(context.Context) ([]bridge.EndpointState, error) {
+	d := j.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var states []bridge.EndpointState
+	for _, l := range d.byName {
+		if l.known {
+			states = append(states, l.state)
+		}
+	}
+	slices.SortFunc(states, func(a, b bridge.EndpointState) int { return cmp.Compare(a.Name, b.Name) })
+	return states, d.ended
+}
+
+// Backlog counts what an endpoint is still owed. It costs one read of one event,
+// whatever the count.
+func (j journal) Backlog(ctx context.Context, endpoint string) (bridge.Backlog, error) {
+	d := j.d
+	d.mu.Lock()
+	l := d.byName[endpoint]
+	if l == nil || d.ended != nil {
+		defer d.mu.Unlock()
+		return bridge.Backlog{}, d.ended
+	}
+	b := bridge.Backlog{Count: l.owed, Dead: l.dead}
+	first, after, newest := l.oldest(), l.seen, d.last
+	d.mu.Unlock()
+	if b.Count == 0 {
+		return b, nil
+	}
+	if first == math.MaxInt64 {
+		var err error
+		if first, err = d.firstAfter(ctx, l.num, after, newest); err != nil {
+			return b, err
+		}
+	}
+	var committed int64
+	err := d.read.QueryRowContext(ctx, `SELECT committed FROM event WHERE num = ?`, first).Scan(&committed)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil // delivered and deleted while we looked
+	}
+	b.Oldest = fromNanos(committed)
+	return b, d.reading("events", err)
+}
+
+// firstAfter finds the first event after a position that is owed to an endpoint
+// and was not taken in, 0 for none.
+func (d *DB) firstAfter(ctx context.Context, ep, after, newest int64) (num int64, err error) {
+	err = d.read.QueryRowContext(ctx, `SELECT num FROM event e WHERE num > ? AND num <= ? AND instr(eps, ?) > 0
+		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?)
+		ORDER BY num LIMIT 1`, after, newest, epToken(ep), ep).Scan(&num)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return num, d.reading("events", err)
+}
+
+// Size is the size of the store's files in bytes. The file does not shrink when
+// something is deleted, its space is used again; [DB.Trim] with a limit gives it back.
+func (j journal) Size() (int64, error) { return j.d.size() }
+
+func (d *DB) size() (total int64, err error) {
+	for _, name := range []string{databaseFile, databaseFile + "-wal", databaseFile + "-shm", reserveFile} {
+		info, err := os.Stat(filepath.Join(d.dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("measuring the store: %w", err)
+		}
+		total += info.Size()
+	}
+	return total, nil
+}
+
+// Trim deletes events that were settled before the given time, and then the
+// oldest settled until the database file is at most maxBytes (0: no limit).
+// What is still owed, dead deliveries' events included in what is settled, is
+// never deleted, and neither is the newest event.
+func (j journal) Trim(ctx context.Context, before time.Time, maxBytes int64) error {
+	d := j.d
+	if err := d.trim(ctx, nanos(before), 0); err != nil || maxBytes <= 0 {
+		return err
+	}
+	if err := d.trim(ctx, math.MaxInt64, maxBytes); err != nil {
+		return err
+	}
+	return d.shrink(ctx, maxBytes)
+}
+
+// trim goes through the events from the oldest on, until one is too young, or
+// with a limit until the database is small enough.
+func (d *DB) trim(ctx context.Context, before, maxBytes int64) error {
+	var after int64
+	for {
+		if maxBytes > 0 {
+			if used, _, err := d.pages(ctx); err != nil || used <= maxBytes {
+				return err
+			}
+		}
+		settled, last, err := d.candidates(ctx, after, before)
+		if err != nil {
+			return err
+		}
+		if len(settled) > 0 {
+			if err := d.delete(ctx, settled); err != nil {
+				return fmt.Errorf("deleting settled events: %w", err)
+			}
+		}
+		if last == 0 {
+			return nil
+		}
+		after = last
+	}
+}
+
+func (d *DB) delete(ctx context.Context, settled []oldEvent) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if err := d.state(); err != nil {
+		return err
+	}
+	return d.write(context.WithoutCancel(ctx), &work{settled: settled})
+}
+
+// candidates returns events of one slice whose last outcome is older than
+// before, and where the next slice begins: 0 after the last.
+func (d *DB) candidates(ctx context.Context, after, before int64) (list []oldEvent, last int64, err error) {
+	if err := d.state(); err != nil {
+		return nil, 0, err
+	}
+	// The newest event stays, so that its number is never given to another.
+	rows, err := d.read.QueryContext(ctx, `SELECT num, alarm, eps, committed,
+		coalesce((SELECT max(at) FROM delivery WHERE event = num), 0)
+		FROM event WHERE num > ? AND num < (SELECT max(num) FROM event) ORDER BY num LIMIT ?`, after, trimSlice)
+	if err != nil {
+		return nil, 0, d.reading("events", err)
+	}
+	seen, young := 0, false
+	err = each(rows, func() error {
+		var e oldEvent
+		var eps string
+		var committed, at int64
+		if err := rows.Scan(&e.num, &e.alarm, &eps, &committed, &at); err != nil {
+			return err
+		}
+		for field := range strings.FieldsSeq(eps) {
+			ep, err := strconv.ParseInt(field, 10, 64)
+			if err != nil {
+				return fmt.Errorf("event %d: %w", e.num, err)
+			}
+			e.eps = append(e.eps, ep)
+		}
+		seen, last = seen+1, e.num
+		young = young || committed >= before
+		if max(committed, at) < before {
+			list = append(list, e)
+		}
+		return nil
+	})
+	if seen < trimSlice || young {
+		last = 0
+	}
+	return list, last, d.reading("events", err)
+}
+
+// pages returns how many bytes of the database file are in use and how many are free.
+func (d *DB) pages(ctx context.Context) (used, free int64, err error) {
+	var count, unused, size int64
+	err = d.read.QueryRowContext(ctx, `SELECT (SELECT page_count FROM pragma_page_count),
+		(SELECT freelist_count FROM pragma_freelist_count), (SELECT page_size FROM pragma_page_size)`).Scan(&count, &unused, &size)
+	return (count - unused) * size, unused * size, d.reading("the size", err)
+}
+
+// shrink gives free space of the file back to the disk, in slices.
+func (d *DB) shrink(ctx context.Context, maxBytes int64) error {
+	for {
+		used, free, err := d.pages(ctx)
+		if err != nil || free == 0 || used+free <= maxBytes {
+			return err
+		}
+		if err := d.vacuum(ctx); err != nil {
+			return fmt.Errorf("giving space back: %w", err)
+		}
+	}
+}
+
+func (d *DB) vacuum(ctx context.Context) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if err := d.state(); err != nil {
+		return err
+	}
+	return d.write(context.WithoutCancel(ctx), &work{vacuum: true})
+}
+
+// metrics are the store's own; nil measures nothing.
+type metrics struct {
+	to      prometheus.Registerer
+	seconds prometheus.Histogram
+	bytes   prometheus.GaugeFunc
+}
+
+func newMetrics(to prometheus.Registerer, d *DB) (*metrics, error) {
+	if to == nil {
+		return nil, nil
+	}
+	m := &metrics{
+		to: to,
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "tocsin_commit_seconds",
+			Help:    "Time to write a batch of decisions to disk.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		bytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tocsin_store_bytes",
+			Help: "Size of the store's files.",
+		}, func() float64 {
+			n, _ := d.size() // a file that cannot be measured counts as none
+			return float64(n)
+		}),
+	}
+	if err := errors.Join(to.Register(m.seconds), to.Register(m.bytes)); err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return m, nil
+}
+
+func (m *metrics) committed(took time.Duration) {
+	if m != nil {
+		m.seconds.Observe(took.Seconds())
+	}
+}
+
+func (m *metrics) unregister() {
+	if m != nil {
+		m.to.Unregister(m.seconds)
+		m.to.Unregister(m.bytes)
+	}
+}

@@ -1,0 +1,398 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"tocsin/bridge"
+)
+
+const (
+	applicationID = 0x746f6373 // "tocs"
+	schemaVersion = 1
+)
+
+// schema is the file's version 1. Times are nanoseconds since 1970, 0 for none:
+// datetime(at/1000000000, 'unixepoch') reads one.
+const schema = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE alarm (key TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE event (
+	num       INTEGER PRIMARY KEY,
+	id        TEXT NOT NULL UNIQUE,
+	type      TEXT NOT NULL,
+	alarm     TEXT NOT NULL,
+	at        INTEGER NOT NULL,
+	committed INTEGER NOT NULL,
+	eps       TEXT NOT NULL, -- numbers of the endpoints it is for: ' 1 7 '
+	payload   TEXT NOT NULL
+);
+CREATE TABLE endpoint (
+	num      INTEGER PRIMARY KEY,
+	name     TEXT NOT NULL UNIQUE,
+	cursor   INTEGER NOT NULL, -- a later event for it without a row in delivery is owed, untried
+	owed     INTEGER NOT NULL, -- count of what it is owed, with and without a row
+	dead     INTEGER NOT NULL,
+	disabled INTEGER,          -- NULL: nothing was said about this endpoint
+	reason   TEXT NOT NULL,
+	target   TEXT NOT NULL,
+	since    INTEGER NOT NULL
+);
+CREATE TABLE delivery (
+	event   INTEGER NOT NULL,
+	ep      INTEGER NOT NULL,
+	state   INTEGER NOT NULL, -- 0 open, 1 delivered, 2 dead
+	attempt INTEGER NOT NULL,
+	due     INTEGER NOT NULL,
+	status  INTEGER NOT NULL,
+	error   TEXT NOT NULL,
+	at      INTEGER NOT NULL,
+	PRIMARY KEY (event, ep)
+) WITHOUT ROWID;
+CREATE INDEX delivery_open ON delivery (ep, event) WHERE state = 0;
+CREATE INDEX delivery_dead ON delivery (ep, event) WHERE state = 2;
+`
+
+const (
+	stateOpen      = 0
+	stateDelivered = 1
+	stateDead      = 2
+)
+
+type rowKey struct{ event, ep int64 }
+
+// A row is a delivery as the table holds it.
+type row struct {
+	state   int
+	attempt int
+	due     time.Time
+	status  int
+	err     string
+	at      time.Time
+}
+
+// connect opens a pool on the file. The pragmas hold for each of its connections.
+func connect(path string, cacheKiB int64, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_pragma": append(pragmas,
+		"busy_timeout(5000)",
+		"synchronous(FULL)",
+		"temp_store(MEMORY)",
+		"wal_autocheckpoint(0)", // its errors are not reported: see DB.checkpoint
+		"cache_size(-"+strconv.FormatInt(cacheKiB, 10)+")",
+	)}
+	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+}
+
+// A writer is the one connection that writes, with its statements.
+type writer struct {
+	pool *sql.DB
+	conn *sql.Conn
+
+	state, event, row, endpoint, probe *sql.Stmt
+}
+
+func openWriter(ctx context.Context, path string, cacheKiB int64) (*writer, error) {
+	pool, err := connect(path, cacheKiB)
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(1)
+	w := &writer{pool: pool}
+	if err := w.open(ctx); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
+}
+
+func (w *writer) open(ctx context.Context) (err error) {
+	if w.conn, err = w.pool.Conn(ctx); err != nil {
+		return err
+	}
+	if err := w.migrate(ctx); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		to   **sql.Stmt
+		text string
+	}{
+		{&w.state, `INSERT INTO alarm (key, data) VALUES (?, ?)
+			ON CONFLICT (key) DO UPDATE SET data = excluded.data`},
+		{&w.event, `INSERT INTO event (num, id, type, alarm, at, committed, eps, payload)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
+		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
+			state = excluded.state, attempt = excluded.attempt, due = excluded.due,
+			status = excluded.status, error = excluded.error, at = excluded.at`},
+		{&w.endpoint, `INSERT INTO endpoint (num, name, cursor, owed, dead, disabled, reason, target, since)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (num) DO UPDATE SET
+			cursor = excluded.cursor, owed = excluded.owed, dead = excluded.dead, disabled = excluded.disabled,
+			reason = excluded.reason, target = excluded.target, since = excluded.since`},
+		{&w.probe, `INSERT INTO meta (name, value) VALUES ('probed', ?)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`},
+	} {
+		if *s.to, err = w.conn.PrepareContext(ctx, s.text); err != nil {
+			return fmt.Errorf("preparing a statement: %w", err)
+		}
+	}
+	return nil
+}
+
+// migrate makes the schema of a new file and refuses one that is not ours.
+func (w *writer) migrate(ctx context.Context) error {
+	var app, version, tables int
+	if err := w.conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
+		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).
+		Scan(&app, &version, &tables); err != nil {
+		return err
+	}
+	switch {
+	case tables == 0:
+	case app != applicationID:
+		return errors.New("is a database of another program; choose another store.path")
+	case version > schemaVersion:
+		return fmt.Errorf("was written by a newer tocsin (its schema is %d, this one knows %d); start that version, or restore an older backup",
+			version, schemaVersion)
+	case version == schemaVersion:
+		return nil
+	default:
+		return fmt.Errorf("has the unknown schema %d; restore a backup", version)
+	}
+	// Space that retention frees can be given back only if this is said before
+	// the first table.
+	for _, s := range []string{
+		"PRAGMA auto_vacuum = INCREMENTAL",
+		"PRAGMA journal_mode = WAL",
+		"BEGIN IMMEDIATE",
+		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
+		fmt.Sprintf("PRAGMA user_version = %d", schemaVersion),
+		schema,
+		"COMMIT",
+	} {
+		if _, err := w.conn.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("making the tables: %w", err)
+		}
+	}
+	return nil
+}
+
+// close closes what is open. Errors of statements repeat those of their use.
+func (w *writer) close() error {
+	for _, s := range []*sql.Stmt{w.state, w.event, w.row, w.endpoint, w.probe} {
+		if s != nil {
+			_ = s.Close()
+		}
+	}
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+	return w.pool.Close()
+}
+
+// transact runs do in a transaction that is on disk when the error is nil, and
+// has left no trace when it is not.
+func (w *writer) transact(ctx context.Context, do func() error) error {
+	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("beginning: %w", err)
+	}
+	err := do()
+	if err == nil {
+		if _, err = w.conn.ExecContext(ctx, "COMMIT"); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("committing: %w", err)
+	}
+	// SQLite may have rolled back by itself, and then says so. Should the
+	// transaction be open after this, the next BEGIN fails.
+	_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
+	return err
+}
+
+func (w *writer) putState(ctx context.Context, key string, data []byte) error {
+	if _, err := w.state.ExecContext(ctx, key, string(data)); err != nil {
+		return fmt.Errorf("writing alarm %s: %w", key, err)
+	}
+	return nil
+}
+
+// putEvent reports whether the event was not known.
+func (w *writer) putEvent(ctx context.Context, num int64, e *newEvent, committed time.Time, eps string) (bool, error) {
+	r, err := w.event.ExecContext(ctx, num, e.id, string(e.typ), e.alarm, nanos(e.at), nanos(committed), eps, string(e.data))
+	if err != nil {
+		return false, fmt.Errorf("writing event %s: %w", e.id, err)
+	}
+	n, err := r.RowsAffected()
+	return n == 1, err
+}
+
+// putRows writes rows in the order of their key, so that pages are touched once.
+func (w *writer) putRows(ctx context.Context, rows map[rowKey]row) error {
+	keys := make([]rowKey, 0, len(rows))
+	for k := range rows {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b rowKey) int {
+		return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.ep, b.ep))
+	})
+	for _, k := range keys {
+		r := rows[k]
+		if _, err := w.row.ExecContext(ctx, k.event, k.ep, r.state, r.attempt, nanos(r.due), r.status, r.err, nanos(r.at)); err != nil {
+			return fmt.Errorf("writing the outcome of event %d: %w", k.event, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) putEndpoint(ctx context.Context, l *lane, r record) error {
+	disabled := sql.NullBool{Bool: r.state.Disabled, Valid: r.known}
+	if _, err := w.endpoint.ExecContext(ctx, l.num, l.name, r.cursor, r.owed, r.dead, disabled,
+		r.state.Reason, r.state.Target, nanos(r.state.Since)); err != nil {
+		return fmt.Errorf("writing endpoint %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// makeDue makes all that an endpoint is owed due at once.
+func (w *writer) makeDue(ctx context.Context, ep int64) error {
+	if _, err := w.conn.ExecContext(ctx, `UPDATE delivery SET due = 0 WHERE ep = ? AND state = 0`, ep); err != nil {
+		return fmt.Errorf("making what is owed due: %w", err)
+	}
+	return nil
+}
+
+// deleteEvents deletes events and what became of them. It returns how many dead
+// deliveries each endpoint lost by it.
+func (w *writer) deleteEvents(ctx context.Context, nums []int64) (dead map[int64]int, err error) {
+	list := numList(nums)
+	rows, err := w.conn.QueryContext(ctx, `SELECT ep, count(*) FROM delivery
+		WHERE state = 2 AND event IN (SELECT value FROM json_each(?)) GROUP BY ep`, list)
+	if err != nil {
+		return nil, fmt.Errorf("counting what is deleted: %w", err)
+	}
+	dead = make(map[int64]int)
+	err = each(rows, func() error {
+		var ep int64
+		var n int
+		err := rows.Scan(&ep, &n)
+		dead[ep] = n
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting what is deleted: %w", err)
+	}
+	for _, s := range []string{
+		`DELETE FROM delivery WHERE event IN (SELECT value FROM json_each(?))`,
+		`DELETE FROM event WHERE num IN (SELECT value FROM json_each(?))`,
+	} {
+		if _, err := w.conn.ExecContext(ctx, s, list); err != nil {
+			return nil, fmt.Errorf("deleting settled events: %w", err)
+		}
+	}
+	return dead, nil
+}
+
+// vacuum gives some free space of the file back to the disk.
+func (w *writer) vacuum(ctx context.Context) error {
+	rows, err := w.conn.QueryContext(ctx, `PRAGMA incremental_vacuum(256)`)
+	if err != nil {
+		return fmt.Errorf("giving space back: %w", err)
+	}
+	return each(rows, func() error { return nil })
+}
+
+// pagesWritten says how many pages the last transactions wrote, since it was
+// asked before.
+func (w *writer) pagesWritten() (n int) {
+	_ = w.conn.Raw(func(c any) error {
+		if s, ok := c.(sqlite.DBStatus); ok {
+			n, _, _ = s.Status(sqlite.DBStatusCacheWrite, true)
+		}
+		return nil
+	})
+	return n
+}
+
+// each runs do for every row and closes rows.
+func each(rows *sql.Rows, do func() error) error {
+	for rows.Next() {
+		if err := do(); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
+// isFull reports whether err is want of space. An -shm file that cannot grow is
+// such a case under another name.
+func isFull(err error) bool {
+	code := errorCode(err)
+	return code&0xff == sqlite3.SQLITE_FULL || code == sqlite3.SQLITE_IOERR_SHMSIZE
+}
+
+// isIO reports whether err is a disk that did not do what it was asked to.
+func isIO(err error) bool { return errorCode(err)&0xff == sqlite3.SQLITE_IOERR }
+
+// isDamaged reports whether err is a file that makes no sense.
+func isDamaged(err error) bool {
+	code := errorCode(err) & 0xff
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+}
+
+func errorCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()
+	}
+	return 0
+}
+
+func numList(nums []int64) string {
+	b := []byte{'['}
+	for i, n := range nums {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(append(b, ']'))
+}
+
+// epList is the form of the column eps; epToken is how one of it is found.
+func epList(eps []int64) string {
+	var b strings.Builder
+	for _, n := range eps {
+		b.WriteByte(' ')
+		b.WriteString(strconv.FormatInt(n, 10))
+	}
+	if len(eps) > 0 {
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+func epToken(ep int64) string { return " " + strconv.FormatInt(ep, 10) + " " }
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+var _ bridge.Store = (*DB)(nil)
