@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"tocsin/bridge/webhook"
 	"tocsin/rules"
 )
 
@@ -106,6 +107,7 @@ type Source struct {
 	Clock    string        `toml:"clock"`     // auto (default), device, arrival
 	MaxAhead time.Duration `toml:"max_ahead"` // default 1m
 	MaxPast  time.Duration `toml:"max_past"`  // default 30d
+	Timezone string        `toml:"timezone"`  // of stamps that carry no zone; "" leaves them unused
 }
 
 // SourceTime says where a payload carries its time.
@@ -138,11 +140,13 @@ type Endpoint struct {
 	URL    string     `toml:"url"`
 	Preset string     `toml:"preset"` // standard
 	Sign   OneOrMore  `toml:"sign"`   // standard
-	Secret SecretList `toml:"secret"` // as written
+	Secret SecretList `toml:"secret"` // as written; Secrets is what they say
 	Match  Match      `toml:"match"`
 	Egress Egress     `toml:"egress"`
 	Retry  Retry      `toml:"retry"`
 	Limits Limits     `toml:"limits"`
+
+	Secrets []webhook.Secret `toml:"-"` // to sign with; never empty
 }
 
 // Match says which events an endpoint is told of when a rule names nobody.
@@ -171,11 +175,9 @@ type Retry struct {
 
 // Limits bound what is sent to one endpoint.
 type Limits struct {
-	Rate          Rate          `toml:"rate"`           // requests; 0 (default) is no limit
 	Concurrency   int           `toml:"concurrency"`    // default 4
 	Timeout       time.Duration `toml:"timeout"`        // of one attempt, all of it; default 15s
 	ResponseBytes Size          `toml:"response_bytes"` // of an answer that are read; default 16 KiB
-	Backlog       Size          `toml:"backlog"`        // default 64 MiB
 }
 
 // Log says how the bridge logs.

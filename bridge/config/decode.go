@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -48,6 +49,9 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 	switch target := v.Addr().Interface().(type) {
 	case *time.Duration:
 		d.text(path, value, (*rules.Duration)(target))
+		return
+	case *netip.Prefix:
+		d.text(path, value, (*prefix)(target))
 		return
 	case textSetter:
 		if s, ok := value.(string); ok {
@@ -218,10 +222,11 @@ func (d decoder) notYet(path []string, value any, l *later) {
 	if isOff(value) || slices.Contains(l.same, fmt.Sprint(value)) {
 		return
 	}
-	d.atKey(path, fmt.Sprintf("key %q is not supported by this version", path[len(path)-1]), l.remedy)
+	report := d.atKey
 	if l.harmless {
-		d.warn()
+		report = d.warnKey
 	}
+	report(path, fmt.Sprintf("key %q is not supported by this version", path[len(path)-1]), l.remedy)
 }
 
 // isOff reports whether a value is how something is left out.

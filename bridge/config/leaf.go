@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -88,6 +90,26 @@ func rateUnit(unit string) float64 {
 	return 0
 }
 
+// A prefix is a block of addresses, or one: "10.0.0.0/8", "192.168.1.7".
+type prefix netip.Prefix
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *prefix) UnmarshalText(b []byte) error {
+	if addr, err := netip.ParseAddr(string(b)); err == nil && addr.Zone() == "" {
+		*p = prefix(netip.PrefixFrom(addr, addr.BitLen()))
+		return nil
+	}
+	v, err := netip.ParsePrefix(string(b))
+	if err != nil {
+		return fmt.Errorf("%q is no block of addresses (write one as in \"10.0.0.0/8\" or \"192.168.1.7\")", b)
+	}
+	if v != v.Masked() {
+		return fmt.Errorf("%q has bits behind its length (did you mean \"%v\"?)", b, v.Masked())
+	}
+	*p = prefix(v)
+	return nil
+}
+
 // OneOrMore is a list of strings that may be written as one string.
 type OneOrMore []string
 
@@ -98,30 +120,38 @@ type Secret struct {
 	Env  string `toml:"env"`  // the variable it is in
 	File string `toml:"file"` // the file it is in
 
-	literal string // written into the configuration
-	text    string // what it is
+	// Pointers, because fmt cannot call the methods of a secret that lies in an
+	// unexported field: it would print the text, and prints an address instead.
+	literal *string // written into the configuration
+	text    *string // what it is
 }
 
-func (s *Secret) setText(text string) { s.literal = text }
+func (s *Secret) setText(text string) { s.literal = &text }
 
 // IsSet reports whether there is a secret.
-func (s Secret) IsSet() bool { return s.text != "" }
+func (s Secret) IsSet() bool { return s.text != nil }
 
 // Reveal returns the secret itself. What calls it takes care of it.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
-const masked = "<secret>"
-
-// Format implements fmt.Formatter: every verb prints the same.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+// written reports whether the configuration says anything of the secret.
+func (s Secret) written() bool { return s.Env != "" || s.File != "" || s.literal != nil }
 
 // String says only whether there is a secret.
 func (s Secret) String() string {
 	if !s.IsSet() {
 		return ""
 	}
-	return masked
+	return "<secret>"
 }
+
+// Format implements fmt.Formatter: every verb prints the same.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // MarshalText implements encoding.TextMarshaler, and with it JSON.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

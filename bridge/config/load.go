@@ -1,5 +1,11 @@
 package config
 
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
 // Options are the surroundings a configuration is read in.
 type Options struct {
 	// Getenv looks a variable up; nil is os.LookupEnv.
@@ -9,6 +15,79 @@ type Options struct {
 // Load reads the file at path and the rule files it names. It reports all
 // problems at once, by file and line; the Config is nil if one of them is not a
 // warning.
+//
+// Paths in the file are relative to the folder it is in. ${NAME} in a string is
+// the variable NAME, which must be set; $${ is a plain ${.
 func Load(path string, o Options) (*Config, Problems) {
-	return nil, Problems{{File: path, Line: 1, Column: 1, Fact: "nothing is loaded yet", Remedy: "wait"}}
+	l := &loader{getenv: o.Getenv, dir: filepath.Dir(path)}
+	if l.getenv == nil {
+		l.getenv = os.LookupEnv
+	}
+	l.config.Path = path
+	l.config.setDefaults()
+
+	l.main = readSource(filepath.ToSlash(path), path, &l.problems)
+	if l.main.tree != nil {
+		l.main.expand(l.getenv)
+		decoder{source: l.main, later: laterMain()}.decode(&l.config)
+		l.check()
+	}
+	l.problems.finish()
+	if l.problems.Errors() > 0 {
+		return nil, l.problems
+	}
+	return &l.config, l.problems
 }
+
+// A loader is one call of Load.
+type loader struct {
+	getenv   func(string) (string, bool)
+	dir      string // what relative paths are relative to
+	main     *source
+	config   Config
+	problems Problems
+}
+
+// check validates what was decoded. A part that could not be decoded has its
+// default here, so nothing is reported twice.
+func (l *loader) check() {
+	if l.config.Schema != 1 {
+		l.main.atValue([]string{"schema"}, "schema is not one this version reads", "write schema = 1")
+	}
+	l.checkBroker()
+	l.checkSources()
+	l.checkStore()
+	l.checkHTTP()
+	l.checkEndpoints()
+	l.checkLog()
+	l.checkRules()
+}
+
+// oneOf checks a key with a fixed set of values.
+func (l *loader) oneOf(path []string, value string, values ...string) bool {
+	for _, v := range values {
+		if v == value {
+			return true
+		}
+	}
+	l.main.atValue(path, quote(value)+" is none of its values", suggest(value, values, "the values are "))
+	return false
+}
+
+// positive checks that a number is at least 1.
+func positive[N int | Size](l *loader, path []string, n N) {
+	if n < 1 {
+		l.main.atValue(path, "must be at least 1", "leave it out for the default")
+	}
+}
+
+// resolve makes a path of the configuration one that can be opened.
+func (l *loader) resolve(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(l.dir, path)
+}
+
+// keys makes a path of keys joined by dots.
+func keys(dotted string) []string { return strings.Split(dotted, ".") }

@@ -75,12 +75,28 @@ func (ps Problems) Errors() int {
 // Warnings counts the problems that are only warnings.
 func (ps Problems) Warnings() int { return len(ps) - ps.Errors() }
 
-func (ps Problems) sort() {
-	slices.SortStableFunc(ps, func(a, b Problem) int {
+const maxProblems = 1000 // more help nobody
+
+// add appends a problem unless there are too many.
+func (ps *Problems) add(p Problem) {
+	switch len(*ps) {
+	case maxProblems + 1:
+		return
+	case maxProblems:
+		p = Problem{File: p.File, Line: p.Line, Column: p.Column,
+			Fact: "there are more problems than are shown", Remedy: "correct the others first"}
+	}
+	*ps = append(*ps, p)
+}
+
+// finish sorts the problems, and drops repetitions.
+func (ps *Problems) finish() {
+	slices.SortStableFunc(*ps, func(a, b Problem) int {
 		return cmp.Or(
 			strings.Compare(a.File, b.File),
 			cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column),
 			strings.Compare(a.Fact, b.Fact))
 	})
+	*ps = slices.CompactFunc(*ps, func(a, b Problem) bool { return a == b })
 }

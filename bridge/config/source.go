@@ -28,12 +28,13 @@ type source struct {
 	starts  []int           // offsets at which the lines start
 	lines   []string        // the lines as they may be shown; nil until they are, or if none may
 	fromEnv map[string]bool // paths of strings in which a variable was expanded
+	faulty  map[string]bool // paths that were reported
 }
 
 // readSource reads and parses a file. Its problems go to report; what could not
 // be read has a nil tree.
 func readSource(name, path string, report *Problems) *source {
-	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{}}
+	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{}, faulty: map[string]bool{}}
 	text, err := readFile(path, maxFile)
 	if err != nil {
 		s.problem(span{}, nil, err.Error(), "name a readable file of at most 4 MiB")
@@ -180,21 +181,31 @@ func (s *source) find(path []string) place {
 // problem reports a fault at a part of the text.
 func (s *source) problem(at span, path []string, fact, remedy string) {
 	line, column := s.position(at.start)
-	*s.report = append(*s.report, Problem{
+	s.report.add(Problem{
 		File: s.name, Line: line, Column: column,
 		Place: placeName(path), Fact: fact, Remedy: remedy,
 		Excerpt: s.excerpt(at),
 	})
 }
 
-// atValue reports a fault of the value that a path leads to.
+// atValue reports a fault of the value that a path leads to, and of a path only
+// one: what follows from a fault is none.
 func (s *source) atValue(path []string, fact, remedy string) {
-	s.problem(s.find(path).value, path, fact, remedy)
+	if s.first(path) {
+		// A fact that begins with the key does not need it in its place.
+		place := path
+		if len(path) > 0 && strings.HasPrefix(fact, path[len(path)-1]+" ") {
+			place = path[:len(path)-1]
+		}
+		s.problem(s.find(path).value, place, fact, remedy)
+	}
 }
 
 // atKey reports a fault of the key itself, which the fact names.
 func (s *source) atKey(path []string, fact, remedy string) {
-	s.problem(s.find(path).key, path[:len(path)-1], fact, remedy)
+	if s.first(path) {
+		s.problem(s.find(path).key, path[:len(path)-1], fact, remedy)
+	}
 }
 
 // leaf reports the error of a leaf, which reads "fact (remedy)"; otherwise is
@@ -207,8 +218,32 @@ func (s *source) leaf(path []string, err error, otherwise string) {
 	s.atValue(path, fact, remedy)
 }
 
-// warn turns the last problem that was reported into a warning.
-func (s *source) warn() { (*s.report)[len(*s.report)-1].Warning = true }
+// warnKey and warnValue are atKey and atValue for what is only a warning.
+func (s *source) warnKey(path []string, fact, remedy string) {
+	s.warn(func() { s.atKey(path, fact, remedy) })
+}
+
+func (s *source) warnValue(path []string, fact, remedy string) {
+	s.warn(func() { s.atValue(path, fact, remedy) })
+}
+
+func (s *source) warn(report func()) {
+	n := len(*s.report)
+	report()
+	for i := range (*s.report)[n:] {
+		(*s.report)[n+i].Warning = true
+	}
+}
+
+// first reports whether a path is reported for the first time, and notes it.
+func (s *source) first(path []string) bool {
+	key := pathKey(path)
+	if s.faulty[key] {
+		return false
+	}
+	s.faulty[key] = true
+	return true
+}
 
 // splitError parts "fact (remedy)".
 func splitError(err error) (fact, remedy string) {
@@ -235,6 +270,8 @@ func splitError(err error) (fact, remedy string) {
 func placeName(path []string) string {
 	var named string
 	switch {
+	case len(path) == 1 && isNamed(path[0]):
+		return ""
 	case len(path) >= 2 && isNamed(path[0]):
 		named, path = fmt.Sprintf("%s %q", path[0], path[1]), path[2:]
 	case len(path) >= 4 && pathKey(path[:3]) == pathKey([]string{"broker", "embedded", "user"}):

@@ -1,0 +1,41 @@
+package config
+
+import "time"
+
+func (c *Config) setDefaults() {
+	c.Schema = 1
+	c.Broker = Broker{
+		Mode: Embedded,
+		Embedded: EmbeddedBroker{
+			Listen:         "127.0.0.1:1883",
+			Anonymous:      "loopback",
+			MaxPacket:      256 << 10,
+			MaxConnections: 10_000,
+			PerClient:      PerClient{Rate: 1000, Inflight: 100},
+		},
+	}
+	c.Store = Store{Path: "data", Retention: Retention{Age: 30 * 24 * time.Hour, Size: 2 << 30}}
+	c.HTTP = HTTP{Listen: "127.0.0.1:8080"}
+	c.Log = Log{Level: "info", Format: "auto"}
+}
+
+func (s *Source) setDefaults() {
+	s.Decoder = "json"
+	s.Time.Format = "auto"
+	s.Clock = "auto"
+	s.MaxAhead = time.Minute
+	s.MaxPast = 30 * 24 * time.Hour
+}
+
+func (e *Endpoint) setDefaults() {
+	e.Preset = "standard"
+	e.Sign = OneOrMore{"standard"}
+	e.Retry = Retry{
+		Schedule: []time.Duration{0, 5 * time.Second, 30 * time.Second,
+			2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour},
+		Jitter:        "full",
+		GiveUpAfter:   72 * time.Hour,
+		RetryAfterMax: 6 * time.Hour,
+	}
+	e.Limits = Limits{Concurrency: 4, Timeout: 15 * time.Second, ResponseBytes: 16 << 10}
+}

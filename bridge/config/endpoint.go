@@ -1,0 +1,126 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"tocsin/bridge/webhook"
+	"tocsin/rules"
+)
+
+func (l *loader) checkEndpoints() {
+	if len(l.config.Endpoints) == 0 {
+		l.main.atValue([]string{"endpoint"}, "there is no endpoint, so nobody would be told of anything",
+			`add one: [endpoint.ops] with url = "https://…" and secret = { file = "secrets/ops" }`)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.config.Endpoints)) {
+		l.checkEndpoint([]string{"endpoint", name}, l.config.Endpoints[name])
+	}
+}
+
+func (l *loader) checkEndpoint(path []string, e *Endpoint) {
+	at := func(key ...string) []string { return append(path[:len(path):len(path)], key...) }
+	switch _, err := webhook.CheckURL(e.URL, e.Egress.AllowHTTP); {
+	case e.URL == "":
+		l.main.atValue(at("url"), "there is no url", `add url = "https://…"`)
+	case err != nil:
+		l.main.leaf(at("url"), err, "write https://host/path")
+	}
+	if e.Preset != "standard" {
+		l.main.atValue(at("preset"), fmt.Sprintf("preset %q is not supported by this version", e.Preset), `use preset = "standard"`)
+	}
+	for i, s := range e.Sign {
+		if s != "standard" {
+			l.main.atValue(at("sign", strconv.Itoa(i)), fmt.Sprintf("signature %q is not supported by this version", s), `use sign = "standard"`)
+		}
+	}
+	if len(e.Sign) == 0 {
+		l.main.atValue(at("sign"), "sign is empty", `use sign = "standard"`)
+	}
+	l.checkSecrets(at("secret"), e)
+	l.checkMatch(at("match"), &e.Match)
+	l.checkRetry(at("retry"), &e.Retry)
+	l.checkLimits(at("limits"), &e.Limits)
+}
+
+// checkSecrets reads the secrets an endpoint's requests are signed with.
+func (l *loader) checkSecrets(path []string, e *Endpoint) {
+	if len(e.Secret) == 0 {
+		l.main.atValue(path, "there is no secret to sign with", `make one with: tocsin keygen, and add secret = { file = "secrets/NAME" }`)
+		return
+	}
+	for i := range e.Secret {
+		at := under(path, strconv.Itoa(i))
+		if _, ok := l.main.places[pathKey(at)]; !ok {
+			at = path // one secret, not a list
+		}
+		if !e.Secret[i].written() {
+			l.main.atValue(at, "the secret is empty", `write { file = "PATH" } or { env = "NAME" }`)
+			continue
+		}
+		if !l.secret(at, &e.Secret[i]) {
+			continue
+		}
+		key, err := webhook.ParseSecret(e.Secret[i].Reveal())
+		switch {
+		case err != nil:
+			l.main.leaf(at, err, "make one with: tocsin keygen")
+		case slices.ContainsFunc(e.Secrets, key.Equal):
+			l.main.atValue(at, "the secret is in the list twice", "remove one of them")
+		default:
+			e.Secrets = append(e.Secrets, key)
+		}
+	}
+}
+
+// eventTypes are what an endpoint can be told of.
+func eventTypes() []string {
+	return []string{
+		string(rules.AlarmFired), string(rules.AlarmEscalated), string(rules.AlarmDeescalated),
+		string(rules.AlarmResolved), string(rules.AlarmCancelled), string(rules.TestPing),
+	}
+}
+
+func (l *loader) checkMatch(at []string, m *Match) {
+	for i, pattern := range m.Types {
+		p := append(at[:len(at):len(at)], "types", strconv.Itoa(i))
+		known := slices.ContainsFunc(eventTypes(), func(t string) bool {
+			ok, err := path.Match(pattern, t)
+			return ok && err == nil
+		})
+		if !known {
+			l.main.atValue(p, fmt.Sprintf("no event of this version has the type %q", pattern), suggest(pattern, eventTypes(), "the types are "))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Labels)) {
+		if _, err := path.Match(m.Labels[name], ""); err != nil {
+			l.main.atValue(append(at[:len(at):len(at)], "labels", name), fmt.Sprintf("%q is no pattern", m.Labels[name]),
+				"close the bracket, or write \\[ for a plain one")
+		}
+	}
+}
+
+func (l *loader) checkRetry(path []string, r *Retry) {
+	if len(r.Schedule) == 0 {
+		l.main.atValue(under(path, "schedule"), "the schedule is empty", `write the waits before each attempt: ["0s", "5s", "1m", "1h"]`)
+	}
+	if len(r.Schedule) > 1 && r.Schedule[len(r.Schedule)-1] < time.Second {
+		l.main.atValue(under(path, "schedule"), "the last wait repeats, and is shorter than a second", `end with a longer one, such as "1h"`)
+	}
+	l.oneOf(under(path, "jitter"), r.Jitter, "full", "none")
+	if r.GiveUpAfter == 0 {
+		l.main.atValue(under(path, "give_up_after"), "everything would be given up at once", `write how long to try, as in "72h"`)
+	}
+}
+
+func (l *loader) checkLimits(path []string, m *Limits) {
+	positive(l, under(path, "concurrency"), m.Concurrency)
+	positive(l, under(path, "response_bytes"), m.ResponseBytes)
+	if m.Timeout < 100*time.Millisecond {
+		l.main.atValue(under(path, "timeout"), "is too short for an answer", `write at least "100ms"; the default is "15s"`)
+	}
+}
