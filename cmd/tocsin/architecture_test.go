@@ -43,7 +43,7 @@ var onlyIn = map[string][]string{
 	"code.dny.dev/ssrf":                   {"bridge/webhook"},
 	"github.com/spf13/cobra":              {"cmd/tocsin", "cmd/firmware-sim"},
 	"github.com/standard-webhooks":        {}, // tests only: it is there to disagree with us
-	"github.com/prometheus/client_golang": {"broker", "bridge", "bridge/api", "cmd/tocsin"},
+	"github.com/prometheus/client_golang": {"broker", "bridge", "bridge/store", "bridge/api", "cmd/tocsin"},
 	"github.com/go-json-experiment/json":  {"bridge/decode"},
 	"golang.org/x/crypto/argon2":          {"broker"},
 	"github.com/rogpeppe/go-internal":     {},
@@ -55,7 +55,6 @@ var onlyIn = map[string][]string{
 type goPackage struct {
 	ImportPath string
 	Doc        string
-	Standard   bool
 	Imports    []string // of the package itself, not of its tests
 }
 
@@ -103,6 +102,9 @@ func TestArchitectureIsAsDrawn(t *testing.T) {
 
 func TestArchitectureKeepsLibrariesInTheirPlace(t *testing.T) {
 	for _, p := range listPackages(t) {
+		if _, known := mayImport[p.name()]; !known {
+			continue // the drawing's test says so
+		}
 		for _, imported := range p.Imports {
 			if p.name() == "rules" && !isStandard(imported) {
 				t.Errorf("rules: imports %s, and may import only the standard library", imported)

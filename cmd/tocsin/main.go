@@ -83,10 +83,10 @@ func newRootCommand(e env) *cobra.Command {
 		Version:           buildVersion(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		DisableAutoGenTag: true,
 		Args:              cobra.ArbitraryArgs,
 		RunE:              refuseRoot,
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetArgs(e.Args)
 	root.SetIn(e.Stdin)
 	root.SetOut(e.Stdout)

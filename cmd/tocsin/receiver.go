@@ -145,6 +145,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			got.Status = http.StatusUnauthorized
 		}
 	}
+	// An answer may take as long as a fault wants; only reading had a deadline.
+	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && got.Problem == nil {
+		got.Problem, got.Status = err, http.StatusInternalServerError
+	}
 	if f := r.take(&got); f != nil {
 		f.act(w, req, *f)
 		return

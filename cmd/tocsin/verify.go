@@ -141,10 +141,11 @@ func parseHeaders(path string, text []byte) (http.Header, error) {
 			break
 		}
 		name, value, ok := strings.Cut(line, ":")
-		if n == 1 && strings.Contains(line, "HTTP/") && (!ok || strings.Contains(name, " ") || strings.HasPrefix(line, "HTTP/")) {
+		isHeader := ok && isToken(name)
+		if n == 1 && !isHeader && strings.Contains(line, "HTTP/") {
 			continue
 		}
-		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+		if !isHeader {
 			return nil, refused("%s:%d: %q is not a header (write Name: value)", path, n, line)
 		}
 		header.Add(name, strings.TrimSpace(value))
@@ -153,6 +154,14 @@ func parseHeaders(path string, text []byte) (http.Header, error) {
 		return nil, refused("%s: %w", path, err)
 	}
 	return header, nil
+}
+
+// isToken reports whether s can be the name of a header (RFC 9110, 5.6.2).
+func isToken(s string) bool {
+	notToken := func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	}
+	return s != "" && !strings.ContainsFunc(s, notToken)
 }
 
 // judge prints the verdict and, when it is bad, what it looks like.
@@ -169,7 +178,7 @@ func judge(e env, secrets []webhook.Secret, header http.Header, body []byte, o w
 	case errors.Is(err, webhook.ErrTooOld), errors.Is(err, webhook.ErrTooNew):
 		b.WriteString("  the signature itself is good (--now judges as of another time)\n")
 	default:
-		b.WriteString(explain(webhook.Diagnose(secrets, header, body)))
+		b.WriteString(explain(err, webhook.Diagnose(secrets, header, body)))
 	}
 	if _, err := io.WriteString(e.Stdout, b.String()); err != nil {
 		return err
@@ -177,17 +186,20 @@ func judge(e env, secrets []webhook.Secret, header http.Header, body []byte, o w
 	return &exitError{code: exitFailed}
 }
 
-func explain(d webhook.Diagnosis) string {
-	if d.Mistake == "" {
-		return ""
+// explain says what a diagnosis adds to the verdict.
+func explain(verdict error, d webhook.Diagnosis) string {
+	var s string
+	switch {
+	case d.Mistake == "":
+		return "  no known mistake explains it: another secret signed this, or the content was changed\n"
+	case d.Mistake == verdict.Error():
+	case d.Proved:
+		s = "  proved: " + cleanLine(d.Mistake) + "\n"
+	default:
+		s = "  perhaps: " + cleanLine(d.Mistake) + "\n"
 	}
-	certainty := "this looks like"
-	if d.Proved {
-		certainty = "this is"
-	}
-	s := fmt.Sprintf("  %s: %s\n", certainty, cleanLine(d.Mistake))
 	if d.Remedy != "" {
-		s += "  " + cleanLine(d.Remedy) + "\n"
+		s += "  remedy: " + cleanLine(d.Remedy) + "\n"
 	}
 	return s
 }
