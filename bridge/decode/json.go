@@ -73,15 +73,14 @@ func (r *reading) setDevice(doc *document, record int) (reason, detail string) {
 		return "", ""
 	}
 	at, ok := r.find(r.d.device, doc, record)
-	if !ok || doc.nodes[at].kind == 'n' {
-		if r.device == "" {
-			return ReasonDevice, "there is nothing where device says (check the path against the payload)"
-		}
-		return "", ""
-	}
 	n := &doc.nodes[at]
-	n.taken = true
-	if !n.isName() {
+	n.taken = ok
+	switch {
+	case (!ok || n.kind == 'n') && r.device != "":
+		return "", ""
+	case !ok || n.kind == 'n':
+		return ReasonDevice, "there is nothing where device says (check the path against the payload)"
+	case !n.isName():
 		return ReasonDevice, "what is where device says is neither a string nor an integer"
 	}
 	id, fault := r.d.devices.bytes(n.text)
