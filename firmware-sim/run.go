@@ -108,6 +108,13 @@ func Run(ctx context.Context, p *Profile, o Options) (Summary, error) {
 	return sum, nil
 }
 
+// Check reports what is wrong with options, so that a user hears of it before
+// anything has begun. [Run] checks them too.
+func (o Options) Check() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Broker == "" {
 		o.Broker = "mqtt://127.0.0.1:1883"

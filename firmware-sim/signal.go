@@ -1,9 +1,10 @@
 package sim
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"hash/fnv"
+	"fmt"
 	"iter"
 	"maps"
 	"math"
@@ -318,11 +319,7 @@ func random(a, b uint64) *rand.Rand {
 
 // hash makes the seed of one thing from the seed of all and the thing's name.
 func hash(seed uint64, names ...string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, seed)) // a hash takes every write
-	for _, name := range names {
-		_, _ = h.Write([]byte(name))
-		_, _ = h.Write([]byte{0})
-	}
-	return h.Sum64()
+	text := fmt.Sprintf("%d %q", seed, names)
+	sum := sha256.Sum256([]byte(text))
+	return binary.BigEndian.Uint64(sum[:])
 }
