@@ -1,14 +1,19 @@
 package rules
 
 import (
+	"cmp"
+	"container/heap"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 )
 
 // Options are what an engine may be told beside its rules.
 type Options struct {
-	// Route names the endpoints that are to be told of an event; the event is
-	// complete but for its Endpoints. Nil means the rule's own notify list.
+	// Route names the endpoints that are to be told of an event that starts or
+	// worsens an alarm. The event is complete but for its Endpoints. Nil means
+	// the event's Notify list.
 	Route func(*Event) []string
 
 	MaxInstances int // alarms one rule may have in this engine; 0 means 100,000
@@ -19,29 +24,465 @@ type Options struct {
 type Engine struct {
 	program *Program
 	options Options
+
+	devices map[string]*device
+	timers  timers
+	counts  []ruleCount // by rule
+	orphans []State
+	now     int64
+
+	gaps    []gap       // downtime that late samples may still cover
+	shifted []*instance // alarms whose timers Resume changed: not yet in a transition
 }
 
+// A device is one sender with its metrics, as far as rules look at them.
+type device struct {
+	id       string
+	def      *DeviceDef // nil when the file does not describe it
+	channels []*channel
+}
+
+// A channel is one metric of one device, with the alarms that it decides.
+type channel struct {
+	device  *device
+	metric  *metric
+	alarms  []instance // never grows: alarms are pointed to
+	refused bool       // a rule had no room for this device
+	primed  bool       // last.value is only a retained one
+	clock   Clock
+	last    point // newest sample judged
+	foreign *foreignUnit
+}
+
+// A foreignUnit remembers how to convert from the unit a device declares.
+type foreignUnit struct {
+	unit string
+	conv conversion
+	ok   bool
+}
+
+// A ruleCount counts a rule's alarms in an engine.
+type ruleCount struct {
+	instances int
+	standing  [Critical + 1][recovering + 1]int
+}
+
+// A gap is downtime, on the bridge's clock.
+type gap struct{ from, to int64 }
+
+// maxGaps bounds the gaps that are remembered; an older one stays uncovered.
+const maxGaps = 16
+
+// latest is the newest time a sample can be judged at: the year 2200, well
+// within what an int64 of nanoseconds holds with any timer added.
+const latest = 7_258_118_400 // seconds since 1970
+
 // NewEngine returns an engine with every alarm inactive.
-func NewEngine(p *Program, o Options) *Engine { return &Engine{program: p, options: o} }
+func NewEngine(p *Program, o Options) *Engine {
+	if o.MaxInstances == 0 {
+		o.MaxInstances = 100_000
+	}
+	if o.MaxDevices == 0 {
+		o.MaxDevices = 100_000
+	}
+	if o.Route == nil {
+		o.Route = func(ev *Event) []string { return ev.Notify }
+	}
+	return &Engine{program: p, options: o, devices: map[string]*device{}, counts: make([]ruleCount, len(p.rules))}
+}
 
-// Restore gives the engine a stored alarm. It is called before the first Step
-// and tells nobody anything. It reports false for an alarm whose rule or level
-// is gone: the state is kept as it is, and listed by [Engine.Orphans].
-func (e *Engine) Restore(s State) bool { return false }
-
-// Orphans yields the restored states that no rule of the program claims.
-func (e *Engine) Orphans() iter.Seq[State] { return func(func(State) bool) {} }
-
-// Resume says, after the last Restore, that nobody listened between from and
-// to: that time counts neither for nor against a running timer, unless samples
-// stamped in it arrive later and say how it was.
-func (e *Engine) Resume(from, to time.Time) {}
-
-// Step takes one input in and appends what it decided to out.
-func (e *Engine) Step(in Input, out *Output) {}
+// Step takes one input in and appends what it decided to out. The sample is not
+// kept.
+func (e *Engine) Step(in Input, out *Output) {
+	e.now = max(e.now, in.Now.UnixNano())
+	for _, a := range e.shifted {
+		out.Transitions = append(out.Transitions, Transition{State: a.state(), instance: a})
+	}
+	e.shifted = nil
+	if in.Sample != nil {
+		e.sample(in.Sample, out)
+		return
+	}
+	for len(e.timers) > 0 && e.timers[0].due <= e.now {
+		e.lapse(e.timers[0], out)
+	}
+}
 
 // Next is when the earliest timer ends: a tick is due then. Zero for none.
-func (e *Engine) Next() time.Time { return time.Time{} }
+func (e *Engine) Next() time.Time {
+	if len(e.timers) == 0 {
+		return time.Time{}
+	}
+	return wall(e.timers[0].due)
+}
+
+func (e *Engine) sample(s *Sample, out *Output) {
+	c := e.channel(s, out)
+	if c == nil {
+		return
+	}
+	for i := range c.alarms {
+		a := &c.alarms[i]
+		out.Depends = max(out.Depends, a.mark)
+		// A timer that has run out by now ran out before this sample came,
+		// whether or not a tick has said so.
+		if a.due != 0 && a.due <= e.now {
+			e.lapse(a, out)
+		}
+	}
+	v, reason := c.read(s)
+	if reason != "" {
+		out.Problems = append(out.Problems, reason)
+		for i := range c.alarms {
+			if ep := c.alarms[i].episode; ep != nil && ep.fired == 0 {
+				ep.seen++
+			}
+		}
+		return
+	}
+	if s.Flags&Retained != 0 && (s.Clock == ClockArrival || c.atRest()) {
+		if c.last.at == 0 {
+			c.last.value, c.primed = v, true
+		}
+		return
+	}
+	at := s.At.UnixNano()
+	switch {
+	case at < c.last.at:
+		out.Problems = append(out.Problems, "late")
+		return
+	case at == c.last.at && v == c.last.value:
+		return // the same again
+	}
+	j := judgement{now: e.now, at: at, value: v, before: c.last}
+	if len(e.gaps) > 0 {
+		j.bridged = e.bridged(c.last.at, at)
+	}
+	c.last, c.clock = point{at, v}, s.Clock
+	for i := range c.alarms {
+		if a := &c.alarms[i]; a.episode != nil || s.Flags&Retained == 0 && a.rule.wakes(v) {
+			e.judge(a, &j, out)
+		}
+	}
+}
+
+// read makes a value of a sample, or says in a word why it cannot be judged.
+func (c *channel) read(s *Sample) (value, string) {
+	if s.Invalid != "" {
+		return value{}, s.Invalid
+	}
+	if sec := s.At.Unix(); sec <= 0 || sec > latest {
+		return value{}, "time"
+	}
+	conv := conversion{}
+	if s.Unit != "" && s.Unit != c.metric.unit {
+		if c.foreign == nil || c.foreign.unit != s.Unit {
+			conv, ok := convert(s.Unit, c.metric.unit)
+			c.foreign = &foreignUnit{strings.Clone(s.Unit), conv, ok}
+		}
+		if !c.foreign.ok {
+			return value{}, "unit"
+		}
+		conv = c.foreign.conv
+	}
+	good := &c.last.value
+	if c.last.at == 0 && !c.primed {
+		good = nil
+	}
+	v, reason := c.metric.read(s, conv, good)
+	if v.text == c.last.value.text {
+		v.text = c.last.value.text
+	} else {
+		v.text = strings.Clone(v.text) // the sample's may be part of a large message
+	}
+	return v, reason
+}
+
+// atRest reports whether no alarm of the channel is under way.
+func (c *channel) atRest() bool {
+	return !slices.ContainsFunc(c.alarms, func(a instance) bool { return a.episode != nil })
+}
+
+// judge puts a sample before one alarm.
+func (e *Engine) judge(a *instance, j *judgement, out *Output) {
+	was := a.standing()
+	if a.episode == nil {
+		a.episode = &episode{rungs: make([]timer, len(a.rule.rungs))}
+	}
+	changed := false
+	for i := range a.rule.rungs {
+		g, t := &a.rule.rungs[i], &a.episode.rungs[i]
+		holds := unknown
+		if t.on {
+			holds = g.clears(j.value)
+		} else {
+			holds = g.fires(j.value)
+		}
+		if t.judge(g, holds, j) {
+			changed = true
+		}
+	}
+	a.join()
+	a.witness(j)
+	if changed {
+		e.settle(a, was, j.now, out)
+	}
+}
+
+// lapse lets the timers of an alarm that have run out by now end, each at its
+// own time, so that it does not matter when the tick came.
+func (e *Engine) lapse(a *instance, out *Output) {
+	out.Depends = max(out.Depends, a.mark)
+	for a.due != 0 && a.due <= e.now {
+		due, was := a.due, a.standing()
+		for i := range a.rule.rungs {
+			if t, g := &a.episode.rungs[i], &a.rule.rungs[i]; t.due(g) == due {
+				t.lapse(g)
+			}
+		}
+		a.join()
+		e.settle(a, was, due, out)
+	}
+}
+
+// settle draws the consequences when timers of an alarm have changed: at most
+// one event, one transition, and the next timer.
+func (e *Engine) settle(a *instance, was standing, at int64, out *Output) {
+	now, ep := a.standing(), a.episode
+	if was.phase == recovering && now.phase == firing {
+		ep.relapses++
+	}
+	t := Transition{instance: a}
+	switch {
+	case was.top < 0 && now.top >= 0:
+		a.begin(at)
+		t.Events = []Event{e.tell(a, AlarmFired, was, now, at)}
+	case now.top > was.top:
+		t.Events = []Event{e.tell(a, AlarmEscalated, was, now, at)}
+	case now.top >= 0 && now.top < was.top:
+		t.Events = []Event{e.tell(a, AlarmDeescalated, was, now, at)}
+	case now.top < 0 && was.top >= 0:
+		t.Events = []Event{e.tell(a, AlarmResolved, was, now, at)}
+	}
+	for i := range ep.rungs {
+		if r := &ep.rungs[i]; !r.running {
+			*r = timer{on: r.on}
+		}
+	}
+	if now.phase == inactive {
+		a.episode = nil
+	}
+	e.counts[a.rule.index].standing[was.severity][was.phase]--
+	e.counts[a.rule.index].standing[now.severity][now.phase]++
+	e.schedule(a)
+	t.State = a.state()
+	out.Transitions = append(out.Transitions, t)
+}
+
+// begin starts an episode that fires at the given time of our clock. It started
+// when the first of the conditions that hold began to hold; two episodes of an
+// alarm never start at the same nanosecond, so that they never share an id.
+func (a *instance) begin(at int64) {
+	ep := a.episode
+	started := int64(0)
+	for i := range ep.rungs {
+		if t := &ep.rungs[i]; t.on && (started == 0 || t.since < started) {
+			started = t.since
+		}
+	}
+	a.started, a.seq = max(started, a.started+1), 0
+	ep.fired, ep.valueAtFire = at, a.channel.last.value
+}
+
+// channel finds the channel of a sample, and makes it at first sight: this is
+// where rules are matched with devices, once. It is nil when there is nothing
+// to judge.
+func (e *Engine) channel(s *Sample, out *Output) *channel {
+	d := e.devices[s.Device]
+	if d != nil {
+		for _, c := range d.channels {
+			if c.metric.name == s.Metric {
+				if c.refused {
+					out.Problems = append(out.Problems, "instances")
+				}
+				return c
+			}
+		}
+	}
+	m := e.program.metrics[s.Metric]
+	if m == nil {
+		return nil
+	}
+	if d == nil {
+		if len(e.devices) >= e.options.MaxDevices {
+			out.Problems = append(out.Problems, "devices")
+			return nil
+		}
+		d = e.device(s.Device)
+	}
+	c := e.bind(d, m, e.options.MaxInstances)
+	if c.refused {
+		out.Problems = append(out.Problems, "instances")
+	}
+	return c
+}
+
+func (e *Engine) device(id string) *device {
+	d := e.devices[id]
+	if d == nil {
+		id = strings.Clone(id) // it may be part of a large message
+		d = &device{id: id, def: e.program.devices[id]}
+		e.devices[id] = d
+	}
+	return d
+}
+
+// bind makes the channel of a metric of a device, with an alarm for each rule
+// that looks at it and has fewer than limit.
+func (e *Engine) bind(d *device, m *metric, limit int) *channel {
+	for _, c := range d.channels {
+		if c.metric == m {
+			return c
+		}
+	}
+	c := &channel{device: d, metric: m}
+	var bound []*rule
+	for _, list := range [][]*rule{m.byDevice[d.id], m.general} {
+		for _, r := range list {
+			if !r.applies(d.id, d.def) {
+				continue
+			}
+			if e.counts[r.index].instances >= limit {
+				c.refused = true
+				continue
+			}
+			e.counts[r.index].instances++
+			bound = append(bound, r)
+		}
+	}
+	slices.SortFunc(bound, func(a, b *rule) int { return a.index - b.index })
+	if len(bound) > 0 {
+		c.alarms = make([]instance, len(bound))
+	}
+	for i, r := range bound {
+		c.alarms[i] = instance{rule: r, channel: c, place: -1}
+		e.counts[r.index].standing[Unset][inactive]++
+	}
+	d.channels = append(d.channels, c)
+	return c
+}
+
+// Restore gives the engine a stored alarm, before the first Step. It tells
+// nobody anything. It reports false for an alarm whose rule is gone or no
+// longer looks at the device: that state is kept as it is, see
+// [Engine.Orphans]. A stored alarm counts, but is never refused, where
+// MaxInstances and MaxDevices limit new ones.
+func (e *Engine) Restore(s State) bool {
+	r := e.program.byID[s.Rule]
+	if r == nil || !r.applies(s.Device, e.program.devices[s.Device]) {
+		e.orphans = append(e.orphans, s)
+		return false
+	}
+	c := e.bind(e.device(s.Device), r.metric, int(^uint(0)>>1))
+	a := &c.alarms[slices.IndexFunc(c.alarms, func(a instance) bool { return a.rule == r })]
+	was := a.standing()
+	a.restore(&s)
+	if v, ok := r.metric.kind.private(s.Last); ok && nanos(s.LastAt) > c.last.at {
+		c.last, c.clock = point{nanos(s.LastAt), v}, s.LastClock
+	}
+	now := a.standing()
+	e.counts[r.index].standing[was.severity][was.phase]--
+	e.counts[r.index].standing[now.severity][now.phase]++
+	e.schedule(a)
+	return true
+}
+
+// Orphans yields the restored states that no rule of the program claims.
+func (e *Engine) Orphans() iter.Seq[State] { return slices.Values(e.orphans) }
+
+// States yields every alarm as it stands, by device and rule: more than what
+// transitions have told, for it includes the newest reading and evidence.
+func (e *Engine) States() iter.Seq[State] {
+	return func(yield func(State) bool) {
+		for a := range e.instances() {
+			if !yield(a.state()) {
+				return
+			}
+		}
+	}
+}
+
+// instances yields the alarms that have seen a sample, in a stable order.
+func (e *Engine) instances() iter.Seq[*instance] {
+	return func(yield func(*instance) bool) {
+		devices := make([]*device, 0, len(e.devices))
+		for _, d := range e.devices {
+			devices = append(devices, d)
+		}
+		slices.SortFunc(devices, func(a, b *device) int { return cmp.Compare(a.id, b.id) })
+		for _, d := range devices {
+			for _, c := range d.channels {
+				for i := range c.alarms {
+					if (c.last.at != 0 || c.alarms[i].episode != nil) && !yield(&c.alarms[i]) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// Resume says, after the last Restore or after the process was suspended, that
+// nobody listened between from and to, on the bridge's clock. That time counts
+// neither for nor against a timer that was running, unless samples stamped in
+// it arrive later and say how it was. Nobody is told anything; the changed
+// timers are in the transitions of the next Step, which should come, and be
+// committed, before the new run is itself recorded as alive.
+func (e *Engine) Resume(from, to time.Time) {
+	g := gap{nanos(from), nanos(to)}
+	if g.from <= 0 || g.to <= g.from {
+		return
+	}
+	if len(e.gaps) == maxGaps {
+		e.gaps = slices.Delete(e.gaps, 0, 1)
+	}
+	e.gaps = append(e.gaps, g)
+	for a := range e.instances() {
+		if a.episode != nil && a.shift(g) {
+			e.shifted = append(e.shifted, a)
+			e.schedule(a)
+		}
+	}
+}
+
+// shift moves the timers that were running in the gap by as much of it as they
+// were; one that had run out before is left to end at its own time.
+func (a *instance) shift(g gap) bool {
+	changed := false
+	for i := range a.episode.rungs {
+		t := &a.episode.rungs[i]
+		wait, _ := a.rule.rungs[i].wait(t.on)
+		ends := t.deadline + t.uncovered
+		if begun := ends - int64(wait); t.running && ends > g.from && begun < g.to {
+			t.uncovered += g.to - max(g.from, begun)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// bridged is how much downtime a sample proves to have been covered: it is
+// stamped in a gap, so its device was keeping readings for us, and this one
+// speaks for the time since the one before.
+func (e *Engine) bridged(before, at int64) int64 {
+	total := int64(0)
+	for _, g := range e.gaps {
+		if g.from < at && at <= g.to {
+			total += at - max(before, g.from)
+		}
+	}
+	return total
+}
 
 // An AlarmCount says how many alarms of a rule stand alike.
 type AlarmCount struct {
@@ -53,8 +494,64 @@ type AlarmCount struct {
 
 // Alarms yields the counts of alarms that are not inactive, in a stable order.
 // Counts are kept as alarms change, so reading them is cheap.
-func (e *Engine) Alarms() iter.Seq[AlarmCount] { return func(func(AlarmCount) bool) {} }
+func (e *Engine) Alarms() iter.Seq[AlarmCount] {
+	return func(yield func(AlarmCount) bool) {
+		for i, r := range e.program.rules {
+			for severity := Info; severity <= Critical; severity++ {
+				for p := pending; p <= recovering; p++ {
+					n := e.counts[i].standing[severity][p]
+					if n != 0 && !yield(AlarmCount{r.id, severity, p.String(), n}) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
 
-type instance struct {
-	mark uint64
+// timers is a heap of the alarms that wait for something, the earliest first.
+type timers []*instance
+
+// schedule puts an alarm where its earliest timer belongs.
+func (e *Engine) schedule(a *instance) {
+	due, was := a.nextDue(), a.due
+	a.due = due
+	switch {
+	case was == 0 && due != 0:
+		heap.Push(&e.timers, a)
+	case was != 0 && due == 0:
+		heap.Remove(&e.timers, a.place)
+	case due != was:
+		heap.Fix(&e.timers, a.place)
+	}
+}
+
+func (t timers) Len() int { return len(t) }
+
+// Less breaks ties by name, so that the order of events is the same in every run.
+func (t timers) Less(i, j int) bool {
+	a, b := t[i], t[j]
+	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.rule.index, b.rule.index), cmp.Compare(a.channel.device.id, b.channel.device.id)) < 0
+}
+
+func (t timers) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].place, t[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (t *timers) Push(x any) {
+	a := x.(*instance)
+	a.place = len(*t)
+	*t = append(*t, a)
+}
+
+// Pop implements heap.Interface.
+func (t *timers) Pop() any {
+	last := len(*t) - 1
+	a := (*t)[last]
+	(*t)[last] = nil
+	*t = (*t)[:last]
+	a.place = -1
+	return a
 }

@@ -14,7 +14,7 @@ import (
 // severityNames are the names of the severities, by their number.
 var severityNames = [...]string{"", "info", "warning", "major", "critical"}
 
-func (s Severity) String() string { return severityNames[s] }
+func (s Severity) String() string { return severityNames[min(s, Critical)] }
 
 // MarshalText implements encoding.TextMarshaler.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -1,0 +1,325 @@
+package rules
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A metric is what the program knows of one kind of reading.
+type metric struct {
+	name          string
+	kind          Kind
+	unit          string
+	ranged        bool
+	lo, hi        float64
+	codes         []float64 // error codes of the sensor
+	jump          float64   // a code this near to the last good value is a value
+	trueIs, notIs []string
+
+	// Rules on this metric: those that name their devices one by one are found
+	// by device, so that a rule for each of 10,000 devices costs nobody a search.
+	byDevice map[string][]*rule
+	general  []*rule
+}
+
+// maxText bounds a text that is judged, because alarms remember what they saw.
+const maxText = 1024
+
+// trueWords and falseWords are what a boolean looks like unless [metric] says.
+func trueWords() []string  { return []string{"true", "on", "open", "1", "yes"} }
+func falseWords() []string { return []string{"false", "off", "closed", "0", "no"} }
+
+// show writes a value for people.
+func (m *metric) show(v value) string {
+	switch m.kind {
+	case Bool:
+		return strconv.FormatBool(v.num != 0)
+	case Text:
+		return strconv.Quote(v.text)
+	}
+	return withUnit(shown(v.num), m.unit)
+}
+
+// boolean reads a word; false for a word that is neither true nor false.
+func (m *metric) boolean(word string) (value, bool) {
+	same := func(w string) bool { return strings.EqualFold(w, word) }
+	switch {
+	case slices.ContainsFunc(m.trueIs, same):
+		return value{num: 1}, true
+	case slices.ContainsFunc(m.notIs, same):
+		return value{}, true
+	}
+	return value{}, false
+}
+
+// read makes a value of a sample, or says in a word why it cannot be judged.
+// The conversion is from the sample's unit; last is the last good value.
+func (m *metric) read(s *Sample, conv conversion, last *value) (value, string) {
+	switch m.kind {
+	case Bool:
+		word := s.Text
+		switch s.Kind {
+		case Bool:
+			if s.Num != 0 {
+				return value{num: 1}, ""
+			}
+			return value{}, ""
+		case Number:
+			word = exact(s.Num)
+		}
+		if v, ok := m.boolean(strings.TrimSpace(word)); ok {
+			return v, ""
+		}
+		return value{}, "type"
+	case Text:
+		switch s.Kind {
+		case Bool:
+			return value{text: strconv.FormatBool(s.Num != 0)}, ""
+		case Number:
+			return value{text: exact(s.Num)}, ""
+		}
+		if len(s.Text) > maxText {
+			return value{}, "size"
+		}
+		return value{text: s.Text}, ""
+	}
+	v := s.Num
+	if s.Kind != Number {
+		parsed, err := strconv.ParseFloat(strings.TrimSpace(s.Text), 64)
+		if err != nil || s.Kind == Bool {
+			return value{}, "type"
+		}
+		v = parsed
+	}
+	if v != v || v-v != 0 {
+		return value{}, "nan"
+	}
+	v = conv.apply(v)
+	if m.ranged && (v < m.lo || v > m.hi) {
+		return value{}, "range"
+	}
+	for _, code := range m.codes {
+		if v == code && (m.jump == 0 || last == nil || math.Abs(v-last.num) > m.jump) {
+			return value{}, "code"
+		}
+	}
+	return value{num: v}, ""
+}
+
+// metric checks a [metric.NAME] table and what the rules ask of the metric. A
+// metric that says nothing of its type or unit takes them from the rules.
+func (c *compiler) metric(name string, def *MetricDef, uses []*Condition) *metric {
+	path := []string{"metric", name}
+	m := &metric{name: name, trueIs: trueWords(), notIs: falseWords(), byDevice: map[string][]*rule{}}
+	declared := def != nil
+	if !declared {
+		def = &MetricDef{}
+	}
+	m.kind = c.kind(path, def, uses)
+	m.unit = def.Unit
+	if u, known := findUnit(m.unit); known {
+		m.unit = u.name
+	} else if i := slices.IndexFunc(units[:], func(u unit) bool { return strings.EqualFold(u.name, def.Unit) }); i >= 0 {
+		c.warn(join(path, "unit"), "unit "+strconv.Quote(def.Unit)+" cannot be converted to or from any other", "did you mean "+strconv.Quote(units[i].name)+"?")
+	}
+	if m.unit == "" {
+		m.unit = c.commonUnit(name, uses)
+	}
+	c.words(path, def, m)
+	c.plausible(path, def, m)
+	return m
+}
+
+// kind settles as what a metric is judged.
+func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) Kind {
+	switch def.Type {
+	case "number":
+		return Number
+	case "bool":
+		return Bool
+	case "text":
+		return Text
+	case "":
+	default:
+		c.fail(join(path, "type"), "type "+strconv.Quote(def.Type)+" is unknown", didYouMean(def.Type, []string{"number", "bool", "text"}))
+	}
+	switch {
+	case def.Unit != "" || def.Range != nil || def.Invalid != nil:
+		return Number
+	case def.TrueIs != nil || def.FalseIs != nil:
+		return Bool
+	}
+	numbers, booleans := true, true
+	for _, use := range uses {
+		fire, _ := use.written()
+		if slices.ContainsFunc(fire, operator.isLimit) {
+			return Number
+		}
+		if use.Matches != nil {
+			numbers, booleans = false, false
+		}
+		for _, s := range use.scalars() {
+			_, err := strconv.ParseFloat(string(s), 64)
+			numbers = numbers && err == nil
+			booleans = booleans && (s == "true" || s == "false")
+		}
+	}
+	switch {
+	case len(uses) == 0 || numbers:
+		return Number
+	case booleans:
+		return Bool
+	}
+	return Text
+}
+
+// commonUnit is the unit in which the rules write the limits of a metric that
+// has none declared.
+func (c *compiler) commonUnit(name string, uses []*Condition) string {
+	first := ""
+	for _, use := range uses {
+		for _, q := range use.quantities() {
+			u, _ := findUnit(q.Unit)
+			switch {
+			case u.name == "" || u.name == first:
+			case first == "":
+				first = u.name
+			default:
+				c.fail([]string{"metric", name, "unit"}, "the rules compare "+name+" with "+first+" and with "+u.name+", and nothing says in which of them it is measured", `write unit = "`+first+`" or unit = "`+u.name+`" in [metric.`+name+`]`)
+				return first
+			}
+		}
+	}
+	return first
+}
+
+func (c *compiler) words(path []string, def *MetricDef, m *metric) {
+	if def.TrueIs == nil && def.FalseIs == nil {
+		return
+	}
+	if m.kind != Bool {
+		c.fail(path, "true_is and false_is are for booleans, and "+m.name+" is a "+m.kind.String(), `write type = "bool", or remove them`)
+		return
+	}
+	if def.TrueIs != nil {
+		m.trueIs = def.TrueIs
+	}
+	if def.FalseIs != nil {
+		m.notIs = def.FalseIs
+	}
+	for _, w := range m.trueIs {
+		i := slices.IndexFunc(m.notIs, func(f string) bool { return strings.EqualFold(f, w) })
+		switch {
+		case i < 0:
+		case def.TrueIs != nil && def.FalseIs != nil:
+			c.fail(join(path, "false_is"), strconv.Quote(w)+" is in true_is and in false_is", "keep it in one of them")
+		case def.TrueIs != nil: // what the file says beats what is usual
+			m.notIs = slices.Delete(slices.Clone(m.notIs), i, i+1)
+		}
+	}
+	if def.TrueIs == nil {
+		m.trueIs = slices.DeleteFunc(m.trueIs, func(w string) bool {
+			return slices.ContainsFunc(m.notIs, func(f string) bool { return strings.EqualFold(f, w) })
+		})
+	}
+}
+
+// plausible reads the range and the error codes.
+func (c *compiler) plausible(path []string, def *MetricDef, m *metric) {
+	if m.kind != Number {
+		if def.Unit != "" || def.Range != nil || def.Invalid != nil {
+			c.fail(path, "unit, range and invalid are for numbers, and "+m.name+" is a "+m.kind.String(), "remove them, or the type")
+		}
+		return
+	}
+	if def.Range != nil {
+		m.lo, m.hi, m.ranged = c.bounds(join(path, "range"), def.Range, m)
+	}
+	m.codes, m.jump = def.Invalid, def.InvalidJump
+	for _, code := range m.codes {
+		if code != code || code-code != 0 {
+			c.fail(join(path, "invalid"), "holds what is no number", "NaN and infinities are always invalid: remove it")
+		}
+	}
+	switch {
+	case !(m.jump >= 0) || m.jump-m.jump != 0:
+		c.fail(join(path, "invalid_jump"), "is not a distance", "write a number that is not negative")
+	case m.jump > 0 && len(m.codes) == 0:
+		c.warn(join(path, "invalid_jump"), "has no effect without invalid", "list the sensor's error codes in invalid, or remove it")
+	}
+}
+
+// bounds reads [low, high] in m's unit.
+func (c *compiler) bounds(path []string, r *Range, m *metric) (lo, hi float64, ok bool) {
+	key := path[len(path)-1]
+	if r.High == nil {
+		c.fail(path, key+" has one value", "write two: [low, high]")
+		return 0, 0, false
+	}
+	lo, okLo := c.quantity(path, r.Low, m)
+	hi, okHi := c.quantity(path, *r.High, m)
+	if !okLo || !okHi {
+		return 0, 0, false
+	}
+	if lo >= hi {
+		c.fail(path, key+" begins at "+exact(lo)+" and ends at "+exact(hi), "write the lower one first")
+		return 0, 0, false
+	}
+	return lo, hi, true
+}
+
+// quantity converts q to m's unit.
+func (c *compiler) quantity(path []string, q Quantity, m *metric) (float64, bool) {
+	conv, ok := convert(q.Unit, m.unit)
+	if v := conv.apply(q.Value); ok && v-v == 0 {
+		return v, true
+	}
+	u, known := findUnit(q.Unit)
+	remedy := "write it in " + m.unit
+	if target, ok := findUnit(m.unit); ok {
+		var same []string
+		for _, u := range units {
+			if u.dimension == target.dimension {
+				same = append(same, u.name)
+			}
+		}
+		remedy = "write it in " + strings.Join(same, ", ")
+	}
+	switch {
+	case ok:
+		c.fail(path, q.String()+" is too large to be converted to "+m.unit, "write a smaller number")
+	case known:
+		c.fail(path, q.String()+" is a "+u.dimension+", and "+m.name+" is measured in "+m.unit, remedy)
+	default:
+		c.fail(path, "unit "+strconv.Quote(q.Unit)+" is unknown, and "+m.name+" is measured in "+m.unit, remedy)
+	}
+	return 0, false
+}
+
+// scalar reads a value to compare with, as a value of m.
+func (c *compiler) scalar(path []string, key string, s Scalar, m *metric) (value, bool) {
+	switch m.kind {
+	case Bool:
+		if v, ok := m.boolean(string(s)); ok {
+			return v, true
+		}
+		switch s { // true_is may list other words alone
+		case "true":
+			return value{num: 1}, true
+		case "false":
+			return value{}, true
+		}
+		c.fail(path, key+" ("+strconv.Quote(string(s))+") is not a value of "+m.name+", which is a bool", "true is "+strings.Join(m.trueIs, ", ")+"; false is "+strings.Join(m.notIs, ", "))
+		return value{}, false
+	case Text:
+		return value{text: string(s)}, true
+	}
+	v, err := strconv.ParseFloat(string(s), 64)
+	if err != nil || v-v != 0 {
+		c.fail(path, key+" ("+strconv.Quote(string(s))+") is no number, and "+m.name+" is judged as a number", `compare it with a number, or give [metric.`+m.name+`] type = "text" or "bool"`)
+		return value{}, false
+	}
+	return value{num: v}, true
+}

@@ -1,0 +1,116 @@
+package rules
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// exact writes a number with all its digits.
+func exact(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// shown writes a reading for people: four decimals, and no more zeros than needed.
+func shown(v float64) string {
+	if a := math.Abs(v); a != 0 && (a < 0.01 || a >= 1e15) {
+		return strconv.FormatFloat(v, 'g', 4, 64)
+	}
+	return exact(math.Round(v*1e4) / 1e4)
+}
+
+// withUnit joins a number, already written, and its unit.
+func withUnit(number, unit string) string {
+	switch unit {
+	case "":
+		return number
+	case "%":
+		return number + "%"
+	}
+	return number + " " + unit
+}
+
+// spell writes a duration for people: "45s", "10m 0s", "1d 2h 0m 0s".
+func spell(d time.Duration) string {
+	if d < 0 {
+		d = 0
+	}
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	s := int64(d / time.Second)
+	var b strings.Builder
+	for _, part := range []struct {
+		size int64
+		name byte
+	}{{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}} {
+		if n := s / part.size; n > 0 || b.Len() > 0 || part.size == 1 {
+			if b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			b.WriteString(strconv.FormatInt(n, 10))
+			b.WriteByte(part.name)
+		}
+		s %= part.size
+	}
+	return b.String()
+}
+
+// written writes a duration as a rule file has it: "10m", "1h30m", "90s".
+func written(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+// clock writes the time of day, and the date too when it is not that of at.
+func clock(t, at time.Time) string {
+	if t.Year() == at.Year() && t.YearDay() == at.YearDay() {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
+
+// nearest returns the candidate that a typing error would have made s of, or "".
+func nearest(s string, candidates []string) string {
+	best, distance := "", 3
+	for _, c := range candidates {
+		if d := edits(s, c); d < distance && d < len(c) {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance of two short strings.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// didYouMean is a remedy that names the nearest candidate, or otherwise lists them.
+func didYouMean(s string, candidates []string) string {
+	if n := nearest(s, candidates); n != "" {
+		return "did you mean " + strconv.Quote(n) + "?"
+	}
+	return "one of " + strings.Join(candidates, ", ")
+}

@@ -1,0 +1,138 @@
+package rules
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A title is a line of text with placeholders, parsed once.
+type title []titlePart
+
+// A titlePart is literal text, or with a name a placeholder.
+type titlePart struct {
+	text   string
+	name   string // device, value, label.NAME, …
+	plus   bool   // {value:+.1} writes the sign of a positive number too
+	digits int    // decimals; -1 is as many as needed
+}
+
+// placeholders are the names a title may use, label.NAME besides.
+var placeholders = [...]string{"device", "value", "unit", "threshold", "severity", "rule", "metric"}
+
+// A titleError is what is wrong with a title, and what to do.
+type titleError struct{ fact, remedy string }
+
+func (e *titleError) Error() string { return e.fact }
+
+// parseTitle reads a title: {name}, {value:.1}, {value:+.2}, {{ and }} for braces.
+func parseTitle(s string) (title, *titleError) {
+	var t title
+	var literal strings.Builder
+	flush := func() {
+		if literal.Len() > 0 {
+			t = append(t, titlePart{text: literal.String()})
+			literal.Reset()
+		}
+	}
+	for s != "" {
+		i := strings.IndexAny(s, "{}")
+		if i < 0 {
+			literal.WriteString(s)
+			break
+		}
+		literal.WriteString(s[:i])
+		brace := s[i]
+		s = s[i+1:]
+		if s != "" && s[0] == brace {
+			literal.WriteByte(brace)
+			s = s[1:]
+			continue
+		}
+		if brace == '}' {
+			return nil, &titleError{"has a } that closes nothing", "write }} for a brace"}
+		}
+		inside, rest, ok := strings.Cut(s, "}")
+		if !ok {
+			return nil, &titleError{"has a { that is never closed", "write {{ for a brace"}
+		}
+		part, err := parsePlaceholder(inside)
+		if err != nil {
+			return nil, err
+		}
+		flush()
+		t, s = append(t, part), rest
+	}
+	flush()
+	return t, nil
+}
+
+func parsePlaceholder(s string) (titlePart, *titleError) {
+	name, format, formatted := strings.Cut(s, ":")
+	part := titlePart{name: name, digits: -1}
+	known := strings.HasPrefix(name, "label.") && len(name) > len("label.")
+	for _, p := range placeholders {
+		known = known || p == name
+	}
+	if !known {
+		remedy := "one of {" + strings.Join(placeholders[:], "}, {") + "}, {label.NAME}"
+		if n := nearest(name, placeholders[:]); n != "" {
+			remedy = fmt.Sprintf("did you mean {%s}?", n)
+		}
+		return part, &titleError{fmt.Sprintf("has an unknown placeholder {%s}", name), remedy}
+	}
+	if !formatted {
+		return part, nil
+	}
+	rest, plus := strings.CutPrefix(format, "+")
+	digits, dot := strings.CutPrefix(rest, ".")
+	n, err := strconv.ParseUint(digits, 10, 8)
+	if name != "value" || !dot || err != nil || n > 9 {
+		return part, &titleError{fmt.Sprintf("has a format that cannot be used: {%s}", s), "only {value} takes one: {value:.1} or {value:+.2}, with 0 to 9 decimals"}
+	}
+	part.plus, part.digits = plus, int(n)
+	return part, nil
+}
+
+// formatted reports whether t asks for decimals of the value.
+func (t title) formatted() bool {
+	for _, p := range t {
+		if p.digits >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// render fills the placeholders by fill. A placeholder that is empty takes the
+// space before it along, so that "21 {unit}, limit" reads well without a unit.
+func (t title) render(fill func(titlePart) string) string {
+	var b []byte
+	for _, p := range t {
+		if p.name == "" {
+			b = append(b, p.text...)
+			continue
+		}
+		text := fill(p)
+		if n := len(b); text == "" && n > 0 && b[n-1] == ' ' {
+			b = b[:n-1]
+		}
+		b = append(b, text...)
+	}
+	return string(b)
+}
+
+// number writes v as the placeholder asks.
+func (p titlePart) number(v float64) string {
+	s := shown(v)
+	if p.digits >= 0 {
+		s = strconv.FormatFloat(v, 'f', p.digits, 64)
+	}
+	if strings.HasPrefix(s, "-") && strings.Trim(s, "-0.") == "" {
+		s = s[1:] // -0.0
+	}
+	if p.plus && s[0] != '-' {
+		s = "+" + s
+	}
+	return s
+}
