@@ -20,8 +20,8 @@ import (
 
 const testBody = `{"type":"alarm.fired","timestamp":"2026-11-06T14:12:10.400Z","data":{"id":"evt_1","title":"freezer-07 is warm"}}`
 
-// startReceiver serves a receiver on a free port until the test ends.
-func startReceiver(t *testing.T, o receiverOptions) (url string, stop func() error) {
+// serveReceiver serves a receiver on a free port until the test ends.
+func serveReceiver(t *testing.T, o receiverOptions) (url string, stop func() error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +90,7 @@ func (c *collector) last() reception { return c.got[len(c.got)-1] }
 func TestReceiverAcceptsOnlyWhatVerifies(t *testing.T) {
 	secret := webhook.NewSecret()
 	var seen collector
-	url, _ := startReceiver(t, receiverOptions{Secrets: []webhook.Secret{webhook.NewSecret(), secret}, Observe: seen.observe})
+	url, _ := serveReceiver(t, receiverOptions{Secrets: []webhook.Secret{webhook.NewSecret(), secret}, Observe: seen.observe})
 
 	if status := mustPost(t, url, secret, "evt_1", testBody); status != http.StatusOK {
 		t.Errorf("a good request is answered %d", status)
@@ -110,7 +110,7 @@ func TestReceiverKnowsRetriesFromRepeats(t *testing.T) {
 	secret := webhook.NewSecret()
 	var seen collector
 	// With this seed the first answer is bad and the next two are good.
-	url, _ := startReceiver(t, receiverOptions{
+	url, _ := serveReceiver(t, receiverOptions{
 		Secrets: []webhook.Secret{secret}, Faults: mustFaults(t, "500:0.5"), Seed: seedFor(t, 0.5, "xoo"), Observe: seen.observe,
 	})
 	f := func(body string, status, attempt int, repeat, changed bool) {
@@ -154,7 +154,7 @@ func TestReceiverForgetsTheOldestIDFirst(t *testing.T) {
 func TestRecordVerifiesAgainToTheByte(t *testing.T) {
 	secret := webhook.NewSecret()
 	var record bytes.Buffer
-	url, stop := startReceiver(t, receiverOptions{Secrets: []webhook.Secret{secret}, Record: &record})
+	url, stop := serveReceiver(t, receiverOptions{Secrets: []webhook.Secret{secret}, Record: &record})
 	bodies := []string{
 		testBody,
 		"{\n  \"type\" : \"a<b>&c\", \"n\": 1.0, \"10\": 1, \"9\": 2\n}\n",
@@ -201,14 +201,14 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 // What is not on record is not accepted: the record is what tests judge by.
 func TestRequestIsNotAcceptedWithoutItsRecord(t *testing.T) {
 	secret := webhook.NewSecret()
-	url, _ := startReceiver(t, receiverOptions{Secrets: []webhook.Secret{secret}, Record: fullDisk{}})
+	url, _ := serveReceiver(t, receiverOptions{Secrets: []webhook.Secret{secret}, Record: fullDisk{}})
 	if status := mustPost(t, url, secret, "evt_1", testBody); status != http.StatusInternalServerError {
 		t.Errorf("answered %d", status)
 	}
 }
 
 func TestReceiverTakesOnlyPostsOfABoundedSize(t *testing.T) {
-	url, _ := startReceiver(t, receiverOptions{})
+	url, _ := serveReceiver(t, receiverOptions{})
 	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +230,7 @@ func TestReceiverTakesOnlyPostsOfABoundedSize(t *testing.T) {
 func TestReceiverAnswersBadlyAsTold(t *testing.T) {
 	secret := webhook.NewSecret()
 	request := func(t *testing.T, faults string) (*http.Response, error) {
-		url, _ := startReceiver(t, receiverOptions{Secrets: []webhook.Secret{secret}, Faults: mustFaults(t, faults)})
+		url, _ := serveReceiver(t, receiverOptions{Secrets: []webhook.Secret{secret}, Faults: mustFaults(t, faults)})
 		return post(t, url, secret, "evt_1", testBody)
 	}
 	status := func(faults string, want int, header, value string) {
@@ -280,7 +280,7 @@ func TestReceiverAnswersBadlyAsTold(t *testing.T) {
 func TestHangingAnswersEndWhenTheReceiverStops(t *testing.T) {
 	secret := webhook.NewSecret()
 	arrived := make(chan struct{})
-	url, stop := startReceiver(t, receiverOptions{
+	url, stop := serveReceiver(t, receiverOptions{
 		Secrets: []webhook.Secret{secret}, Faults: mustFaults(t, "hang:1"),
 		Observe: func(reception) { close(arrived) },
 	})

@@ -90,7 +90,7 @@ func verify(cmd *cobra.Command, e env, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	return judge(e, secrets, header, body, webhook.VerifyOptions{Now: now, Tolerance: f.tolerance})
+	return printVerdict(e, secrets, header, body, webhook.VerifyOptions{Now: now, Tolerance: f.tolerance})
 }
 
 func parseNow(s string) (time.Time, error) {
@@ -164,8 +164,8 @@ func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, notToken)
 }
 
-// judge prints the verdict and, when it is bad, what it looks like.
-func judge(e env, secrets []webhook.Secret, header http.Header, body []byte, o webhook.VerifyOptions) error {
+// printVerdict prints the verdict and, when it is bad, what it looks like.
+func printVerdict(e env, secrets []webhook.Secret, header http.Header, body []byte, o webhook.VerifyOptions) error {
 	p := paletteFor(e.Stdout, e.LookupEnv)
 	err := webhook.Verify(secrets, header, body, o)
 	if err == nil {
