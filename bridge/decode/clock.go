@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"math"
 	"strconv"
 	"time"
@@ -183,24 +182,8 @@ func usable(t time.Time) (time.Time, string) {
 // auto its size tells the unit: the four ranges lie a factor of a thousand
 // apart, and each covers the years 1973 to 5138.
 func unixTime(text []byte, unit stampFormat) (time.Time, bool) {
-	if len(text) > 40 || numberLen(text) != len(text) || len(text) == 0 {
-		return time.Time{}, false
-	}
-	var fraction float64
-	whole, digits, _ := bytes.Cut(text, []byte{'.'})
-	n, err := strconv.ParseInt(string(whole), 10, 64)
-	if err != nil || bytes.ContainsAny(text, "eE") {
-		f, err := strconv.ParseFloat(string(text), 64)
-		if err != nil || math.Abs(f) >= math.MaxInt64 {
-			return time.Time{}, false
-		}
-		f, fraction = math.Modf(f)
-		n = int64(f)
-	} else if len(digits) > 0 {
-		// Apart from the whole, so that no digit of a nanosecond is rounded away.
-		fraction, _ = strconv.ParseFloat("0."+string(digits), 64)
-	}
-	if n < 0 {
+	n, nanos, ok := parseDecimal(text)
+	if !ok {
 		return time.Time{}, false
 	}
 	if unit <= 0 {
@@ -215,10 +198,44 @@ func unixTime(text []byte, unit stampFormat) (time.Time, bool) {
 			unit = stampFormat(time.Nanosecond)
 		}
 	}
-	if n > (math.MaxInt64-int64(unit))/int64(unit) {
+	if n > math.MaxInt64/int64(unit)-1 {
 		return time.Time{}, false
 	}
-	return time.Unix(0, n*int64(unit)+int64(math.Round(fraction*float64(unit)))).UTC(), true
+	return time.Unix(0, n*int64(unit)+nanos*int64(unit)/1e9).UTC(), true
+}
+
+// parseDecimal reads a number that is not negative: its whole, and its fraction
+// in billionths. A float64 would round the digits of a nanosecond away.
+func parseDecimal(text []byte) (whole, billionths int64, ok bool) {
+	i := 0
+	for ; i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
+		if whole > math.MaxInt64/10-1 {
+			return 0, 0, false
+		}
+		whole = whole*10 + int64(text[i]-'0')
+	}
+	if i == 0 {
+		return 0, 0, false
+	}
+	if i < len(text) && text[i] == '.' {
+		i++
+		for scale := int64(1e8); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
+			billionths += int64(text[i]-'0') * scale
+			scale /= 10
+		}
+	}
+	if i == len(text) {
+		return whole, billionths, true
+	}
+	if len(text) > 40 || numberLen(text) != len(text) {
+		return 0, 0, false
+	}
+	f, err := strconv.ParseFloat(string(text), 64) // it has an exponent
+	if err != nil || f >= math.MaxInt64 {
+		return 0, 0, false
+	}
+	f, fraction := math.Modf(f)
+	return int64(f), int64(fraction * 1e9), true
 }
 
 // parseDate reads RFC 3339 and what devices make of it: a space for the T,

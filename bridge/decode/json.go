@@ -189,9 +189,6 @@ func (r *reading) flatten(doc *document, at int) *Rejection {
 
 // appendKey appends a key so that its dots cannot be taken for steps.
 func appendKey(b, key []byte) []byte {
-	if !bytes.ContainsAny(key, `.\`) {
-		return append(b, key...)
-	}
 	for _, c := range key {
 		if c == '.' || c == '\\' {
 			b = append(b, '\\')
