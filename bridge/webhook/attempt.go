@@ -254,6 +254,10 @@ func (p *progress) trace() *httptrace.ClientTrace {
 			p.reused.Store(i.Reused)
 			at(stepWrite)
 		},
-		WroteRequest: func(httptrace.WroteRequestInfo) { at(stepAnswer) },
+		WroteRequest: func(i httptrace.WroteRequestInfo) {
+			if i.Err == nil {
+				at(stepAnswer)
+			}
+		},
 	}
 }
