@@ -1,0 +1,207 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// connectTime is how long a connection may take to say who it is.
+	connectTime = 5 * time.Second
+	// lobbySize is how many connections may be saying so at once; others wait in
+	// the kernel's queue.
+	lobbySize = 512
+	// arrivalRate and arrivalBurst bound the connections from one address. A
+	// gateway or a load balancer is one address for all that is behind it.
+	arrivalRate  = rate.Limit(1000)
+	arrivalBurst = 5000
+
+	minAcceptDelay = 5 * time.Millisecond
+	maxAcceptDelay = time.Second
+)
+
+// A listener is a bound address.
+type listener struct {
+	net.Listener
+	name   string
+	tls    *tls.Config // nil for plain MQTT
+	failed atomic.Pointer[acceptFailure]
+}
+
+type acceptFailure struct {
+	at  time.Time
+	err error
+}
+
+// failing returns why the listener accepts nobody. A listener that has been
+// silent for longer than its longest pause is waiting for clients again.
+func (l *listener) failing() error {
+	if f := l.failed.Load(); f != nil && time.Since(f.at) < 2*maxAcceptDelay {
+		return f.err
+	}
+	return nil
+}
+
+func listenAll(o EmbeddedOptions) ([]*listener, error) {
+	var out []*listener
+	for _, l := range []struct {
+		name, address string
+		tls           *tls.Config
+	}{{"mqtt", o.Listen, nil}, {"mqtts", o.TLSListen, o.TLS}} {
+		if l.address == "" {
+			continue
+		}
+		nl, err := net.Listen("tcp", l.address)
+		if err != nil {
+			for _, other := range out {
+				_ = other.Close()
+			}
+			return nil, fmt.Errorf("%s listener: %w (choose another address, or stop what uses it)", l.name, err)
+		}
+		out = append(out, &listener{Listener: nl, name: l.name, tls: l.tls})
+	}
+	return out, nil
+}
+
+func (e *Embedded) closeListeners() {
+	for _, l := range e.listeners {
+		_ = l.Close()
+	}
+}
+
+// accept takes connections until the listener is closed. No other error ends it:
+// most are a lack of file descriptors, which passes.
+func (e *Embedded) accept(ctx context.Context, l *listener) {
+	delay := minAcceptDelay
+	for {
+		nc, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			e.metrics.acceptFails.Inc()
+			if l.failing() == nil {
+				e.log.Error("accepting connections fails; trying again", "listener", l.name, "error", err)
+			}
+			l.failed.Store(&acceptFailure{time.Now(), err})
+			select {
+			case <-time.After(delay):
+			case <-ctx.Done():
+				return
+			}
+			delay = min(2*delay, maxAcceptDelay)
+			continue
+		}
+		delay = minAcceptDelay
+		l.failed.Store(nil)
+		select {
+		case e.lobby <- struct{}{}:
+		case <-ctx.Done():
+			_ = nc.Close()
+			return
+		}
+		if from := addressOf(nc.RemoteAddr()); !e.arrivals.allow(from) {
+			<-e.lobby
+			_ = nc.Close()
+			e.turnAway("rate", from, "", errors.New("too many connections from this address"))
+			continue
+		}
+		e.work.Go(func() { e.serve(ctx, l, nc) })
+	}
+}
+
+// serve owns a connection that has a place in the lobby, until it has ended.
+func (e *Embedded) serve(ctx context.Context, l *listener, nc net.Conn) {
+	if l.tls != nil {
+		nc = tls.Server(nc, l.tls)
+	}
+	c := &conn{
+		Conn:   nc,
+		broker: e,
+		from:   addressOf(nc.RemoteAddr()),
+		done:   make(chan struct{}),
+		gone:   make(chan struct{}),
+		leave:  sync.OnceFunc(func() { <-e.lobby }),
+		readBy: time.Now().Add(connectTime),
+	}
+	if !e.enter(c) {
+		_ = nc.Close()
+		c.leave()
+		return
+	}
+	defer e.exit(c)
+	defer c.finish()
+	defer e.recover(c)
+	if err := nc.SetDeadline(c.readBy); err != nil {
+		return
+	}
+	if err := c.handshake(ctx); err != nil {
+		e.turnAway("handshake", c.from, "", err)
+		return
+	}
+	if err := e.server.EstablishConnection(l.name, c); err != nil {
+		e.log.Debug("connection ended", "address", c.from, "error", err)
+	}
+}
+
+// handshake shakes hands where there is TLS. A certificate that was verified
+// names the user.
+func (c *conn) handshake(ctx context.Context) error {
+	tc, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.readBy)
+	defer cancel()
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("tls handshake: %w", err)
+	}
+	if chains := tc.ConnectionState().VerifiedChains; len(chains) > 0 {
+		c.certUser = chains[0][0].Subject.CommonName
+	}
+	return nil
+}
+
+func (e *Embedded) enter(c *conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopping {
+		return false
+	}
+	e.conns[c] = struct{}{}
+	e.metrics.connections.Inc()
+	return true
+}
+
+func (e *Embedded) exit(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+	e.metrics.connections.Dec()
+}
+
+// recover keeps a panic of the library to the connection that caused it, and
+// does what the library then has left undone.
+func (e *Embedded) recover(c *conn) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	e.metrics.panics.Inc()
+	e.log.Error("connection ended in a panic", "address", c.from, "panic", p, "stack", string(debug.Stack()))
+	if c.client == nil {
+		return
+	}
+	if cl, ok := e.server.Clients.Get(c.client.ID); ok && cl == c.client {
+		e.forget(cl)
+	}
+}
