@@ -226,6 +226,8 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 	a.witness(j)
 	if changed {
 		e.settle(a, was, j.now, out)
+	} else {
+		e.schedule(a) // the device's clock may have brought a timer forward
 	}
 }
 

@@ -97,7 +97,7 @@ func parsePlaceholder(s string) (titlePart, *titleError) {
 // formatted reports whether t asks for decimals of the value.
 func (t title) formatted() bool {
 	for _, p := range t {
-		if p.digits >= 0 {
+		if p.name != "" && p.digits >= 0 {
 			return true
 		}
 	}
