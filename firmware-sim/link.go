@@ -57,14 +57,18 @@ func (l *link) close() {
 // when it has been written). It outlasts any number of broken connections; an
 // error is ctx's, or a refusal for good.
 func (l *link) deliver(ctx context.Context, m Sent) error {
+	boxed := false // in the outbox, so that connecting sends it again
 	for {
 		if err := l.connect(ctx); err != nil {
 			return err
 		}
 		var written <-chan struct{}
-		if l.box.empty() { // otherwise connecting has sent it again
+		if !boxed {
 			token := l.client.Publish(m.Topic, l.r.QoS, false, m.Payload)
-			if l.r.QoS == 0 && !errors.Is(token.Error(), mqtt.ErrNotConnected) {
+			switch taken := !errors.Is(token.Error(), mqtt.ErrNotConnected); {
+			case l.r.QoS > 0:
+				boxed = taken
+			case taken:
 				written = token.Done()
 			}
 		}

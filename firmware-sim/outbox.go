@@ -29,12 +29,6 @@ func newOutbox() *outbox {
 	return &outbox{held: make(map[string]packets.ControlPacket), acked: make(chan struct{}, 1)}
 }
 
-func (b *outbox) empty() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.keys) == 0
-}
-
 // Open, Close and Reset do nothing: the contents outlive every connection.
 func (b *outbox) Open()  {}
 func (b *outbox) Close() {}
