@@ -1,0 +1,245 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tocsin/bridge/decode"
+	"tocsin/rules"
+)
+
+// Options are what a [Bridge] is made of.
+type Options struct {
+	Program   *rules.Program
+	Decoders  []*decode.Decoder // by source; a message goes to each whose topic it matches
+	Source    Source
+	Store     Store
+	Endpoints []Endpoint
+
+	// LastAlive is when an earlier process on the same store was last known to
+	// run. From then until now nothing was heard, and no timer moves by it. The
+	// zero time means that there was none.
+	LastAlive time.Time
+
+	Retention Retention
+	Grace     time.Duration // for attempts in flight when stopping; 0 means 5 s
+	Shards    int           // engines that judge side by side; 0 means 16
+
+	Registerer prometheus.Registerer // nil: no metrics are registered
+	Log        *slog.Logger          // nil: nothing is logged
+}
+
+// Retention bounds what is kept of settled deliveries and past alarms. What is
+// still owed is never trimmed.
+type Retention struct {
+	Age   time.Duration // 0: for ever
+	Bytes int64         // of the store on disk; 0: no limit
+}
+
+// A Bridge turns messages into events and tells the endpoints.
+type Bridge struct {
+	program   *rules.Program
+	sources   []intake
+	source    Source
+	store     Store
+	endpoints []Endpoint
+	lanes     map[string]*lane
+	retention Retention
+	grace     time.Duration
+	metrics   *metrics
+	log       *slog.Logger
+
+	seed     maphash.Seed
+	shards   []*shard
+	commits  *committer
+	clock    *clock
+	batches  sync.Pool // of *decode.Batch
+	refusing atomic.Pointer[string]
+	broken   chan error // holds the first fatal error
+}
+
+// New makes a bridge and loads its state. [Bridge.Run] starts it.
+func New(ctx context.Context, o Options) (*Bridge, error) {
+	if o.Shards == 0 {
+		o.Shards = 16
+	}
+	if o.Grace == 0 {
+		o.Grace = 5 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	b := &Bridge{
+		program: o.Program, source: o.Source, store: o.Store,
+		endpoints: o.Endpoints, retention: o.Retention, grace: o.Grace,
+		lanes: make(map[string]*lane, len(o.Endpoints)), metrics: newMetrics(), log: o.Log,
+		seed: maphash.MakeSeed(), shards: make([]*shard, o.Shards), commits: newCommitter(o.Store),
+		clock:   newClock(),
+		batches: sync.Pool{New: func() any { return new(decode.Batch) }},
+		broken:  make(chan error, 1),
+	}
+	for i := range b.shards {
+		b.shards[i] = new(shard)
+	}
+	for _, d := range o.Decoders {
+		b.sources = append(b.sources, intake{
+			Decoder:  d,
+			accepted: b.metrics.messages.WithLabelValues(d.Name(), "accepted"),
+			rejected: b.metrics.messages.WithLabelValues(d.Name(), "rejected"),
+			samples:  b.metrics.samples.WithLabelValues(d.Name()),
+		})
+	}
+	if err := b.openLanes(ctx); err != nil {
+		return nil, err
+	}
+	from, now := o.LastAlive, b.clock.now()
+	if from.IsZero() {
+		from = now
+	}
+	if err := b.load(ctx, from, now); err != nil {
+		return nil, err
+	}
+	if o.Registerer != nil {
+		for _, c := range append(b.metrics.collectors(), newGauges(b)) {
+			if err := o.Registerer.Register(c); err != nil {
+				return nil, fmt.Errorf("registering metrics: %w", err)
+			}
+		}
+	}
+	return b, nil
+}
+
+// openLanes makes a lane for each endpoint, switched off where the store says
+// that the same target was disabled.
+func (b *Bridge) openLanes(ctx context.Context) error {
+	states, err := b.store.Log().Endpoints(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the endpoints' states: %w", err)
+	}
+	for _, e := range b.endpoints {
+		e.Retry = e.Retry.withDefaults()
+		if e.Concurrency == 0 {
+			e.Concurrency = 4
+		}
+		b.lanes[e.Name] = &lane{
+			endpoint: e, store: b.store, disable: b.commits.enqueueEndpoint,
+			metrics: b.metrics, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
+		}
+	}
+	for _, s := range states {
+		l, ok := b.lanes[s.Name]
+		switch {
+		case !ok:
+			b.reportUnconfigured(ctx, s.Name)
+		case s.Disabled && s.Target == l.endpoint.Target:
+			l.disabled.Store(true)
+			l.log.Warn("endpoint is disabled; what it is owed is kept (correct its url to start it again)", "reason", s.Reason, "since", s.Since)
+		case s.Disabled:
+			l.log.Info("endpoint enabled: its url has changed", "was", s.Reason)
+			b.commits.enqueueEndpoint(EndpointState{Name: s.Name, Target: l.endpoint.Target, Since: b.clock.now()})
+		}
+	}
+	return nil
+}
+
+// reportUnconfigured tells of deliveries owed to an endpoint that is not in the
+// configuration any more. They stay.
+func (b *Bridge) reportUnconfigured(ctx context.Context, name string) {
+	backlog, err := b.store.Log().Backlog(ctx, name)
+	if err == nil && backlog.Count > 0 {
+		b.log.Warn("deliveries are owed to an endpoint that is not configured; they are kept", "endpoint", name, "owed", backlog.Count)
+	}
+}
+
+// Ready says why the bridge cannot accept and store, nothing when it can.
+func (b *Bridge) Ready() []string {
+	if reason := b.refusing.Load(); reason != nil {
+		return []string{*reason}
+	}
+	return nil
+}
+
+// Run bridges until ctx ends or something cannot go on, and then stops in
+// order: the source first, so that devices learn at once; then the decisions
+// already made are written; then attempts in flight get their grace.
+// It returns nil when ctx ended it, and when everything it started has ended.
+func (b *Bridge) Run(ctx context.Context) error {
+	background := context.WithoutCancel(ctx)
+	lanes, stopLanes := context.WithCancel(background)
+	commits, stopCommits := context.WithCancel(background)
+	intake, stopIntake := context.WithCancel(ctx)
+	defer stopLanes()
+	defer stopCommits()
+	defer stopIntake()
+
+	var delivering, committing, taking sync.WaitGroup
+	delivering.Go(func() { b.deliver(lanes) })
+	committing.Go(func() { b.commitLoop(commits) })
+	taking.Go(func() { b.tickLoop(intake) })
+	taking.Go(func() { b.trimLoop(intake) })
+	taking.Go(func() {
+		if err := b.source.Run(intake, b.Handle); err != nil && intake.Err() == nil {
+			b.fatal(fmt.Errorf("source: %w", err))
+		}
+	})
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-b.broken:
+	}
+	stopping := "stopping"
+	b.refusing.Store(&stopping)
+	stopIntake()
+	b.commits.shutdown()
+	taking.Wait()
+	stopCommits()
+	committing.Wait()
+	stopLanes()
+	delivering.Wait()
+	select {
+	case late := <-b.broken:
+		err = errors.Join(err, late)
+	default:
+	}
+	return err
+}
+
+// fatal makes Run stop and return err; only the first counts.
+func (b *Bridge) fatal(err error) {
+	select {
+	case b.broken <- err:
+	default:
+	}
+}
+
+// trimLoop forgets what retention allows, once a minute.
+func (b *Bridge) trimLoop(ctx context.Context) {
+	if b.retention == (Retention{}) {
+		return
+	}
+	every := time.NewTicker(time.Minute)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-every.C:
+			var before time.Time
+			if b.retention.Age > 0 {
+				before = now.Add(-b.retention.Age)
+			}
+			if err := b.store.Log().Trim(ctx, before, b.retention.Bytes); err != nil && ctx.Err() == nil {
+				b.log.Warn("trimming the store", "error", err)
+			}
+		}
+	}
+}

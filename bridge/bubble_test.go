@@ -1,0 +1,248 @@
+package bridge_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tocsin/bridge"
+	"tocsin/bridge/decode"
+	"tocsin/bridge/store"
+	"tocsin/bridge/webhook"
+	"tocsin/broker"
+	"tocsin/rules"
+)
+
+// These tests run a whole bridge in a synctest bubble: the real engine, the real
+// store on a temporary folder, messages handed straight to the handler, and
+// receivers that are functions. Time is the bubble's.
+
+// devices are a source that does nothing by itself: tests call Handle.
+type devices struct{}
+
+func (devices) Run(ctx context.Context, _ broker.Handler) error {
+	<-ctx.Done()
+	return nil
+}
+
+// A receiver answers attempts and keeps what it accepted.
+type receiver struct {
+	mu       sync.Mutex
+	answer   func(attempt int, m webhook.Message) webhook.Result // nil: accept
+	attempts []webhook.Message
+	accepted []received
+}
+
+type received struct {
+	ID, Type, Alarm string
+	Seq             int
+	Body            string
+	At              time.Time
+}
+
+func (r *receiver) send(ctx context.Context, m webhook.Message) webhook.Result {
+	r.mu.Lock()
+	r.attempts = append(r.attempts, m)
+	n, answer := len(r.attempts), r.answer
+	r.mu.Unlock()
+	result := webhook.Result{Verdict: webhook.Accepted, Status: 200}
+	if answer != nil {
+		result = answer(n, m)
+	}
+	if result.Status == hang {
+		<-ctx.Done()
+		return webhook.Result{Verdict: webhook.Retry, Err: ctx.Err()}
+	}
+	if result.Verdict == webhook.Accepted {
+		var body struct {
+			Type string
+			Data struct {
+				Alarm struct {
+					Key string
+					Seq int
+				}
+			}
+		}
+		if err := json.Unmarshal(m.Body, &body); err != nil {
+			return webhook.Result{Verdict: webhook.Retry, Err: err}
+		}
+		r.mu.Lock()
+		r.accepted = append(r.accepted, received{m.ID, body.Type, body.Data.Alarm.Key, body.Data.Alarm.Seq, string(m.Body), time.Now()})
+		r.mu.Unlock()
+	}
+	return result
+}
+
+// hang as a status makes a receiver never answer.
+const hang = -1
+
+func failing(status int) webhook.Result {
+	return webhook.Result{Verdict: webhook.Retry, Status: status, Err: fmt.Errorf("answered %d", status)}
+}
+
+func (r *receiver) list() []received {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.accepted)
+}
+
+func (r *receiver) tried() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.attempts)
+}
+
+func (r *receiver) types() []string {
+	var types []string
+	for _, a := range r.list() {
+		types = append(types, a.Type)
+	}
+	return types
+}
+
+// A world is a running bridge and everything around it.
+type world struct {
+	t         *testing.T
+	dir       string
+	endpoints map[string]*receiver
+	targets   map[string]string
+	retry     bridge.RetryPolicy
+	rules     *rules.File
+	wrap      func(bridge.Store) bridge.Store
+	registry  *prometheus.Registry
+
+	*bridge.Bridge
+	db   *store.DB
+	stop context.CancelFunc
+	done chan error
+
+	running bool
+}
+
+func newWorld(t *testing.T, endpoints ...string) *world {
+	w := &world{t: t, dir: t.TempDir(), endpoints: map[string]*receiver{}, targets: map[string]string{}, rules: freezerRules()}
+	for _, name := range endpoints {
+		w.endpoints[name] = new(receiver)
+	}
+	return w
+}
+
+// freezerRules fire above -15 at once and clear below -17; the slow rule waits
+// ten minutes for another metric.
+func freezerRules() *rules.File {
+	quantity := func(v float64) *rules.Quantity { return &rules.Quantity{Value: v} }
+	for10m := rules.Duration(10 * time.Minute)
+	return &rules.File{
+		Schema: 1,
+		Rule: map[string]*rules.RuleDef{
+			"warm": {
+				Source: "rules.toml:1", Metric: "temperature", Severity: rules.Warning,
+				Condition: rules.Condition{Above: quantity(-15), Clear: &rules.Range{Low: *quantity(-17)}},
+			},
+			"slow": {
+				Source: "rules.toml:9", Metric: "humidity", Severity: rules.Major,
+				Condition: rules.Condition{Above: quantity(80)}, Timing: rules.Timing{For: &for10m},
+			},
+		},
+	}
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	ctx := context.Background()
+	program, problems := rules.Compile(w.rules)
+	if program == nil {
+		w.t.Fatalf("rules do not compile: %v", problems)
+	}
+	decoder, err := decode.New(decode.Options{Name: "plant", Topic: "plant/{device}"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if w.db, err = store.Open(ctx, store.Options{Path: filepath.Join(w.dir, "data")}); err != nil {
+		w.t.Fatal(err)
+	}
+	var s bridge.Store = w.db
+	if w.wrap != nil {
+		s = w.wrap(s)
+	}
+	o := bridge.Options{
+		Program: program, Decoders: []*decode.Decoder{decoder}, Source: devices{}, Store: s,
+		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if w.registry != nil {
+		o.Registerer = w.registry
+	}
+	for name, r := range w.endpoints {
+		o.Endpoints = append(o.Endpoints, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry})
+	}
+	if w.Bridge, err = bridge.New(ctx, o); err != nil {
+		w.t.Fatal(err)
+	}
+	running, stop := context.WithCancel(ctx)
+	w.stop, w.done, w.running = stop, make(chan error, 1), true
+	go func() { w.done <- w.Run(running) }()
+	// A test that failed leaves the bridge running, and a bubble may not.
+	w.t.Cleanup(func() {
+		if w.running {
+			_ = w.halt()
+		}
+	})
+	synctest.Wait()
+}
+
+// testWriter sends the bridge's warnings to the test's log.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Logf("%s", b)
+	return len(b), nil
+}
+
+func (w *world) halt() error {
+	w.running = false
+	w.stop()
+	err := <-w.done
+	if e := w.db.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// send hands a reading in and waits for its receipt.
+func (w *world) send(device, metric string, value float64) error {
+	receipt := w.Handle(broker.Message{
+		Topic: "plant/" + device, Payload: fmt.Appendf(nil, `{%q:%v}`, metric, value),
+		QoS: 1, Received: time.Now(),
+	})
+	if receipt == nil {
+		return nil
+	}
+	return receipt(context.Background())
+}
+
+func (w *world) mustSend(device, metric string, value float64) {
+	w.t.Helper()
+	time.Sleep(time.Millisecond) // so that no two readings share a time
+	if err := w.send(device, metric, value); err != nil {
+		w.t.Fatalf("%s %s=%v was refused: %v", device, metric, value, err)
+	}
+}
+
+func equal(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+var errBoom = errors.New("boom")

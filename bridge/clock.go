@@ -1,0 +1,90 @@
+package bridge
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// maxStray is how far the wall clock may stray from the bridge's, and how late
+// a tick may come, before the difference is a gap.
+const maxStray = 5 * time.Second
+
+// A clock gives the wall time at which it was last set plus the time that has
+// gone by since, so that a step of the wall clock moves no timer.
+type clock struct{ set atomic.Pointer[time.Time] }
+
+func newClock() *clock {
+	c := new(clock)
+	c.reset()
+	return c
+}
+
+func (c *clock) reset() {
+	now := time.Now()
+	c.set.Store(&now)
+}
+
+func (c *clock) now() time.Time {
+	set := c.set.Load()
+	return set.Add(time.Since(*set)).Round(0)
+}
+
+// stray is how far the wall clock has moved away.
+func (c *clock) stray() time.Duration { return time.Now().Round(0).Sub(c.now()) }
+
+// tickLoop lets timers run out without a sample, once a second. A tick that
+// comes late, or a wall clock that was set, is a gap: time in which nothing was
+// heard, which no timer counts.
+func (b *Bridge) tickLoop(ctx context.Context) {
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	last := b.clock.now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		if stray := b.clock.stray(); stray.Abs() > maxStray || b.clock.now().Sub(last) > maxStray {
+			b.gap(last, stray)
+		}
+		last = b.clock.now()
+		for _, sh := range b.shards {
+			if sh.due(last) {
+				// Refused while nothing can be stored: judged again after healing.
+				_, _, _ = b.step("", sh, nil)
+			}
+		}
+	}
+}
+
+// gap sets the clock and shifts every running timer by the time that was lost.
+// No shard judges in between.
+func (b *Bridge) gap(last time.Time, stray time.Duration) {
+	for _, sh := range b.shards {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+	}
+	if stray.Abs() > maxStray {
+		b.clock.reset()
+	}
+	now := b.clock.now()
+	for _, sh := range b.shards {
+		if sh.engine != nil {
+			sh.engine.Resume(last, now)
+		}
+	}
+	b.log.Warn("a gap in time: timers stand still over it", "since", last, "gap", now.Sub(last).Round(time.Millisecond), "clock_step", stray.Round(time.Millisecond))
+}
+
+// due reports whether a timer of the shard has run out.
+func (sh *shard) due(now time.Time) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.engine == nil {
+		return false
+	}
+	next := sh.engine.Next()
+	return !next.IsZero() && !next.After(now)
+}

@@ -1,0 +1,178 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"tocsin/broker"
+	"tocsin/rules"
+)
+
+// maxWaiting is how many transitions may wait for the disk before intake waits
+// too. A device's own messages in flight bound it at QoS 1; this bounds QoS 0.
+const maxWaiting = 8192
+
+// errRefused answers a message while nothing can be stored.
+var errRefused = errors.New("nothing can be stored now")
+
+// A group is what one commit writes. Its number rises by one from group to
+// group, and groups are written in that order.
+type group struct {
+	number  uint64
+	batch   Batch
+	done    chan struct{} // closed when err is final
+	err     error
+	receipt broker.Receipt
+}
+
+func newGroup(number uint64) *group {
+	g := &group{number: number, done: make(chan struct{})}
+	g.receipt = func(ctx context.Context) error {
+		select {
+		case <-g.done:
+			return g.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return g
+}
+
+func (g *group) empty() bool {
+	return len(g.batch.Transitions) == 0 && len(g.batch.Endpoints) == 0
+}
+
+// A committer writes transitions in the order in which they were queued:
+// whatever waits when the disk becomes free is one group. Nothing lingers; a
+// group gathers only while the one before it is being written.
+type committer struct {
+	store Store
+	wake  chan struct{} // holds one
+
+	committed atomic.Uint64 // number of the last group that is on disk
+
+	mu   sync.Mutex
+	room sync.Cond // signalled when the open group is taken
+	open *group    // being filled
+	busy *group    // being written, or nil
+	shut bool      // nobody waits for room any more
+}
+
+func newCommitter(s Store) *committer {
+	c := &committer{store: s, wake: make(chan struct{}, 1), open: newGroup(1)}
+	c.room.L = &c.mu
+	return c
+}
+
+// admit waits until the open group has room. It is called without locks.
+func (c *committer) admit() {
+	c.mu.Lock()
+	for len(c.open.batch.Transitions) >= maxWaiting && !c.shut {
+		c.room.Wait()
+	}
+	c.mu.Unlock()
+}
+
+// enqueue adds transitions to the open group. The caller holds the lock of the
+// shard that made them, which is what keeps an alarm's transitions in order.
+func (c *committer) enqueue(ts []rules.Transition) *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open.batch.Transitions = append(c.open.batch.Transitions, ts...)
+	c.signal()
+	return c.open
+}
+
+// enqueueEndpoint adds a change of an endpoint to the open group.
+func (c *committer) enqueueEndpoint(s EndpointState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open.batch.Endpoints = append(c.open.batch.Endpoints, s)
+	c.signal()
+}
+
+func (c *committer) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// waiting returns the receipt of the group with the given number, nil when that
+// group is on disk already.
+func (c *committer) waiting(number uint64) broker.Receipt {
+	if number <= c.committed.Load() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.busy != nil && number <= c.busy.number:
+		return c.busy.receipt
+	case number <= c.committed.Load():
+		return nil
+	}
+	return c.open.receipt
+}
+
+// take opens a new group and returns the one that waited, nil when it is empty.
+func (c *committer) take() *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open.empty() {
+		return nil
+	}
+	c.busy = c.open
+	c.open = newGroup(c.busy.number + 1)
+	c.room.Broadcast()
+	return c.busy
+}
+
+// write commits what waits until nothing does. It returns the first error, with
+// every group that could not be written failed.
+func (c *committer) write(ctx context.Context, written func(*group)) error {
+	for g := c.take(); g != nil; g = c.take() {
+		if err := c.store.Commit(ctx, g.batch); err != nil {
+			c.settle(g, fmt.Errorf("%w: %w", errRefused, err))
+			return err
+		}
+		c.settle(g, nil)
+		written(g)
+	}
+	return nil
+}
+
+func (c *committer) settle(g *group, err error) {
+	c.mu.Lock()
+	g.err = err
+	if err == nil {
+		c.committed.Store(g.number)
+	}
+	c.busy = nil
+	c.mu.Unlock()
+	close(g.done)
+}
+
+// fail gives up what waits: its transitions were made from states that the
+// store does not have. Changes of endpoints depend on no such state and stay.
+func (c *committer) fail(err error) {
+	c.mu.Lock()
+	g := c.open
+	c.open = newGroup(g.number + 1)
+	c.open.batch.Endpoints = g.batch.Endpoints
+	c.room.Broadcast()
+	c.mu.Unlock()
+	g.err = fmt.Errorf("%w: %w", errRefused, err)
+	close(g.done)
+}
+
+// shutdown lets nobody wait for room any more.
+func (c *committer) shutdown() {
+	c.mu.Lock()
+	c.shut = true
+	c.room.Broadcast()
+	c.mu.Unlock()
+}

@@ -1,0 +1,259 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tocsin/bridge/decode"
+	"tocsin/broker"
+	"tocsin/rules"
+)
+
+// A shard is an engine and its lock. The lock is held while judging and while
+// queueing what was decided, never while the disk is waited for.
+type shard struct {
+	mu     sync.Mutex
+	engine *rules.Engine // nil while the state is not known
+	out    rules.Output
+}
+
+// An intake is a source's decoder with its counters at hand.
+type intake struct {
+	*decode.Decoder
+	accepted, rejected, samples prometheus.Counter
+}
+
+// Handle judges a message and queues what it decided. The receipt is good when
+// that, and everything it rested on, is on disk. It is a [broker.Handler].
+func (b *Bridge) Handle(m broker.Message) broker.Receipt {
+	if b.refusing.Load() != nil {
+		return refuse
+	}
+	b.commits.admit()
+	batch := b.batches.Get().(*decode.Batch)
+	defer b.batches.Put(batch)
+
+	var receipt broker.Receipt
+	matched := false
+	for i := range b.sources {
+		s := &b.sources[i]
+		if !s.Match(m.Topic) {
+			continue
+		}
+		matched = true
+		batch.Reset()
+		if err := s.Decode(m, batch); err != nil {
+			b.reject(s, err)
+			continue // bad input is data: counted, acknowledged, never judged
+		}
+		s.accepted.Inc()
+		s.samples.Add(float64(len(batch.Samples)))
+		for _, p := range batch.Problems {
+			b.metrics.problems.WithLabelValues(s.Name(), p.Reason).Add(float64(p.Count))
+		}
+		r, err := b.judge(s.Name(), batch.Samples)
+		switch {
+		case err != nil:
+			return refuse
+		case r == nil:
+		case receipt == nil:
+			receipt = r
+		default:
+			receipt = both(receipt, r)
+		}
+	}
+	if !matched {
+		b.metrics.unmatched.Inc()
+	}
+	return receipt
+}
+
+// refuse is the receipt of a message that cannot be stored.
+func refuse(context.Context) error { return errRefused }
+
+// judge steps each sample's engine and returns the receipt of all that they
+// decided.
+func (b *Bridge) judge(source string, samples []rules.Sample) (receipt broker.Receipt, err error) {
+	var last uint64
+	for len(samples) > 0 {
+		// Samples of one device come together nearly always: lock once for a run.
+		n := 1
+		for n < len(samples) && samples[n].Device == samples[0].Device {
+			n++
+		}
+		number, r, err := b.step(source, b.shardOf(samples[0].Device), samples[:n])
+		switch {
+		case err != nil:
+			return nil, err
+		case r == nil:
+		case receipt == nil || number == last:
+			receipt, last = r, number
+		default:
+			receipt, last = both(receipt, r), number
+		}
+		samples = samples[n:]
+	}
+	return receipt, nil
+}
+
+// both is good when each of two receipts is.
+func both(first, second broker.Receipt) broker.Receipt {
+	return func(ctx context.Context) error {
+		if err := first(ctx); err != nil {
+			return err
+		}
+		return second(ctx)
+	}
+}
+
+func (b *Bridge) shardOf(device string) *shard {
+	return b.shards[maphash.String(b.seed, device)%uint64(len(b.shards))]
+}
+
+// step judges samples of one device, or with none of them a tick. It returns the
+// group that the decision waits for and that group's receipt, nil for none.
+func (b *Bridge) step(source string, sh *shard, samples []rules.Sample) (uint64, broker.Receipt, error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.engine == nil {
+		return 0, nil, errRefused
+	}
+	now := b.clock.now()
+	sh.out.Reset()
+	if len(samples) == 0 {
+		sh.engine.Step(rules.Input{Now: now}, &sh.out)
+	}
+	for i := range samples {
+		sh.engine.Step(rules.Input{Now: now, Sample: &samples[i]}, &sh.out)
+	}
+	b.metrics.evaluations.Add(float64(len(samples)))
+	for _, reason := range sh.out.Problems {
+		b.metrics.problems.WithLabelValues(source, reason).Inc()
+	}
+	if len(sh.out.Transitions) == 0 {
+		// The receipt is fetched under the lock, so that a group which fails from
+		// here on fails this reading too.
+		return sh.out.Depends, b.commits.waiting(sh.out.Depends), nil
+	}
+	g := b.commits.enqueue(sh.out.Transitions)
+	sh.out.Stamp(g.number)
+	return g.number, g.receipt, nil
+}
+
+// reject counts a message of which nothing could be used.
+func (b *Bridge) reject(s *intake, err error) {
+	s.rejected.Inc()
+	reason := "unreadable"
+	if r := (*decode.Rejection)(nil); errors.As(err, &r) {
+		reason = r.Reason
+	}
+	b.metrics.problems.WithLabelValues(s.Name(), reason).Inc()
+	b.log.Debug("message rejected", "source", s.Name(), "error", err)
+}
+
+// load makes every engine anew from the store. The bridge was deaf from the
+// first time to the second.
+func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
+	engines := make(map[*shard]*rules.Engine, len(b.shards))
+	for _, sh := range b.shards {
+		engines[sh] = rules.NewEngine(b.program, rules.Options{Route: b.route})
+	}
+	orphans := 0
+	for s, err := range b.store.States(ctx) {
+		if err != nil {
+			return fmt.Errorf("reading alarm states: %w", err)
+		}
+		if !engines[b.shardOf(s.Device)].Restore(s) {
+			orphans++
+		}
+	}
+	if orphans > 0 {
+		b.log.Warn("stored alarms have no rule any more; their states are kept", "alarms", orphans)
+	}
+	for _, sh := range b.shards {
+		engines[sh].Resume(from, to)
+		sh.mu.Lock()
+		sh.engine = engines[sh]
+		sh.mu.Unlock()
+	}
+	return nil
+}
+
+// commitLoop writes what is decided until ctx ends, and then what still waits.
+func (b *Bridge) commitLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			b.flush(context.WithoutCancel(ctx))
+			return
+		case <-b.commits.wake:
+		}
+		err := b.commits.write(ctx, b.wakeLanes)
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrFull):
+			b.heal(ctx, err)
+		default:
+			b.forget(err)
+			b.fatal(fmt.Errorf("writing to the store: %w", err))
+			return
+		}
+	}
+}
+
+// flush writes the last decisions. What cannot be written is not acknowledged.
+func (b *Bridge) flush(ctx context.Context) {
+	if err := b.commits.write(ctx, b.wakeLanes); err != nil {
+		b.forget(err)
+		b.fatal(fmt.Errorf("writing to the store: %w", err))
+	}
+}
+
+// forget drops every engine: what they hold is ahead of the store. What waited
+// for the disk is refused.
+func (b *Bridge) forget(err error) {
+	for _, sh := range b.shards {
+		sh.mu.Lock()
+		sh.engine = nil
+		sh.mu.Unlock()
+	}
+	b.commits.fail(err)
+}
+
+// heal refuses intake until the store can be written again, and then goes on
+// from what the store holds, as after a crash.
+func (b *Bridge) heal(ctx context.Context, cause error) {
+	deaf := b.clock.now()
+	reason := cause.Error()
+	b.refusing.Store(&reason)
+	b.forget(cause)
+	b.log.Error("nothing can be stored; messages are refused until there is space", "error", cause)
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		err := b.store.Commit(ctx, Batch{})
+		if err == nil {
+			err = b.load(ctx, deaf, b.clock.now())
+		}
+		switch {
+		case err == nil:
+			b.refusing.CompareAndSwap(&reason, nil)
+			b.log.Info("space has returned; messages are accepted again", "after", b.clock.now().Sub(deaf).Round(time.Second))
+			return
+		case !errors.Is(err, ErrFull):
+			b.fatal(fmt.Errorf("writing to the store: %w", err))
+			return
+		}
+	}
+}

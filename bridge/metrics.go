@@ -1,0 +1,136 @@
+package bridge
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tocsin/rules"
+)
+
+// metrics are the bridge's counters; their names are public. No label takes a
+// device's name.
+type metrics struct {
+	messages    *prometheus.CounterVec
+	unmatched   prometheus.Counter // of messages
+	samples     *prometheus.CounterVec
+	problems    *prometheus.CounterVec
+	evaluations prometheus.Counter
+	events      *prometheus.CounterVec
+	deliveries  *prometheus.CounterVec
+	attempts    *prometheus.HistogramVec
+	latency     prometheus.Histogram
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	messages := counter("tocsin_messages_received_total", "MQTT messages by what became of them.", "source", "outcome")
+	return &metrics{
+		messages:  messages,
+		unmatched: messages.WithLabelValues("", "unmatched"),
+		samples:   counter("tocsin_samples_total", "Readings judged.", "source"),
+		problems:  counter("tocsin_decode_problems_total", "Messages and readings that could not be used, by reason.", "source", "reason"),
+		evaluations: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tocsin_rule_evaluations_total", Help: "Steps of the rule engine.",
+		}),
+		events:     counter("tocsin_events_total", "Events stored, by type.", "type"),
+		deliveries: counter("tocsin_deliveries_total", "Delivery attempts by how they ended.", "endpoint", "outcome"),
+		attempts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tocsin_delivery_attempt_seconds", Help: "Duration of delivery attempts.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
+		}, []string{"endpoint"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tocsin_event_latency_seconds", Help: "From an event being stored to its being accepted.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 14),
+		}),
+	}
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.messages, m.samples, m.problems, m.evaluations, m.events, m.deliveries, m.attempts, m.latency}
+}
+
+// gauges reads at every scrape what would be costly to keep up to date.
+type gauges struct {
+	bridge                               *Bridge
+	alarms, pending, dead, oldest, state *prometheus.Desc
+}
+
+func newGauges(b *Bridge) *gauges {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &gauges{
+		bridge:  b,
+		alarms:  desc("tocsin_alarms", "Alarms that are not inactive.", "rule", "severity", "state"),
+		pending: desc("tocsin_deliveries_pending", "Deliveries owed.", "endpoint"),
+		dead:    desc("tocsin_deliveries_dead", "Deliveries given up and kept for replay.", "endpoint"),
+		oldest:  desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
+		state:   desc("tocsin_endpoint_state", "1 for the state the endpoint is in.", "endpoint", "state"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.alarms, g.pending, g.dead, g.oldest, g.state} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. It is bounded in time, so that a
+// store that hangs does not take the scrape with it.
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for c, n := range g.bridge.countAlarms() {
+		gauge(g.alarms, float64(n), strings.ToValidUTF8(c.rule, "?"), c.severity.String(), c.state)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	for name, l := range g.bridge.lanes {
+		backlog, err := g.bridge.store.Log().Backlog(ctx, name)
+		if err != nil {
+			ch <- prometheus.NewInvalidMetric(g.pending, err)
+			continue
+		}
+		age := 0.0
+		if backlog.Count > 0 {
+			age = time.Since(backlog.Oldest).Seconds()
+		}
+		gauge(g.pending, float64(backlog.Count), name)
+		gauge(g.dead, float64(backlog.Dead), name)
+		gauge(g.oldest, age, name)
+		condition := l.condition()
+		for _, s := range conditions {
+			v := 0.0
+			if s == condition {
+				v = 1
+			}
+			gauge(g.state, v, name, s)
+		}
+	}
+}
+
+// alarmClass is what alarms are counted by.
+type alarmClass struct {
+	rule     string
+	severity rules.Severity
+	state    string
+}
+
+func (b *Bridge) countAlarms() map[alarmClass]int {
+	counts := make(map[alarmClass]int)
+	for _, sh := range b.shards {
+		sh.mu.Lock()
+		if sh.engine != nil {
+			for c := range sh.engine.Alarms() {
+				counts[alarmClass{c.Rule, c.Severity, c.State}] += c.Count
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return counts
+}
