@@ -80,11 +80,11 @@ func newRootCommand(e env) *cobra.Command {
 		Long: "Tocsin takes telemetry from devices over MQTT, judges it by rules written in\n" +
 			"TOML, and tells the right endpoints by signed webhook what happened: never\n" +
 			"lost, and in order for each alarm.",
-		Version:           buildVersion(),
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              cobra.ArbitraryArgs,
-		RunE:              refuseRoot,
+		Version:       buildVersion(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          refuseRoot,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetArgs(e.Args)
@@ -94,6 +94,8 @@ func newRootCommand(e env) *cobra.Command {
 	root.SetVersionTemplate("tocsin {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err.Error()) })
 	root.AddCommand(
+		newRunCommand(e),
+		newDemoCommand(e),
 		newCheckCommand(e),
 		newListenCommand(e),
 		newVerifyCommand(e),

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -183,7 +182,7 @@ func (a *assembly) openEndpoints(cfg *config.Config) ([]bridge.Endpoint, error) 
 	for _, name := range slices.Sorted(maps.Keys(cfg.Endpoints)) {
 		e := cfg.Endpoints[name]
 		sender, err := webhook.New(webhook.Options{
-			Name: name, URL: e.URL, Secrets: e.Secret.Keys(),
+			Name: name, URL: e.URL, Secrets: e.Secrets,
 			Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
 			AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
 			RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),
@@ -196,7 +195,7 @@ func (a *assembly) openEndpoints(cfg *config.Config) ([]bridge.Endpoint, error) 
 		endpoints = append(endpoints, bridge.Endpoint{
 			Name: name, Target: hex.EncodeToString(target[:8]), Send: sender.Send,
 			Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
-			Retry: bridge.Retry{
+			Retry: bridge.RetryPolicy{
 				Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,
 			},
 			Concurrency: e.Limits.Concurrency,
@@ -287,7 +286,7 @@ func (a *assembly) listeners() []listener {
 	var ls []listener
 	if e, ok := a.source.(*broker.Embedded); ok {
 		for _, l := range e.Addrs() {
-			ls = append(ls, listener{l.Name, l.Addr.String()})
+			ls = append(ls, listener{l.Name, l.String()})
 		}
 	}
 	if a.http != nil {
@@ -298,8 +297,3 @@ func (a *assembly) listeners() []listener {
 
 // A listener is where something is spoken.
 type listener struct{ name, addr string }
-
-// loopback is what the demo's endpoint may reach.
-func loopback() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-}

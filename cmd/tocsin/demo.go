@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tocsin/bridge/config"
+	"tocsin/bridge/webhook"
+	sim "tocsin/firmware-sim"
+)
+
+// The demo's configuration is written to its folder as it is here, so that what
+// a person finds there is what ran.
+var (
+	//go:embed demo/tocsin.toml
+	demoConfig string
+	//go:embed demo/rules.toml
+	demoRules string
+)
+
+type demoFlags struct {
+	duration time.Duration
+	devices  int
+	speed    float64
+	seed     uint64
+	verbose  bool
+}
+
+func newDemoCommand(e env) *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See it work: a simulated fleet, the bridge, and a receiver that verifies",
+		Long: `Demo starts a bridge, a fleet of simulated freezers and a receiver in one process,
+in a temporary folder and on loopback only, and tells what happens. It stops on
+Ctrl-C and leaves nothing behind.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), e, f) },
+	}
+	flags := cmd.Flags()
+	flags.DurationVar(&f.duration, "duration", 0, "stop after this long (default: on Ctrl-C)")
+	flags.IntVar(&f.devices, "devices", 0, "how many freezers (default: as the profile says)")
+	flags.Float64Var(&f.speed, "speed", 20, "simulated seconds in a second")
+	flags.Uint64Var(&f.seed, "seed", 7, "decides every random value")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the bridge's log and every webhook's headers and body")
+	return cmd
+}
+
+func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
+	if f.duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.duration)
+		defer cancel()
+	}
+	dir, err := os.MkdirTemp("", "tocsin-demo-")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	profile, err := sim.Load("freezer-store")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	secret := webhook.NewSecret()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := writeDemo(dir, "http://"+ln.Addr().String()+"/hook", secret); err != nil {
+		return errors.Join(fmt.Errorf("demo: %w", err), ln.Close())
+	}
+	cfg, problems := config.Load(filepath.Join(dir, "tocsin.toml"), config.Options{Getenv: e.LookupEnv})
+	if problems.Errors() > 0 {
+		return errors.Join(writeProblems(e.Stderr, problems, false), ln.Close(), &exitError{code: exitFailed})
+	}
+	log := slog.New(slog.DiscardHandler)
+	if f.verbose {
+		log = newLogger(e, "debug", "text")
+	}
+	a, err := assemble(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(fmt.Errorf("demo: %w", err), ln.Close())
+	}
+	d := &demo{f: f, dir: dir, a: a, profile: profile, secret: secret, ln: ln, out: e.Stdout, palette: paletteFor(e.Stdout, e.LookupEnv)}
+	return d.play(ctx)
+}
+
+// writeDemo writes the configuration that the demo runs.
+func writeDemo(dir, url string, secret webhook.Secret) error {
+	files := map[string]string{
+		"tocsin.toml":         strings.ReplaceAll(demoConfig, "RECEIVER", url),
+		"rules/freezers.toml": demoRules,
+		"secrets/receiver":    secret.Reveal() + "\n",
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A demo is the play and its narrator.
+type demo struct {
+	f       demoFlags
+	dir     string
+	a       *assembly
+	profile *sim.Profile
+	secret  webhook.Secret
+	ln      net.Listener
+	palette palette
+
+	mu    sync.Mutex // one line at a time
+	out   io.Writer
+	shown bool // a webhook has been shown in full
+	sent  int
+	told  int
+}
+
+// play runs receiver, bridge and fleet until ctx ends, and stops them in the
+// opposite order.
+func (d *demo) play(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	background := context.WithoutCancel(ctx)
+	receiving, stopReceiver := context.WithCancel(background)
+	bridging, stopBridge := context.WithCancel(background)
+	defer stopReceiver()
+	defer stopBridge()
+
+	part := func(run func() error) <-chan error {
+		done := make(chan error, 1)
+		go func() {
+			err := run()
+			if err != nil {
+				stop(err)
+			}
+			done <- err
+		}()
+		return done
+	}
+	r := newReceiver(receiverOptions{Secrets: []webhook.Secret{d.secret}, Observe: d.receive})
+	received := part(func() error { return r.Serve(receiving, d.ln) })
+	ready := make(chan struct{})
+	bridged := part(func() error { return d.a.serve(bridging, func() { close(ready) }) })
+	simulated := part(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ready:
+		}
+		d.introduce()
+		_, err := sim.Run(ctx, d.profile, sim.Options{
+			Broker: "mqtt://" + d.listener("mqtt"), QoS: 1, Devices: d.f.devices,
+			Seed: d.f.seed, Speed: d.f.speed, Observe: d.observe,
+		})
+		return err
+	})
+	<-ctx.Done()
+	err := <-simulated
+	stopBridge()
+	err = errors.Join(err, <-bridged)
+	stopReceiver()
+	err = errors.Join(err, <-received)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintf(d.out, "\nstopped: %d readings taken in, %d webhooks verified\n", d.sent, d.told)
+	return err
+}
+
+func (d *demo) listener(name string) string {
+	for _, l := range d.a.listeners() {
+		if l.name == name {
+			return l.addr
+		}
+	}
+	return ""
+}
+
+func (d *demo) introduce() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintf(d.out, `Freezers report their temperature over MQTT. A rule fires above -15 °C and clears
+below -17 °C. A receiver verifies every webhook it is sent. Ctrl-C ends it all.
+
+  broker    mqtt://%s
+  health    http://%s/readyz  and /metrics
+  receiver  http://%s/hook
+  files     %s  (tocsin.toml, rules/, secrets/)
+
+`, d.listener("mqtt"), d.listener("http"), d.ln.Addr(), d.dir)
+}
+
+// observe counts readings; it is told of each once the broker acknowledged it.
+func (d *demo) observe(sim.Sent) {
+	d.mu.Lock()
+	d.sent++
+	d.mu.Unlock()
+}
+
+// receive tells of a webhook: the first in full, the others in a line.
+func (d *demo) receive(got reception) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if got.Verified && !got.Repeat {
+		d.told++
+	}
+	p := receptionPrinter{
+		out: d.out, palette: d.palette, verifying: true,
+		bodies: d.f.verbose || !d.shown, headers: d.f.verbose || !d.shown,
+	}
+	d.shown = true
+	p.print(got)
+}
