@@ -1,64 +1,156 @@
-// Package api is the HTTP server of a running bridge.
 package api
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Options of a [Server].
+// Options of a [Server]. Their zero value serves on a free loopback port.
 type Options struct {
 	Listen   string              // "127.0.0.1:8080"; port 0 takes a free one; "": 127.0.0.1:0
 	Token    Token               // required unless the listener is loopback; where set, asked for everything but /healthz and /readyz
 	TLS      *tls.Config         // nil: plain HTTP
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
-	Ready    func() []string     // why the bridge is not ready, empty when it is; called concurrently; nil: always ready
+	Ready    func() []string     // why the bridge is not ready, empty when it is; called concurrently, must not block; nil: always ready
 	MaxConns int                 // connections at a time, more are closed at once; 0: 256
 	Log      *slog.Logger        // nil: nothing is logged
 }
 
-// A Token is a bearer token that cannot be printed: only its digest is kept.
-type Token struct {
-	digest [sha256.Size]byte
-	set    bool
-}
-
-// NewToken returns the token of a secret; of "", the zero Token.
-func NewToken(secret string) Token {
-	if secret == "" {
-		return Token{}
-	}
-	return Token{digest: sha256.Sum256([]byte(secret)), set: true}
-}
-
-// Format hides the token from every verb of fmt.
-func (Token) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[secret]")) }
+// What a client may take its time with.
+const (
+	headerTimeout  = 5 * time.Second
+	readTimeout    = 15 * time.Second
+	writeTimeout   = time.Minute // pprof refuses longer profiles by itself
+	idleTimeout    = time.Minute
+	drainTimeout   = 5 * time.Second
+	maxHeaderBytes = 16 << 10
+)
 
 // A Server answers for a running bridge. Make one with [New].
 type Server struct {
-	ln net.Listener
+	ln   net.Listener
+	http *http.Server
+	tls  bool
+	log  *slog.Logger
+
+	maxConns int64
+	conns    atomic.Int64
+	full     atomic.Bool    // the limit was met and is not yet over
+	serving  sync.WaitGroup // one for each connection
 }
 
-// New binds the listener.
+// New binds the listener. [Server.Run] has to be called, or the listener stays
+// bound.
 func New(o Options) (*Server, error) {
-	ln, err := net.Listen("tcp", o.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("http: %w", err)
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{ln: ln}, nil
+	listen := cmp.Or(o.Listen, "127.0.0.1:0")
+	ln, err := net.Listen("tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("http.listen: %w (is another process there? choose another address)", err)
+	}
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	loopback := ok && addr.IP.IsLoopback()
+	if !loopback && !o.Token.set {
+		return nil, errors.Join(
+			fmt.Errorf("http.listen: %s can be reached from other machines and there is no token (set http.token, or listen on 127.0.0.1)", listen),
+			ln.Close())
+	}
+	if !loopback && o.TLS == nil {
+		log.Warn("http listener is neither loopback nor TLS: its token travels in the clear", "listen", ln.Addr().String())
+	}
+	s := &Server{ln: ln, tls: o.TLS != nil, log: log, maxConns: int64(cmp.Or(o.MaxConns, 256))}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	s.http = &http.Server{
+		Handler:           newHandler(&o, loopback),
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ConnState:         s.connState,
+	}
+	if s.tls {
+		s.http.TLSConfig = o.TLS.Clone()
+		s.http.TLSConfig.MinVersion = max(s.http.TLSConfig.MinVersion, tls.VersionTLS12)
+	}
+	return s, nil
 }
 
 // Addr is the address that was bound.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
-// Run serves until ctx ends, then drains.
+// Run serves until ctx ends. Then it gives requests under way 5 seconds, cuts
+// off what is left, and returns when the last handler has.
 func (s *Server) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return s.ln.Close()
+	// A request's context outlives ctx, or there would be nothing to drain; it
+	// ends when its connection does, and with the last grace.
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	s.http.BaseContext = func(net.Listener) context.Context { return base }
+
+	served := make(chan error, 1)
+	go func() {
+		if s.tls {
+			served <- s.http.ServeTLS(s.ln, "", "")
+		} else {
+			served <- s.http.Serve(s.ln)
+		}
+	}()
+	var failed error
+	select {
+	case <-ctx.Done():
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		if err := s.http.Shutdown(grace); err != nil {
+			s.log.Warn("http requests cut off", "error", err)
+		}
+		<-served
+	case failed = <-served:
+	}
+	cut()
+	// Closing twice is harmless, and what is left to close has had its grace.
+	_ = s.http.Close()
+	s.serving.Wait()
+	if failed != nil {
+		return fmt.Errorf("serving http on %s: %w", s.ln.Addr(), failed)
+	}
+	return nil
+}
+
+// connState counts connections and closes those above the limit, which protects
+// the file descriptors that devices need too. A connection is counted before
+// the goroutine that serves it starts, so waiting misses none.
+func (s *Server) connState(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.serving.Add(1)
+		if s.conns.Add(1) > s.maxConns {
+			if !s.full.Swap(true) {
+				s.log.Warn("http connections refused: too many are open", "limit", s.maxConns)
+			}
+			_ = c.Close() // its goroutine sees that at its first read
+		}
+	case http.StateClosed, http.StateHijacked:
+		if s.conns.Add(-1) <= s.maxConns/2 {
+			s.full.Store(false)
+		}
+		s.serving.Done()
+	}
 }

@@ -1,0 +1,17 @@
+// Package api is the HTTP server of a running bridge: GET /healthz says that the
+// process lives, /readyz that it can accept and store and if not why, /metrics
+// shows a Prometheus registry, and /debug/pprof profiles the process on a
+// loopback listener. Whatever else is asked for is answered with a problem
+// document (RFC 9457).
+//
+// It is closed by default. A listener that is not loopback needs a token; where
+// a token is set, everything but the two probes asks for it. A loopback listener
+// answers only to loopback names, so that a web page whose name was pointed at
+// 127.0.0.1 reads nothing. There are no cross-origin headers.
+//
+// It is not where readiness is decided or metrics are kept, and it speaks
+// HTTP/1.1 only: nothing here gains from streams that share a connection.
+//
+// Concurrency: a [Server] is safe for concurrent use. [Server.Run] is called
+// once; it owns every goroutine it starts and returns when all have ended.
+package api
