@@ -33,10 +33,10 @@ type work struct {
 	states    []newState
 	events    []newEvent
 	endpoints []bridge.EndpointState
-	settled   []oldEvent // to be deleted, unless still owed
-	vacuum    bool       // give some free space of the file back
-	probe     bool       // write even when there is nothing to write
-	cursors   bool       // move the cursors
+	deletes   []int64 // settled events
+	vacuum    bool    // give some free space of the file back
+	probe     bool    // write even when there is nothing to write
+	cursors   bool    // move the cursors
 
 	// Filled in on the way; none of it is visible before the disk agreed.
 	committed time.Time
@@ -46,7 +46,6 @@ type work struct {
 	records   map[*lane]record // as they are to be
 	written   []*newEvent
 	switched  []*lane
-	deletes   []int64
 	deadGone  map[*lane]int
 }
 
@@ -64,12 +63,6 @@ type newEvent struct {
 	data      []byte
 	endpoints []string
 	lanes     []*lane
-}
-
-type oldEvent struct {
-	num   int64
-	alarm string
-	eps   []int64
 }
 
 // Commit writes states and the events they made: atomic, and on disk when nil.
@@ -188,11 +181,6 @@ func (d *DB) prepare(k *work) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k.last = d.last
-	for _, e := range k.settled {
-		if !d.owed(e) {
-			k.deletes = append(k.deletes, e.num)
-		}
-	}
 	k.rows, d.rows = d.rows, make(map[rowKey]row)
 	k.records = make(map[*lane]record, len(d.byName))
 	for _, l := range d.byName {
@@ -202,17 +190,6 @@ func (d *DB) prepare(k *work) {
 		}
 		k.records[l] = r
 	}
-}
-
-// owed reports whether anybody is still owed an event, or was until this moment.
-func (d *DB) owed(e oldEvent) bool {
-	return slices.ContainsFunc(e.eps, func(ep int64) bool {
-		if _, now := d.rows[rowKey{e.num, ep}]; now {
-			return true
-		}
-		l := d.byNum[ep]
-		return l != nil && l.owes(e.num, e.alarm)
-	})
 }
 
 // putBack returns what could not be written; what has come since is newer.

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -147,54 +146,49 @@ func (d *DB) trim(ctx context.Context, before, maxBytes int64) error {
 	}
 }
 
-func (d *DB) delete(ctx context.Context, settled []oldEvent) error {
+func (d *DB) delete(ctx context.Context, settled []int64) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	if err := d.state(); err != nil {
 		return err
 	}
-	return d.write(context.WithoutCancel(ctx), &work{settled: settled})
+	return d.write(context.WithoutCancel(ctx), &work{deletes: settled})
 }
 
 // candidates returns events of one slice whose last outcome is older than
-// before, and where the next slice begins: 0 after the last.
-func (d *DB) candidates(ctx context.Context, after, before int64) (list []oldEvent, last int64, err error) {
+// before, and where the next slice begins: 0 after the last. An event is settled
+// when each of its endpoints has a row that says so, on disk.
+func (d *DB) candidates(ctx context.Context, after, before int64) (settled []int64, last int64, err error) {
 	if err := d.state(); err != nil {
 		return nil, 0, err
 	}
 	// The newest event stays, so that its number is never given to another.
-	rows, err := d.read.QueryContext(ctx, `SELECT num, alarm, eps, committed,
-		coalesce((SELECT max(at) FROM delivery WHERE event = num), 0)
-		FROM event WHERE num > ? AND num < (SELECT max(num) FROM event) ORDER BY num LIMIT ?`, after, trimSlice)
+	rows, err := d.read.QueryContext(ctx, `SELECT e.num, e.committed, e.eps, count(d.ep), coalesce(max(d.at), 0)
+		FROM event e LEFT JOIN delivery d ON d.event = e.num AND d.state <> 0
+		WHERE e.num > ? AND e.num < (SELECT max(num) FROM event)
+		GROUP BY e.num ORDER BY e.num LIMIT ?`, after, trimSlice)
 	if err != nil {
 		return nil, 0, d.reading("events", err)
 	}
 	seen, young := 0, false
 	err = each(rows, func() error {
-		var e oldEvent
+		var num, committed, at int64
 		var eps string
-		var committed, at int64
-		if err := rows.Scan(&e.num, &e.alarm, &eps, &committed, &at); err != nil {
+		var ended int
+		if err := rows.Scan(&num, &committed, &eps, &ended, &at); err != nil {
 			return err
 		}
-		for field := range strings.FieldsSeq(eps) {
-			ep, err := strconv.ParseInt(field, 10, 64)
-			if err != nil {
-				return fmt.Errorf("event %d: %w", e.num, err)
-			}
-			e.eps = append(e.eps, ep)
-		}
-		seen, last = seen+1, e.num
+		seen, last = seen+1, num
 		young = young || committed >= before
-		if max(committed, at) < before {
-			list = append(list, e)
+		if ended == len(strings.Fields(eps)) && max(committed, at) < before {
+			settled = append(settled, num)
 		}
 		return nil
 	})
 	if seen < trimSlice || young {
 		last = 0
 	}
-	return list, last, d.reading("events", err)
+	return settled, last, d.reading("events", err)
 }
 
 // pages returns how many bytes of the database file are in use and how many are free.

@@ -3,7 +3,6 @@ package store
 import (
 	"container/heap"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -244,19 +243,6 @@ func (l *lane) settled(last int64) int64 {
 		}
 	}
 	return at
-}
-
-// owes reports whether an event for this endpoint is still owed to it.
-func (l *lane) owes(num int64, alarm string) bool {
-	if l.behind && num > l.seen {
-		return true
-	}
-	ln := l.lines[alarm]
-	if ln == nil {
-		return false
-	}
-	_, found := slices.BinarySearch(ln.nums, num)
-	return found
 }
 
 // oldest is the first event owed of those taken in, MaxInt64 for none.

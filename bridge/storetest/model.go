@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -16,7 +17,11 @@ import (
 // doesWhatTheModelDoes drives a store and a model of it, a few plain slices,
 // with the same random commits, claims, outcomes, switches, trims and restarts.
 func doesWhatTheModelDoes(t *testing.T, outer *fixture) {
+	enough := time.Now().Add(3 * time.Second)
 	rapid.Check(t, func(rt *rapid.T) {
+		if time.Now().After(enough) && os.Getenv("TOCSIN_TORTURE") == "" {
+			return // as many as fit; all of them in the long form
+		}
 		m := &model{
 			fixture:  &fixture{t: t, open: outer.open, dir: t.TempDir()},
 			owed:     map[string][]*owed{"x": nil, "y": nil, "z": nil},
