@@ -170,9 +170,9 @@ func (l *loader) checkExternal(b *ExternalBroker) {
 	if strings.ContainsAny(b.Share, "/+#") {
 		l.main.atValue(at("share"), fmt.Sprintf("%q cannot be the name of a share", b.Share), "use no /, + or #")
 	}
-	b.TLS.CA = l.resolve(b.TLS.CA)
-	if b.TLS.CA != "" {
-		if _, err := b.TLS.Roots(); err != nil {
+	if ca := b.TLS.CA; ca != "" {
+		b.TLS.CA = l.resolve(ca)
+		if _, err := b.TLS.Roots(); l.readable(at("tls.ca"), ca) && err != nil {
 			l.main.leaf(at("tls.ca"), err, "name a PEM file of certificates")
 		}
 	}

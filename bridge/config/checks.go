@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,20 +181,34 @@ func loopback(addr string) bool {
 
 // keyPair checks the files of a certificate and resolves their paths.
 func (l *loader) keyPair(path []string, k *KeyPair) {
-	k.Cert, k.Key = l.resolve(k.Cert), l.resolve(k.Key)
+	cert, key := k.Cert, k.Key
+	k.Cert, k.Key = l.resolve(cert), l.resolve(key)
 	switch {
-	case k.Cert == "" && k.Key == "":
-	case k.Cert == "":
+	case cert == "" && key == "":
+		return
+	case cert == "":
 		l.main.atValue(under(path, "key"), "there is a key without a certificate", "set cert as well")
-	case k.Key == "":
+		return
+	case key == "":
 		l.main.atValue(under(path, "cert"), "there is a certificate without a key", "set key as well")
-	default:
-		if err := private(k.Key); err != nil {
-			l.main.atValue(under(path, "key"), fmt.Sprintf("the file %s %v", filepath.Base(k.Key), err), "chmod 600 "+filepath.Base(k.Key))
-		} else if _, err := k.Certificate(); err != nil {
-			l.main.leaf(under(path, "cert"), err, "name the PEM files of a certificate and of its own key")
-		}
+		return
 	}
+	readable := l.readable(under(path, "cert"), cert)
+	readable = l.readable(under(path, "key"), key) && readable
+	if err := private(k.Key); err != nil {
+		l.main.atValue(under(path, "key"), fmt.Sprintf("the file %s %v", key, err), "chmod 600 "+key)
+	} else if _, err := k.Certificate(); readable && err != nil {
+		l.main.leaf(under(path, "cert"), err, "name the PEM files of a certificate and of its own key")
+	}
+}
+
+// readable reports whether a file that the configuration names can be read.
+func (l *loader) readable(path []string, name string) bool {
+	_, err := readFile(l.resolve(name), maxPEM)
+	if err != nil {
+		l.main.atValue(path, fmt.Sprintf("the file %s %v", name, err), "name a file that the user who runs tocsin can read")
+	}
+	return err == nil
 }
 
 func quote(s string) string { return strconv.Quote(s) }

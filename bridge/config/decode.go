@@ -23,7 +23,8 @@ import (
 // structs lie in their parent, and UnmarshalTOML and UnmarshalText are obeyed.
 type decoder struct {
 	*source
-	later []later // keys that are documented and not there yet
+	later     []later           // keys that are documented and not there yet
+	elsewhere map[string]string // tables of the other kind of file, and where they belong
 }
 
 // decode fills v, a pointer to a struct, from the whole file.
@@ -58,9 +59,27 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 			target.setText(s)
 			return
 		}
+		if _, ok := value.(map[string]any); !ok {
+			d.mismatch(path, value, "a text or a table")
+			return
+		}
+	case *rules.Scope:
+		if s, ok := value.(string); ok {
+			*target = rules.Scope{s}
+			return
+		}
+		d.list(path, value, v)
+		return
+	case *rules.Scalar:
+		if slices.Contains([]string{"a list", "a table", "a date"}, typeName(value)) {
+			d.mismatch(path, value, "a text, a number, true or false")
+			return
+		}
+		_ = target.UnmarshalTOML(value) // takes what is left
+		return
 	case tomlUnmarshaler:
 		if err := target.UnmarshalTOML(value); err != nil {
-			d.leaf(path, err, "see the reference of this key")
+			d.leaf(path, err, "write a number, or two as in [low, high]")
 		}
 		return
 	case encoding.TextUnmarshaler:
@@ -94,7 +113,11 @@ func (d decoder) text(path []string, value any, target encoding.TextUnmarshaler)
 		return
 	}
 	if err := target.UnmarshalText([]byte(s)); err != nil {
-		d.leaf(path, err, "see the reference of this key")
+		fact, remedy := splitError(err)
+		if !strings.HasPrefix(remedy, "did you mean") {
+			remedy = "write " + remedy
+		}
+		d.atValue(path, fact, remedy)
 	}
 }
 
@@ -213,6 +236,10 @@ func collectFields(v reflect.Value, into map[string]reflect.Value) {
 // unknown reports a key that is not known among those that are.
 func (d decoder) unknown(path, known []string) {
 	fact := fmt.Sprintf("unknown key %q", path[len(path)-1])
+	if remedy := d.elsewhere[path[0]]; len(path) == 1 && remedy != "" {
+		d.atKey(path, fact, remedy)
+		return
+	}
 	d.atKey(path, fact, suggest(path[len(path)-1], known, "the keys here are "))
 }
 
@@ -253,7 +280,7 @@ func isOff(value any) bool {
 
 // mismatch reports a value of the wrong type, without the value: it may be a secret.
 func (d decoder) mismatch(path []string, value any, want string) {
-	remedy := ""
+	remedy := "write " + want
 	switch want {
 	case "a text":
 		remedy = `put it in quotes, as in "text"`
@@ -264,7 +291,10 @@ func (d decoder) mismatch(path []string, value any, want string) {
 	case "a list":
 		remedy = `put it in brackets, as in ["one", "two"]`
 	case "a table":
-		remedy = fmt.Sprintf("write a table, as in { key = %s }", `"value"`)
+		remedy = `write a table, as in { key = "value" }`
+		if _, ok := value.([]map[string]any); ok {
+			remedy = "write [" + strings.Join(under(path, "NAME"), ".") + "], in single brackets"
+		}
 	}
 	d.atValue(path, fmt.Sprintf("is %s, and %s is needed", typeName(value), want), remedy)
 }

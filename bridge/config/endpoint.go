@@ -59,6 +59,9 @@ func (l *loader) checkSecrets(path []string, e *Endpoint) {
 			at = path // one secret, not a list
 		}
 		if !e.Secret[i].written() {
+			if l.main.undecoded(at) {
+				continue
+			}
 			l.main.atValue(at, "the secret is empty", `write { file = "PATH" } or { env = "NAME" }`)
 			continue
 		}

@@ -117,3 +117,23 @@ func matchesPath(pattern string, path []string) bool {
 	}
 	return true
 }
+
+// ruleTables are the tables that belong in rule files.
+func ruleTables() map[string]string {
+	return belongs("rules live in files of their own, which the key rules of this file names",
+		"rule", "metric", "device", "defaults", "group", "schedule", "maintenance", "flood", "test")
+}
+
+// mainTables are the tables that belong in the main file.
+func mainTables() map[string]string {
+	return belongs("it belongs in the main file",
+		"broker", "source", "store", "http", "endpoint", "cluster", "log", "tracing")
+}
+
+func belongs(where string, tables ...string) map[string]string {
+	m := make(map[string]string, len(tables))
+	for _, t := range tables {
+		m[t] = where
+	}
+	return m
+}

@@ -101,7 +101,7 @@ func (p *prefix) UnmarshalText(b []byte) error {
 	}
 	v, err := netip.ParsePrefix(string(b))
 	if err != nil {
-		return fmt.Errorf("%q is no block of addresses (write one as in \"10.0.0.0/8\" or \"192.168.1.7\")", b)
+		return fmt.Errorf("%q is no block of addresses (one as in \"10.0.0.0/8\" or \"192.168.1.7\")", b)
 	}
 	if v != v.Masked() {
 		return fmt.Errorf("%q has bits behind its length (did you mean \"%v\"?)", b, v.Masked())

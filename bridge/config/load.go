@@ -29,7 +29,7 @@ func Load(path string, o Options) (*Config, Problems) {
 	l.main = readSource(filepath.ToSlash(path), path, &l.problems)
 	if l.main.tree != nil {
 		l.main.expand(l.getenv)
-		decoder{source: l.main, later: laterMain()}.decode(&l.config)
+		decoder{source: l.main, later: laterMain(), elsewhere: ruleTables()}.decode(&l.config)
 		l.check()
 	}
 	l.problems.finish()

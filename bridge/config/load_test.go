@@ -4,9 +4,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -204,6 +207,9 @@ func TestGoodConfigurationIsLoadedWithItsDefaults(t *testing.T) {
 		var b strings.Builder
 		for _, p := range problems {
 			b.WriteString(p.Long() + "\n")
+		}
+		for _, id := range slices.Sorted(maps.Keys(config.RuleFile.Rule)) {
+			fmt.Fprintf(&b, "rule %q at %s\n", id, config.RuleFile.Rule[id].Source)
 		}
 		enc := json.NewEncoder(&b)
 		enc.SetIndent("", "  ")

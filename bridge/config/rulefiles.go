@@ -47,7 +47,7 @@ func (l *loader) checkRules() {
 		l.ruleProblem(set, p)
 	}
 	l.checkNotify(set)
-	if whole && len(set.file.Rule) == 0 {
+	if whole && !l.main.undecoded([]string{"rules"}) && len(set.file.Rule) == 0 {
 		l.main.warnValue([]string{"rules"}, "there is no rule, so nothing will ever be told",
 			`add one to a file that rules names, as in [rule.freezer-warm]`)
 	}
@@ -101,7 +101,7 @@ func (l *loader) admitRuleFile(at []string, pattern, file string) bool {
 // is a problem of the second.
 func (l *loader) mergeRules(set *ruleSet, s *source) {
 	var file rules.File
-	decoder{source: s, later: laterRules()}.decode(&file)
+	decoder{source: s, later: laterRules(), elsewhere: mainTables()}.decode(&file)
 	if _, ok := s.tree["schema"]; ok && file.Schema != 1 {
 		s.atValue([]string{"schema"}, "schema is not one this version reads", "write schema = 1")
 	}
@@ -165,12 +165,12 @@ func (l *loader) ruleProblem(set *ruleSet, p rules.Problem) {
 		return
 	}
 	place := p.Path
-	if n := len(place); n > 0 && strings.HasPrefix(p.Fact, place[n-1]+" ") {
+	if n := len(place); n > 0 && beginsWith(p.Fact, place[n-1]) {
 		place = place[:n-1]
 	}
 	report := func() { s.problem(s.find(p.Path).value, place, p.Fact, p.Remedy) }
 	if p.Warning {
-		s.warn(report)
+		s.warn(nil, report)
 	} else {
 		report()
 	}
@@ -251,7 +251,10 @@ func (l *loader) checkReach(set *ruleSet, id string, rule *rules.RuleDef) {
 	if severity == rules.Unset {
 		severity = rules.Warning
 	}
-	for _, e := range l.config.Endpoints {
+	for name, e := range l.config.Endpoints {
+		if l.main.undecoded([]string{"endpoint", name, "match"}) {
+			return
+		}
 		types := len(e.Match.Types) == 0 || slices.ContainsFunc(e.Match.Types, func(p string) bool {
 			ok, err := path.Match(p, string(rules.AlarmFired))
 			return ok && err == nil

@@ -15,6 +15,9 @@ type place struct {
 	implied    bool
 }
 
+// twice is a key that is written twice.
+type twice struct{ first, second span }
+
 const (
 	maxDepth    = 32   // of tables and arrays in each other, and of dotted keys
 	maxElements = 1000 // of an array whose places are kept; beyond, the array's own serves
@@ -28,7 +31,7 @@ type scanner struct {
 	text   string
 	pos    int
 	places map[string]place
-	again  map[int]span   // offset of a key that is written a second time → the first
+	again  map[int]twice  // by the offset of a key that is written a second time
 	arrays map[string]int // path of an array of tables → index of the last
 	deep   int            // offset where the nesting went too deep, or -1
 	mute   bool           // nothing is noted: beyond the elements that are
@@ -39,7 +42,7 @@ func scan(text string) *scanner {
 	s := &scanner{
 		text:   text,
 		places: make(map[string]place),
-		again:  make(map[int]span),
+		again:  make(map[int]twice),
 		arrays: make(map[string]int),
 		deep:   -1,
 	}
@@ -75,7 +78,7 @@ func (s *scanner) put(path []string, p place) {
 	}
 	k := pathKey(path)
 	if old, ok := s.places[k]; ok && !old.implied {
-		s.again[p.key.start] = old.key
+		s.again[p.key.start] = twice{first: old.key, second: p.key}
 		return
 	}
 	s.places[k] = p

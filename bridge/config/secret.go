@@ -70,7 +70,11 @@ func (l *loader) secretFromFile(path []string, name string) (string, error) {
 	}
 	b, err := readFile(file, maxSecret)
 	if err != nil {
-		return "", fmt.Errorf("the file %s %w (%s)", name, err, "create it for tocsin alone to read: chmod 600")
+		remedy := "name a file that holds the secret"
+		if errors.Is(err, fs.ErrNotExist) {
+			remedy = "create it, for tocsin alone to read: chmod 600"
+		}
+		return "", fmt.Errorf("the file %s %w (%s)", name, err, remedy)
 	}
 	if !given {
 		if err := private(file); err != nil {
@@ -92,7 +96,7 @@ func private(file string) error {
 	}
 	info, err := os.Stat(file)
 	if err != nil {
-		return fmt.Errorf("cannot be read: %w", bare(err))
+		return nil // it will be reported when it is read
 	}
 	if mode := info.Mode().Perm(); mode&0o007 != 0 {
 		return fmt.Errorf("can be read or written by everyone (mode %04o)", mode)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -37,13 +38,27 @@ func readSource(name, path string, report *Problems) *source {
 	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{}, faulty: map[string]bool{}}
 	text, err := readFile(path, maxFile)
 	if err != nil {
-		s.problem(span{}, nil, err.Error(), "name a readable file of at most 4 MiB")
+		s.problem(span{}, nil, err.Error(), fileAdvice(err))
 		return s
 	}
 	s.text = strings.TrimPrefix(string(text), "\uFEFF")
 	s.parse()
 	return s
 }
+
+func fileAdvice(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "create it, or name another file with -c"
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that runs tocsin read it"
+	case errors.Is(err, errTooLarge):
+		return "split it into several rule files"
+	}
+	return "name a plain file"
+}
+
+var errTooLarge = errors.New("is larger than is read")
 
 // readFile reads a regular file of limited size. Errors do not repeat the path.
 func readFile(path string, limit int64) ([]byte, error) {
@@ -67,7 +82,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("cannot be read: %w", bare(err))
 	}
 	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("is larger than %d bytes", limit)
+		return nil, fmt.Errorf("%w: %d KiB", errTooLarge, limit>>10)
 	}
 	return text, nil
 }
@@ -97,7 +112,7 @@ func (s *source) parse() {
 	s.lines = s.showable()
 	if sc.deep >= 0 {
 		s.problem(span{sc.deep, sc.deep + 1}, nil,
-			fmt.Sprintf("tables and lists lie in each other more than %d deep", maxDepth), "no key needs that; look for a bracket too many")
+			fmt.Sprintf("tables and lists lie in each other more than %d deep", maxDepth), "no key needs that; look for brackets or dots too many")
 		return
 	}
 	tree := make(map[string]any)
@@ -122,7 +137,7 @@ func invalidByte(text string) int {
 
 // syntaxProblem reports what the TOML library did not accept. Its positions are
 // taken as offsets only: the line can be 0.
-func (s *source) syntaxProblem(err error, again map[int]span) {
+func (s *source) syntaxProblem(err error, again map[int]twice) {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
 		s.problem(span{}, nil, "is not TOML: "+err.Error(), "write key = value, [table] or # comment")
@@ -130,9 +145,9 @@ func (s *source) syntaxProblem(err error, again map[int]span) {
 	}
 	start := min(max(pe.Position.Start, 0), len(s.text))
 	at := span{start, min(start+max(pe.Position.Len, 1), len(s.text))}
-	if first, ok := again[start]; ok {
-		line, _ := s.position(first.start)
-		s.problem(at, nil, fmt.Sprintf("%q is written a second time", s.text[at.start:at.end]),
+	if t, ok := again[start]; ok {
+		line, _ := s.position(t.first.start)
+		s.problem(t.second, nil, s.text[t.second.start:t.second.end]+" is written a second time",
 			fmt.Sprintf("keep one of them; the first is in line %d", line))
 		return
 	}
@@ -140,20 +155,29 @@ func (s *source) syntaxProblem(err error, again map[int]span) {
 	s.problem(at, nil, "is not TOML here: "+fact, remedy)
 }
 
-// syntaxAdvice rephrases the library's message where it can be said better.
+// syntaxAdvice adds a remedy to the library's message, and rephrases what can be
+// said better.
 func syntaxAdvice(message string) (fact, remedy string) {
+	has := func(s string) bool { return strings.Contains(message, s) }
 	switch {
-	case strings.Contains(message, "already been defined"), strings.Contains(message, "already created"):
+	case has("already been defined"), has("already created"):
 		return message, "write every key and every table once"
-	case strings.Contains(message, "strings cannot contain newlines"), strings.Contains(message, `unexpected EOF; expected '`):
+	case has("cannot contain newlines"), has("unexpected EOF; expected '"), has(`unexpected EOF; expected "`):
 		return "a text is not closed", "end it with the quote it began with"
-	case strings.Contains(message, "expected value but found"), strings.Contains(message, "invalid value"),
-		strings.Contains(message, "expected 'true' or 'false'"):
-		return message, `text needs quotes: key = "value"`
-	case strings.Contains(message, "escape"):
+	case has(`expected value but found '\n'`), has("unexpected EOF; expected value"):
+		return "a value is missing", "write one behind the =, or remove the key"
+	case has("expected value"), has("expected 'true' or 'false'"), has("expected a top-level item to end"):
+		return message, `put text in quotes, and each key or [table] on a line of its own`
+	case has("array terminator"):
+		return message, "put commas between the elements, and ] at the end"
+	case has("inline table terminator"):
+		return message, "put commas between the keys, and } at the end"
+	case has("escape"):
 		return message, `write \\ for a backslash, or put the text in 'single quotes'`
-	case strings.Contains(message, "control characters"):
-		return message, "remove the character, or end the line with a plain newline"
+	case has("datetime"):
+		return message, "write a date as in 2026-11-22, or put text in quotes"
+	case has("nvalid integer"), has("nvalid float"), has("out of range"):
+		return message, "write digits, with a point where needed, or put text in quotes"
 	}
 	return message, "write key = value, [table] or # comment, one a line"
 }
@@ -194,17 +218,26 @@ func (s *source) atValue(path []string, fact, remedy string) {
 	if s.first(path) {
 		// A fact that begins with the key does not need it in its place.
 		place := path
-		if len(path) > 0 && strings.HasPrefix(fact, path[len(path)-1]+" ") {
-			place = path[:len(path)-1]
+		if n := len(path); n > 0 && beginsWith(fact, path[n-1]) {
+			place = path[:n-1]
 		}
 		s.problem(s.find(path).value, place, fact, remedy)
 	}
 }
 
+func beginsWith(fact, key string) bool {
+	rest, ok := strings.CutPrefix(fact, key)
+	return ok && strings.IndexAny(rest, " '") == 0
+}
+
 // atKey reports a fault of the key itself, which the fact names.
 func (s *source) atKey(path []string, fact, remedy string) {
 	if s.first(path) {
-		s.problem(s.find(path).key, path[:len(path)-1], fact, remedy)
+		table := path[:len(path)-1]
+		if len(table) == 1 && isNamed(table[0]) {
+			table = nil // the fact says it all
+		}
+		s.problem(s.find(path).key, table, fact, remedy)
 	}
 }
 
@@ -218,20 +251,24 @@ func (s *source) leaf(path []string, err error, otherwise string) {
 	s.atValue(path, fact, remedy)
 }
 
-// warnKey and warnValue are atKey and atValue for what is only a warning.
+// warnKey and warnValue are atKey and atValue for what is only a warning: an
+// error at the same path may follow.
 func (s *source) warnKey(path []string, fact, remedy string) {
-	s.warn(func() { s.atKey(path, fact, remedy) })
+	s.warn(path, func() { s.atKey(path, fact, remedy) })
 }
 
 func (s *source) warnValue(path []string, fact, remedy string) {
-	s.warn(func() { s.atValue(path, fact, remedy) })
+	s.warn(path, func() { s.atValue(path, fact, remedy) })
 }
 
-func (s *source) warn(report func()) {
-	n := len(*s.report)
+func (s *source) warn(path []string, report func()) {
+	n, before := len(*s.report), s.faulty[pathKey(path)]
 	report()
 	for i := range (*s.report)[n:] {
 		(*s.report)[n+i].Warning = true
+	}
+	if !before {
+		delete(s.faulty, pathKey(path))
 	}
 }
 
@@ -270,14 +307,23 @@ func splitError(err error) (fact, remedy string) {
 func placeName(path []string) string {
 	var named string
 	switch {
-	case len(path) == 1 && isNamed(path[0]):
-		return ""
 	case len(path) >= 2 && isNamed(path[0]):
 		named, path = fmt.Sprintf("%s %q", path[0], path[1]), path[2:]
 	case len(path) >= 4 && pathKey(path[:3]) == pathKey([]string{"broker", "embedded", "user"}):
 		named, path = fmt.Sprintf("user %q", path[3]), path[4:]
 	}
-	return strings.TrimSpace(named + " " + strings.Join(path, "."))
+	var rest strings.Builder
+	for i, key := range path {
+		switch _, err := strconv.Atoi(key); {
+		case err == nil && i > 0:
+			rest.WriteString("[" + key + "]")
+		case i > 0:
+			rest.WriteString("." + key)
+		default:
+			rest.WriteString(key)
+		}
+	}
+	return strings.TrimSpace(named + " " + rest.String())
 }
 
 // isNamed reports whether the tables below a key carry names of the user's.

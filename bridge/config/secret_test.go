@@ -1,0 +1,148 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"tocsin/bridge/webhook"
+)
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	const canary = "whsec_Q2FuYXJ5Q2FuYXJ5Q2FuYXJ5Q2FuYXJ5"
+	a := &txtar.Archive{
+		Comment: []byte("env PASSWORD=" + canary + "\nenv TOKEN=" + canary),
+		Files: []txtar.File{{Name: "tocsin.toml", Data: []byte(`
+rules = ["rules/*.toml"]
+[broker]
+mode = "external"
+[broker.external]
+url = "mqtts://broker.example.com"
+client_id = "tocsin-1"
+username = "bridge"
+password = "${PASSWORD}"
+[source.plant]
+topic = "plants/{device}"
+[http]
+token = { env = "TOKEN" }
+[endpoint.ops]
+url = "https://alerts.example.com"
+secret = "` + canary + `"
+`)}},
+	}
+	config, problems := Load("tocsin.toml", Options{Getenv: lookup(setUp(t, a))})
+	if config == nil {
+		t.Fatal(problems)
+	}
+	if got := config.HTTP.Token.Reveal(); got != canary {
+		t.Fatalf("the token is %q", got)
+	}
+	hidden := struct{ c *Config }{config} // fmt cannot call methods below it
+
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%v %+v %#v %v %#v", config, config, *config, hidden, hidden)
+	fmt.Fprintf(&out, "%v %x %q", config.HTTP, config.HTTP.Token, config.Broker.External.Password)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("loaded", "config", config, "token", config.HTTP.Token)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("loaded", "config", config, "token", config.HTTP.Token)
+	b, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Write(b)
+	for _, p := range problems {
+		fmt.Fprintf(&out, "%s %s %#v", p, p.Long(), p)
+	}
+	if strings.Contains(out.String(), canary[8:]) {
+		t.Errorf("a secret was printed: %s", out.String())
+	}
+	if len(problems) == 0 {
+		t.Error("a secret in the file was not warned of")
+	}
+}
+
+// Nothing that can be wrong with a file makes a problem show a secret in it.
+func TestExcerptsShowNoSecret(t *testing.T) {
+	const canary = "c4n4ryc4n4ryc4n4ryc4n4ry"
+	f := func(text string) {
+		t.Run("", func(t *testing.T) {
+			setUp(t, &txtar.Archive{Files: []txtar.File{{Name: "tocsin.toml", Data: []byte(text)}}})
+			_, problems := Load("tocsin.toml", Options{Getenv: lookup(nil)})
+			if problems.Errors() == 0 {
+				t.Errorf("loaded: %s", text)
+			}
+			for _, p := range problems {
+				if s := p.Long() + p.String(); strings.Contains(s, canary) {
+					t.Errorf("a secret was shown:\n%s", s)
+				}
+			}
+		})
+	}
+	f("[http]\ntoken = \"" + canary + "\nlevel = 1\n")
+	f("[http]\ntoken = '" + canary + "\n")
+	f("[http]\ntoken = \"" + canary + "\"\nlisten = \"0.0.0.0:x\"\n")
+	f("[http]\ntoken = \"" + canary + "\" x\n")
+	f("[http]\ntoken = [\"" + canary + "\"]\n")
+	f("[http]\ntoken = \"\"\"\n" + canary + "\"\"\"\nlisten = 1\n")
+	f("[endpoint.ops]\nsecret = [\"whsec_" + canary + "\", \"" + canary + "\"]\n")
+	f("[endpoint.ops]\nsecret = [\n  \"whsec_" + canary + "\",\n  \"" + canary + "\",\n]\nurl = 3\n")
+	f("[endpoint.ops]\nsecret = { file = \"x\", value = \"whsec_" + canary + "\" }\n")
+	f("[endpoint.ops]\nurl = \"https://ops:" + canary + "@example.com/\"\n")
+	f("[broker.embedded.user.x]\npassword = \"" + canary + "\"\n")
+	f("[broker.embedded.user.x]\npassword = \"$argon2id$v=18$m=1,t=1,p=1$" + canary + "$" + canary + "\"\n")
+	f("[broker]\nmode = \"external\"\n[broker.external]\nurl = \"mqtt://u:" + canary + "@h\"\npassword = \"" + canary + "\"\n")
+	f("endpoint.ops.secret = \"" + canary + "\"\nx = 1\n")
+	f("endpoint = { ops = { secret = \"" + canary + "\", url = 1 } }\n")
+}
+
+func TestSecretFileIsTakenFromBesideTheFileThenFromSystemd(t *testing.T) {
+	setUp(t, &txtar.Archive{})
+	key := func(name string) webhook.Secret {
+		t.Helper()
+		s := webhook.NewSecret()
+		write(t, name, []byte(s.Reveal()+"\n"))
+		return s
+	}
+	beside, given := key("secrets/ops"), key("credentials/secrets/ops")
+	load := func() webhook.Secret {
+		t.Helper()
+		c, problems := Load("tocsin.toml", Options{Getenv: lookup(map[string]string{"CREDENTIALS_DIRECTORY": "credentials"})})
+		if c == nil {
+			t.Fatal(problems)
+		}
+		return c.Endpoints["ops"].Secrets[0]
+	}
+	if !load().Equal(beside) {
+		t.Error("the file beside the configuration was not taken")
+	}
+	if err := os.Remove("secrets/ops"); err != nil {
+		t.Fatal(err)
+	}
+	if !load().Equal(given) {
+		t.Error("the credential was not taken")
+	}
+}
+
+// Some systems manage /etc by links: the file itself leads elsewhere, and what
+// it names leads to the same place.
+func TestLinkedConfigurationMayLinkToWhereItIsManaged(t *testing.T) {
+	setUp(t, &txtar.Archive{})
+	managed := t.TempDir()
+	for _, name := range []string{"tocsin.toml", "rules"} {
+		if err := os.Rename(name, filepath.Join(managed, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(managed, name), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, problems := Load("tocsin.toml", Options{}); c == nil || len(problems) > 0 {
+		t.Fatal(problems)
+	}
+}
