@@ -53,21 +53,27 @@ type Server struct {
 // New binds the listener. [Server.Run] has to be called, or the listener stays
 // bound.
 func New(o Options) (*Server, error) {
+	ln, err := net.Listen("tcp", cmp.Or(o.Listen, "127.0.0.1:0"))
+	if err != nil {
+		return nil, fmt.Errorf("http.listen: %w (is another process there? choose another address)", err)
+	}
+	s, err := newServer(&o, ln)
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return s, nil
+}
+
+func newServer(o *Options, ln net.Listener) (*Server, error) {
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	listen := cmp.Or(o.Listen, "127.0.0.1:0")
-	ln, err := net.Listen("tcp", listen)
-	if err != nil {
-		return nil, fmt.Errorf("http.listen: %w (is another process there? choose another address)", err)
-	}
+	// The address that was bound decides, not what its name looks like.
 	addr, ok := ln.Addr().(*net.TCPAddr)
 	loopback := ok && addr.IP.IsLoopback()
 	if !loopback && !o.Token.set {
-		return nil, errors.Join(
-			fmt.Errorf("http.listen: %s can be reached from other machines and there is no token (set http.token, or listen on 127.0.0.1)", listen),
-			ln.Close())
+		return nil, fmt.Errorf("http.listen: %s can be reached from other machines and there is no token (set http.token, or listen on 127.0.0.1)", o.Listen)
 	}
 	if !loopback && o.TLS == nil {
 		log.Warn("http listener is neither loopback nor TLS: its token travels in the clear", "listen", ln.Addr().String())
@@ -76,7 +82,7 @@ func New(o Options) (*Server, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s.http = &http.Server{
-		Handler:           newHandler(&o, loopback),
+		Handler:           newHandler(o, loopback),
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,

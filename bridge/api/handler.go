@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/pprof" // #nosec G108 -- it also registers at http.DefaultServeMux, which nobody here serves
 	"net/netip"
+	profiles "runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ func newHandler(o *Options, loopback bool) *handler {
 		})
 	}
 	if loopback {
+		h.routes["/debug/pprof/"] = http.HandlerFunc(pprof.Index)
 		h.routes["/debug/pprof/cmdline"] = http.HandlerFunc(pprof.Cmdline)
 		h.routes["/debug/pprof/profile"] = http.HandlerFunc(pprof.Profile)
 		h.routes["/debug/pprof/symbol"] = http.HandlerFunc(pprof.Symbol)
@@ -69,8 +71,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	route, ok := h.routes[path]
-	if !ok && h.profiles && strings.HasPrefix(path, "/debug/pprof/") {
-		route, ok = http.HandlerFunc(pprof.Index), true
+	if name, under := strings.CutPrefix(path, "/debug/pprof/"); !ok && under && h.profiles && profiles.Lookup(name) != nil {
+		route, ok = pprof.Handler(name), true
 	}
 	switch {
 	case !ok:
@@ -112,6 +114,9 @@ func readyz(ready func() []string) http.HandlerFunc {
 		var reasons []string
 		if ready != nil {
 			reasons = ready()
+		}
+		for i := range reasons {
+			reasons[i] = strings.ReplaceAll(reasons[i], "\n", "; ")
 		}
 		status := http.StatusOK
 		if len(reasons) > 0 {
