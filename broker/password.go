@@ -47,10 +47,14 @@ func (h phc) String() string {
 		b64.EncodeToString(h.salt), b64.EncodeToString(h.key))
 }
 
+// of returns the key of a password under the parameters of h.
+func (h phc) of(password []byte) []byte {
+	return argon2.IDKey(password, h.salt, h.time, h.memory, h.threads, uint32(len(h.key))) // #nosec G115 -- at most 128
+}
+
 // matches does the same work whatever the password.
 func (h phc) matches(password []byte) bool {
-	key := argon2.IDKey(password, h.salt, h.time, h.memory, h.threads, uint32(len(h.key))) // #nosec G115 -- at most 128
-	return subtle.ConstantTimeCompare(key, h.key) == 1
+	return subtle.ConstantTimeCompare(h.of(password), h.key) == 1
 }
 
 var errHash = errors.New("is not an argon2id hash (make one with tocsin hash-password)")
@@ -98,11 +102,11 @@ func HashPassword(password string) (string, error) {
 }
 
 func newHash(password []byte) (phc, error) {
-	h := phc{memory: hashMemory, time: hashTime, threads: hashThreads, salt: make([]byte, saltLen)}
+	h := phc{memory: hashMemory, time: hashTime, threads: hashThreads, salt: make([]byte, saltLen), key: make([]byte, keyLen)}
 	if _, err := rand.Read(h.salt); err != nil {
 		return h, fmt.Errorf("drawing a salt: %w", err)
 	}
-	h.key = argon2.IDKey(password, h.salt, h.time, h.memory, h.threads, keyLen)
+	h.key = h.of(password)
 	return h, nil
 }
 
@@ -157,16 +161,13 @@ func newPasswords(users map[string]User) (*passwords, error) {
 		p.hashes[name] = h
 		names = append(names, name)
 	}
-	dummy, err := newHash([]byte("nobody"))
-	if err != nil {
-		return nil, err
-	}
-	p.dummy = dummy
-	if len(names) > 0 { // as costly as a real one
+	// A name that is unknown is checked against a key that no password has, at
+	// the cost of a real one.
+	p.dummy = phc{memory: hashMemory, time: hashTime, threads: hashThreads, salt: make([]byte, saltLen), key: make([]byte, keyLen)}
+	if len(names) > 0 {
 		slices.Sort(names)
-		first := p.hashes[names[0]]
-		p.dummy.memory, p.dummy.time, p.dummy.threads = first.memory, first.time, first.threads
-		p.dummy.key = make([]byte, len(first.key))
+		p.dummy = p.hashes[names[0]]
+		p.dummy.key = make([]byte, len(p.dummy.key))
 	}
 	return p, nil
 }
