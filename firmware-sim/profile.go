@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -119,6 +120,9 @@ func Load(nameOrPath string) (*Profile, error) {
 // Parse reads a profile from TOML text; file is for errors and for its name.
 func Parse(text []byte, file string) (*Profile, error) {
 	p := &Profile{Name: strings.TrimSuffix(path.Base(strings.ReplaceAll(file, `\`, "/")), ".toml")}
+	if !utf8.Valid(text) {
+		return nil, fmt.Errorf("%s:1: is not UTF-8 text (save it as UTF-8)", file)
+	}
 	c := checker{file: file, lines: lines(text)}
 	meta, err := toml.Decode(string(text), p)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,33 +55,69 @@ func (c *checker) err() error {
 	return errors.Join(errs...)
 }
 
+// decodeError puts what the TOML library says into the form of every other
+// problem. It ends at the first.
 func (c *checker) decodeError(err error) error {
 	var parse toml.ParseError
-	if !errors.As(err, &parse) {
-		return fmt.Errorf("%s: %w", c.file, err)
-	}
-	text := parse.Message
-	if text == "" { // the error of an UnmarshalText
-		text = err.Error()
-		if _, after, found := strings.Cut(text, "): "); found {
-			text = after
+	if errors.As(err, &parse) {
+		key, text := parse.LastKey, parse.Message
+		if key != "" {
+			key += ": "
 		}
+		if !strings.HasSuffix(text, ")") { // an UnmarshalText of ours has a remedy of its own
+			text = strings.TrimSuffix(text, ".") + " (mend the TOML)"
+		}
+		return fmt.Errorf("%s:%d: %s%s", c.file, max(1, parse.Position.Line), key, text)
 	}
-	if parse.LastKey != "" {
-		text = parse.LastKey + ": " + text
+	mismatch := regexp.MustCompile(`\(last key "(.+)"\): incompatible types: TOML value has type (.+); destination has type (.+)$`)
+	if m := mismatch.FindStringSubmatch(err.Error()); m != nil {
+		c.add(m[1], "is of type %s (write one of type %s)", m[2], m[3])
+		return c.err()
 	}
-	return fmt.Errorf("%s:%d: %s", c.file, max(1, parse.Position.Line), text)
+	return fmt.Errorf("%s:1: %w (mend the TOML)", c.file, err)
 }
 
 func (c *checker) unknown(meta toml.MetaData) {
+	told := make(map[string]bool)
 	for _, key := range meta.Undecoded() {
-		// Below an unknown table everything is unknown: the table is enough.
-		if parent := strings.Join(key[:len(key)-1], "."); !slices.ContainsFunc(c.problems, func(p problem) bool {
-			return parent != "" && strings.HasPrefix(p.text, parent+": unknown key")
-		}) {
-			c.add(strings.Join(key, "."), "unknown key (firmware-sim show %s shows every key)", "freezer-store")
+		key, known := firstUnknown(key)
+		if at := key.String(); !told[at] { // inside an unknown table everything is
+			told[at] = true
+			c.add(at, "unknown key (known here: %s)", strings.Join(known, ", "))
 		}
 	}
+}
+
+// firstUnknown is the part of a key up to the first name that a profile does not
+// have, and the names that it has there.
+func firstUnknown(key toml.Key) (toml.Key, []string) {
+	t := reflect.TypeFor[Profile]()
+	for i, name := range key {
+		switch t.Kind() {
+		case reflect.Map:
+			t = t.Elem()
+		case reflect.Struct:
+			var known []string
+			var next reflect.Type
+			for f := range t.Fields() {
+				tag := f.Tag.Get("toml")
+				if tag != "" && tag != "-" {
+					known = append(known, tag)
+				}
+				if tag == name {
+					next = f.Type
+				}
+			}
+			if next == nil {
+				return key[:i+1], known
+			}
+			t = next
+		}
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+	}
+	return key, nil
 }
 
 func (c *checker) profile(p *Profile) {
@@ -151,11 +188,13 @@ func (c *checker) signal(at string, s *Signal, m *Model) {
 	if w := s.Walk; w != nil && (w.Step < 0 || w.Within <= 0) {
 		c.add(at+".walk", "needs a step that is not negative and a within above zero (within is how far it may stray)")
 	}
-	if s.Noise < 0 || s.Quantum < 0 || s.Spread < 0 {
-		c.add(at, "noise, quantum and spread are widths (they cannot be negative)")
+	for key, width := range map[string]float64{"noise": s.Noise, "quantum": s.Quantum, "spread": s.Spread} {
+		if width < 0 {
+			c.add(at+"."+key, "is negative, and it is a width (write a number from 0 up)")
+		}
 	}
 	if s.Min != nil && s.Max != nil && *s.Min > *s.Max {
-		c.add(at+".min", "is above max (swap them)")
+		c.add(at+".min", "is above max (change one of them)")
 	}
 	if len(s.Text) != 0 && len(s.Text) != 2 {
 		c.add(at+".text", "has %d words (write two: what is sent when off, and when on)", len(s.Text))
@@ -165,7 +204,7 @@ func (c *checker) signal(at string, s *Signal, m *Model) {
 	}
 	if f := s.Follow; f != nil {
 		if other := m.Signals[f.Signal]; other == nil || other.Follow != nil {
-			c.add(at+".follow", "signal %q is not a signal of this model that follows nothing itself (have: %s)", f.Signal, strings.Join(leaders(m), ", "))
+			c.add(at+".follow", "signal %q is not one that follows nothing itself (of this model: %s)", f.Signal, cmp.Or(strings.Join(leaders(m), ", "), "none"))
 		}
 	}
 }
@@ -284,8 +323,10 @@ func lines(text []byte) map[string]int {
 		if strings.HasPrefix(line, "[") {
 			name, _, _ := strings.Cut(strings.TrimLeft(line, "["), "]")
 			table = dotted(name)
-			if at[table] == 0 {
-				at[table] = i + 1
+			for prefix := table; prefix != ""; prefix = prefix[:max(0, strings.LastIndexByte(prefix, '.'))] {
+				if at[prefix] == 0 {
+					at[prefix] = i + 1
+				}
 			}
 			continue
 		}
