@@ -41,7 +41,7 @@ read; a file that exists is never overwritten.`,
 // writeNewSecret creates a file for its owner's eyes. A secret that may be lost
 // in a power failure after it was shared is no good, so it is synced.
 func writeNewSecret(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // #nosec G304 -- the user names the file
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("--out: %s exists and may be in use (choose another name, or move it away first)", path)
 	}
