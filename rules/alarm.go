@@ -42,8 +42,8 @@ type episode struct {
 type timer struct {
 	on, running bool
 	since       int64 // event time at which it began to run
-	deadline    int64 // on the bridge's clock
-	uncovered   int64 // downtime in between, which counts for nothing
+	deadline    int64 // on the bridge's clock; downtime moves it
+	uncovered   int64 // downtime since then, which no sample speaks for
 	samples     int   // samples that held since
 	ended       int64 // event time at which it ran out, until the event is written
 }
@@ -112,6 +112,7 @@ type judgement struct {
 	value   value
 	before  point // the sample judged before; at is 0 if there was none
 	bridged int64 // downtime that this sample proves to have been covered
+	ahead   int64 // downtime that lies after it
 }
 
 // judge advances one rung by a sample that holds its present question, or not.
@@ -134,11 +135,11 @@ func (t *timer) judge(g *rung, holds truth, j *judgement) bool {
 		changed = true
 	}
 	t.samples++
-	// The device's clock may have gone further than ours, as in a batch that
-	// was kept back: what it has covered is not waited for again.
-	t.deadline = min(t.deadline, j.now+int64(wait)-(j.at-t.since))
-	elapsed := j.at-t.since-t.uncovered >= int64(wait) || j.now >= t.deadline+t.uncovered
-	if t.samples >= need && elapsed {
+	// The samples may have gone further than our clock, as in a batch that was
+	// kept back: what they have covered is not waited for again.
+	held := j.at - t.since - max(0, t.uncovered-j.ahead)
+	t.deadline = min(t.deadline, j.now+int64(wait)-held)
+	if t.samples >= need && j.now >= t.deadline {
 		t.flip(j.at)
 		return true
 	}
@@ -161,7 +162,7 @@ func (t *timer) due(g *rung) int64 {
 	if _, need := g.wait(t.on); !t.running || t.samples < need {
 		return 0
 	}
-	return t.deadline + t.uncovered
+	return t.deadline
 }
 
 // nextDue is when the alarm's earliest timer runs out; 0 for none.

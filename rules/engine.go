@@ -154,13 +154,12 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	case at == c.last.at && v == c.last.value:
 		return // the same again
 	}
-	j := judgement{now: e.now, at: at, value: v, before: c.last}
-	if len(e.gaps) > 0 {
-		j.bridged = e.bridged(c.last.at, at)
-	}
+	before := c.last
 	c.last, c.clock = point{at, v}, s.Clock
 	for i := range c.alarms {
 		if a := &c.alarms[i]; a.episode != nil || s.Flags&Retained == 0 && a.rule.wakes(v) {
+			j := judgement{now: e.now, at: at, value: v, before: before}
+			j.bridged, j.ahead = e.downtime(before.at, at)
 			e.judge(a, &j, out)
 		}
 	}
@@ -174,7 +173,7 @@ func (c *channel) read(s *Sample) (value, string) {
 	if sec := s.At.Unix(); sec <= 0 || sec > latest {
 		return value{}, "time"
 	}
-	conv := conversion{}
+	var conv *conversion
 	if s.Unit != "" && s.Unit != c.metric.unit {
 		if c.foreign == nil || c.foreign.unit != s.Unit {
 			conv, ok := convert(s.Unit, c.metric.unit)
@@ -183,17 +182,19 @@ func (c *channel) read(s *Sample) (value, string) {
 		if !c.foreign.ok {
 			return value{}, "unit"
 		}
-		conv = c.foreign.conv
+		conv = &c.foreign.conv
 	}
 	good := &c.last.value
 	if c.last.at == 0 && !c.primed {
 		good = nil
 	}
 	v, reason := c.metric.read(s, conv, good)
-	if v.text == c.last.value.text {
-		v.text = c.last.value.text
-	} else {
-		v.text = strings.Clone(v.text) // the sample's may be part of a large message
+	if c.metric.kind == Text {
+		if v.text == c.last.value.text {
+			v.text = c.last.value.text
+		} else {
+			v.text = strings.Clone(v.text) // the sample's may be part of a large message
+		}
 	}
 	return v, reason
 }
@@ -464,26 +465,27 @@ func (a *instance) shift(g gap) bool {
 	for i := range a.episode.rungs {
 		t := &a.episode.rungs[i]
 		wait, _ := a.rule.rungs[i].wait(t.on)
-		ends := t.deadline + t.uncovered
-		if begun := ends - int64(wait); t.running && ends > g.from && begun < g.to {
-			t.uncovered += g.to - max(g.from, begun)
+		if begun := t.deadline - int64(wait); t.running && t.deadline > g.from && begun < g.to {
+			lost := g.to - max(g.from, begun)
+			t.deadline += lost
+			t.uncovered += lost
 			changed = true
 		}
 	}
 	return changed
 }
 
-// bridged is how much downtime a sample proves to have been covered: it is
-// stamped in a gap, so its device was keeping readings for us, and this one
-// speaks for the time since the one before.
-func (e *Engine) bridged(before, at int64) int64 {
-	total := int64(0)
+// downtime says how much of it a sample proves to have been covered, and how
+// much lies after the sample. A sample stamped in a gap comes from a device that
+// kept its readings for us, and speaks for the time since the one before.
+func (e *Engine) downtime(before, at int64) (bridged, ahead int64) {
 	for _, g := range e.gaps {
 		if g.from < at && at <= g.to {
-			total += at - max(before, g.from)
+			bridged += at - max(before, g.from)
 		}
+		ahead += max(0, g.to-max(g.from, at))
 	}
-	return total
+	return bridged, ahead
 }
 
 // An AlarmCount says how many alarms of a rule stand alike.

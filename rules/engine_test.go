@@ -13,10 +13,17 @@ import (
 // start is when every test's time begins.
 var start = time.Date(2026, 11, 6, 14, 0, 0, 0, time.UTC)
 
+// tb is what a test and a rapid check have in common.
+type tb interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 func ptr[T any](v T) *T { return &v }
 
 // qty, rng and dur write leaves as a file would.
-func qty(t testing.TB, s string) *Quantity {
+func qty(t tb, s string) *Quantity {
 	t.Helper()
 	q := new(Quantity)
 	if err := q.UnmarshalText([]byte(s)); err != nil {
@@ -25,7 +32,7 @@ func qty(t testing.TB, s string) *Quantity {
 	return q
 }
 
-func rng(t testing.TB, s ...string) *Range {
+func rng(t tb, s ...string) *Range {
 	t.Helper()
 	r := &Range{Low: *qty(t, s[0])}
 	if len(s) > 1 {
@@ -34,7 +41,7 @@ func rng(t testing.TB, s ...string) *Range {
 	return r
 }
 
-func dur(t testing.TB, s string) *Duration {
+func dur(t tb, s string) *Duration {
 	t.Helper()
 	d, err := ParseDuration(s)
 	if err != nil {
@@ -44,7 +51,7 @@ func dur(t testing.TB, s string) *Duration {
 }
 
 // freezer is the rule most tests use: above -15 for 10m, clear -17 for 5m.
-func freezer(t testing.TB) *RuleDef {
+func freezer(t tb) *RuleDef {
 	r := &RuleDef{Metric: "temperature", Source: "rules/cold.toml:68", Notify: []string{"ops"}}
 	r.Above, r.Clear = qty(t, "-15 °C"), rng(t, "-17 °C")
 	r.For, r.ClearFor = dur(t, "10m"), dur(t, "5m")
@@ -52,7 +59,7 @@ func freezer(t testing.TB) *RuleDef {
 }
 
 // ladder is freezer without waiting, and critical above -10, clear -12, for 2m.
-func ladder(t testing.TB) *RuleDef {
+func ladder(t tb) *RuleDef {
 	r := freezer(t)
 	r.For, r.ClearFor = dur(t, "0s"), dur(t, "0s")
 	l := &LevelDef{Notify: []string{"ops", "oncall"}}
@@ -69,7 +76,7 @@ func coldFile(rule *RuleDef) *File {
 	}
 }
 
-func mustCompile(t testing.TB, f *File) *Program {
+func mustCompile(t tb, f *File) *Program {
 	t.Helper()
 	p, problems := Compile(f)
 	if p == nil {
@@ -81,7 +88,7 @@ func mustCompile(t testing.TB, f *File) *Program {
 // A run plays inputs to an engine and keeps what came out, as a store would:
 // the last state of each alarm, through JSON, and every event's bytes.
 type run struct {
-	t      testing.TB
+	t      tb
 	e      *Engine
 	out    Output
 	stored map[string][]byte
@@ -90,7 +97,7 @@ type run struct {
 	log    []string // one line a transition
 }
 
-func newRun(t testing.TB, p *Program, o Options) *run {
+func newRun(t tb, p *Program, o Options) *run {
 	return &run{t: t, e: NewEngine(p, o), stored: map[string][]byte{}}
 }
 
@@ -176,7 +183,7 @@ func phaseOf(s State) string {
 }
 
 // series reads "-20x5 -14 x": a value a minute; "_" is a minute without one.
-func series(t testing.TB, s string) []any {
+func series(t tb, s string) []any {
 	t.Helper()
 	var list []any
 	for word := range strings.FieldsSeq(s) {
@@ -200,7 +207,7 @@ func series(t testing.TB, s string) []any {
 }
 
 // play runs a series through a rule and returns the log of its transitions.
-func play(t testing.TB, f *File, values string) *run {
+func play(t tb, f *File, values string) *run {
 	t.Helper()
 	r := newRun(t, mustCompile(t, f), Options{})
 	now := start

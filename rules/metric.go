@@ -55,8 +55,8 @@ func (m *metric) boolean(word string) (value, bool) {
 }
 
 // read makes a value of a sample, or says in a word why it cannot be judged.
-// The conversion is from the sample's unit; last is the last good value.
-func (m *metric) read(s *Sample, conv conversion, last *value) (value, string) {
+// The conversion is from the sample's unit, nil for none; last is the last good value.
+func (m *metric) read(s *Sample, conv *conversion, last *value) (value, string) {
 	switch m.kind {
 	case Bool:
 		word := s.Text
@@ -96,7 +96,9 @@ func (m *metric) read(s *Sample, conv conversion, last *value) (value, string) {
 	if v != v || v-v != 0 {
 		return value{}, "nan"
 	}
-	v = conv.apply(v)
+	if conv != nil {
+		v = conv.apply(v)
+	}
 	if m.ranged && (v < m.lo || v > m.hi) {
 		return value{}, "range"
 	}

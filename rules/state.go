@@ -35,9 +35,9 @@ type LevelState struct {
 	On       bool     `json:"on,omitempty"` // its condition has held for its time
 
 	// A timer runs while the level is on its way in (On false) or out (On true).
-	Since     time.Time     `json:"since,omitzero"`    // event time at which it started
-	Deadline  time.Time     `json:"deadline,omitzero"` // on the bridge's clock
-	Uncovered time.Duration `json:"uncovered,omitempty"`
+	Since     time.Time     `json:"since,omitzero"`      // event time at which it started
+	Deadline  time.Time     `json:"deadline,omitzero"`   // on the bridge's clock; downtime moves it
+	Uncovered time.Duration `json:"uncovered,omitempty"` // downtime since Since that no sample speaks for
 	Samples   int           `json:"samples,omitempty"` // consecutive samples that held
 }
 

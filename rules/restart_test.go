@@ -1,0 +1,143 @@
+package rules
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+)
+
+// restart replaces the run's engine by one that knows only what was stored.
+func (r *run) restart(p *Program) {
+	r.t.Helper()
+	r.e = NewEngine(p, Options{})
+	for _, b := range r.stored {
+		var s State
+		if err := json.Unmarshal(b, &s); err != nil {
+			r.t.Fatal(err)
+		}
+		if !r.e.Restore(s) {
+			r.t.Fatalf("not restored: %s", b)
+		}
+	}
+}
+
+func minutes(n float64) time.Time {
+	return start.Add(time.Duration(n * float64(time.Minute)))
+}
+
+func TestDowntimeCountsNeitherForNorAgainst(t *testing.T) {
+	f := func(name string, values []any, down, up float64, after func(*run), want ...string) {
+		t.Helper()
+		p := mustCompile(t, coldFile(freezer(t)))
+		r := newRun(t, p, Options{})
+		for i, v := range values {
+			r.tick(minutes(float64(i)))
+			r.sample(minutes(float64(i)), v)
+		}
+		r.tick(minutes(down))
+		known := len(r.events)
+		r.restart(p)
+		r.e.Resume(minutes(down), minutes(up))
+		r.step(Input{Now: minutes(up)})
+		if len(r.events) != known {
+			t.Errorf("%s: the restart itself told %q", name, r.bytes[known:])
+		}
+		after(r)
+		if !slices.Equal(r.log, want) {
+			t.Errorf("%s:\n got %q\nwant %q", name, r.log, want)
+		}
+	}
+	f("for goes on where it was", series(t, "-14x5"), 4, 24, func(r *run) { r.tick(minutes(60)) },
+		"0s pending", "24m pending", "30m fired warning")
+	f("live samples do not cover the gap", series(t, "-14x5"), 4, 24, func(r *run) {
+		r.sample(minutes(25), -14)
+		r.tick(minutes(60))
+	}, "0s pending", "24m pending", "30m fired warning")
+	f("buffered samples do", series(t, "-14x5"), 4, 24, func(r *run) {
+		for i := 5; i <= 12; i++ {
+			r.step(Input{Now: minutes(25), Sample: reading(minutes(float64(i)), -14)})
+		}
+	}, "0s pending", "24m pending", "25m pending", "25m pending", "25m pending", "25m pending", "25m pending", "25m fired warning")
+	f("as far as they go", series(t, "-14x5"), 4, 24, func(r *run) {
+		for i := 5; i <= 9; i++ {
+			r.step(Input{Now: minutes(25), Sample: reading(minutes(float64(i)), -14)})
+		}
+		r.tick(minutes(60))
+	}, "0s pending", "24m pending", "25m pending", "25m pending", "25m pending", "25m pending", "25m pending", "26m fired warning")
+	f("and may end it", series(t, "-14x5"), 4, 24, func(r *run) {
+		r.step(Input{Now: minutes(25), Sample: reading(minutes(9), -20)})
+		r.tick(minutes(60))
+	}, "0s pending", "24m pending", "25m inactive")
+	f("clear_for goes on too", series(t, "-14x11 -20x3"), 13, 33, func(r *run) { r.tick(minutes(60)) },
+		"0s pending", "10m fired warning", "11m recovering", "33m recovering", "36m resolved warning")
+	f("an alarm that fires stays", series(t, "-14x11"), 13, 33, func(r *run) { r.sample(minutes(34), -14) },
+		"0s pending", "10m fired warning")
+}
+
+func TestATimerThatRanOutBeforeTheCrashEndsAtItsOwnTime(t *testing.T) {
+	p := mustCompile(t, coldFile(freezer(t)))
+	r := newRun(t, p, Options{})
+	r.sample(start, -14)
+	r.restart(p)
+	r.e.Resume(minutes(10.5), minutes(30)) // the tick at 10 was not committed
+	r.step(Input{Now: minutes(30)})
+	if want := []string{"0s pending", "10m fired warning"}; !slices.Equal(r.log, want) {
+		t.Errorf("got %q, want %q", r.log, want)
+	}
+}
+
+func TestASecondRestartRemembersTheFirstGap(t *testing.T) {
+	p := mustCompile(t, coldFile(freezer(t)))
+	r := newRun(t, p, Options{})
+	r.sample(start, -14)
+	for _, gap := range [][2]float64{{4, 24}, {25, 45}} {
+		r.restart(p)
+		r.e.Resume(minutes(gap[0]), minutes(gap[1]))
+		r.step(Input{Now: minutes(gap[1])})
+	}
+	r.tick(minutes(100))
+	if want := []string{"0s pending", "24m pending", "45m pending", "50m fired warning"}; !slices.Equal(r.log, want) {
+		t.Errorf("got %q, want %q", r.log, want)
+	}
+}
+
+func TestStatesWithoutARuleAreKeptAside(t *testing.T) {
+	e := NewEngine(mustCompile(t, coldFile(freezer(t))), Options{})
+	gone := State{Key: "old/freezer-07", Rule: "old", Device: "freezer-07", Levels: []LevelState{{Severity: Warning, On: true}}, Told: []string{"ops"}}
+	if e.Restore(gone) {
+		t.Error("a state of no rule was restored")
+	}
+	if kept := slices.Collect(e.Orphans()); len(kept) != 1 || kept[0].Key != gone.Key {
+		t.Errorf("kept %+v", kept)
+	}
+}
+
+func TestAnAlarmOutlivesItsLevel(t *testing.T) {
+	r := newRun(t, mustCompile(t, coldFile(ladder(t))), Options{})
+	for i, v := range []float64{-14, -9, -9, -9} {
+		r.sample(minutes(float64(i)), v)
+	}
+	rule := ladder(t)
+	rule.Level, rule.Severity = nil, Major // neither warning nor critical any more
+	r.restart(mustCompile(t, coldFile(rule)))
+	r.sample(minutes(5), -20)
+	ev := r.events[len(r.events)-1]
+	if ev.Type != AlarmResolved || ev.Alarm.Seq != 3 || ev.Alarm.Episode != r.events[0].Alarm.Episode || !slices.Equal(ev.Endpoints, []string{"oncall", "ops"}) {
+		t.Errorf("ended by %s", r.bytes[len(r.bytes)-1])
+	}
+}
+
+func TestRestoredStatesAreNotRefused(t *testing.T) {
+	p := mustCompile(t, coldFile(freezer(t)))
+	e := NewEngine(p, Options{MaxInstances: 1, MaxDevices: 1})
+	for _, d := range []string{"a", "b", "c"} {
+		if !e.Restore(State{Rule: "freezer-warm", Device: d, Levels: []LevelState{{Severity: Warning, On: true}}}) {
+			t.Errorf("device %s was refused", d)
+		}
+	}
+	counts := slices.Collect(e.Alarms())
+	if want := []AlarmCount{{"freezer-warm", Warning, "firing", 3}}; !slices.Equal(counts, want) {
+		t.Errorf("counts %v, want %v", counts, want)
+	}
+}
