@@ -17,19 +17,20 @@ import (
 // A string is checked before it is kept, so one that is found needs no check.
 type names struct {
 	seed  maphash.Seed
-	slots []atomic.Pointer[string] // a power of two
+	slots []atomic.Pointer[string]
+	mask  uint64 // a power of two of slots, less one
 	check func(string) (fault string)
 }
 
 // Longer strings are not worth a place.
 const maxKept = 256
 
-func newNames(slots int, check func(string) string) *names {
-	return &names{seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[string], slots), check: check}
+func newNames(bits int, check func(string) string) *names {
+	return &names{seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[string], 1<<bits), mask: 1<<bits - 1, check: check}
 }
 
 func (n *names) bytes(b []byte) (s, fault string) {
-	slot := &n.slots[maphash.Bytes(n.seed, b)&uint64(len(n.slots)-1)]
+	slot := &n.slots[maphash.Bytes(n.seed, b)&n.mask]
 	if p := slot.Load(); p != nil && *p == string(b) {
 		return *p, ""
 	}
@@ -37,7 +38,7 @@ func (n *names) bytes(b []byte) (s, fault string) {
 }
 
 func (n *names) text(t string) (s, fault string) {
-	slot := &n.slots[maphash.String(n.seed, t)&uint64(len(n.slots)-1)]
+	slot := &n.slots[maphash.String(n.seed, t)&n.mask]
 	if p := slot.Load(); p != nil && *p == t {
 		return *p, ""
 	}

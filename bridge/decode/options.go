@@ -88,9 +88,9 @@ func New(o Options) (*Decoder, error) {
 		maxDepth:   cmp.Or(o.MaxDepth, 32),
 		maxMetrics: cmp.Or(o.MaxMetrics, 10_000),
 		rename:     maps.Clone(o.Rename),
-		devices:    newNames(8192, checkName),
-		metrics:    newNames(1024, checkName),
-		texts:      newNames(256, nil),
+		devices:    newNames(13, checkName),
+		metrics:    newNames(10, checkName),
+		texts:      newNames(8, nil),
 	}
 	if o.Name == "" {
 		c.wrong("name", "a source has no name", "name the table: [source.plant]")
