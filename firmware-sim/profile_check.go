@@ -121,6 +121,9 @@ func firstUnknown(key toml.Key) (toml.Key, []string) {
 }
 
 func (c *checker) profile(p *Profile) {
+	if !strings.Contains(p.Topic, "{device}") || strings.ContainsAny(p.Topic, "+#\x00") {
+		c.add("topic", `%q is not a topic of each device (write one like "site/{device}/telemetry")`, p.Topic)
+	}
 	if len(p.Models) == 0 {
 		c.add("model", "there is none (add a table [model.NAME])")
 	}
@@ -245,9 +248,6 @@ func (c *checker) fleet(at string, f *Fleet, p *Profile) {
 		if name == "device" || v == "" || strings.ContainsAny(v, "+#/\x00") {
 			c.add(at+".vars."+name, "is %q (a name other than device, and a value without + # /)", v)
 		}
-	}
-	if topic, _ := expand(p.Topic, "x", f.Vars); topic == "" || !strings.Contains(p.Topic, "{device}") || strings.ContainsAny(topic, "+#\x00") {
-		c.add("topic", `%q is not a topic of each device (write one like "site/{device}/telemetry")`, p.Topic)
 	}
 }
 
