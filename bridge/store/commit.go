@@ -164,6 +164,9 @@ func (d *DB) write(ctx context.Context, k *work) error {
 		if d.unchecked >= checkpointPages {
 			signal(d.overflow)
 		}
+		if d.unchecked >= 4*checkpointPages {
+			return d.restartLog(ctx) // copying does not keep up: now commits wait for it
+		}
 		return nil
 	}
 	d.putBack(k)
@@ -409,33 +412,36 @@ func (d *DB) surrender(cause error) {
 // checkpoint copies the log into the file. Most of it is done beside commits;
 // the rest, with commits held, so that the log is begun anew.
 func (d *DB) checkpoint(ctx context.Context) error {
-	for _, exclusive := range []bool{false, true} {
-		if err := d.copyLog(ctx, exclusive); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *DB) copyLog(ctx context.Context, exclusive bool) error {
-	if exclusive {
-		d.writing.Lock()
-		defer d.writing.Unlock()
-	}
-	if err := d.state(); err != nil {
+	if _, err := d.copyLog(ctx); err != nil {
 		return err
 	}
-	var busy, pages, copied int
-	err := d.read.QueryRowContext(context.WithoutCancel(ctx), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &copied)
-	switch {
-	case isFull(err):
-		d.log.Debug("log was not copied, disk is full", "path", d.dir, "error", err)
-		return nil
-	case err != nil:
-		return d.broken("copying the log of "+d.dir, err)
-	case exclusive:
-		// What a reader held back is tried again after some more pages.
-		d.unchecked = min(pages-copied, checkpointPages*3/4)
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	return d.restartLog(ctx)
+}
+
+// restartLog copies what is left of the log. What a reader holds back is tried
+// again some pages later. The caller holds writing.
+func (d *DB) restartLog(ctx context.Context) error {
+	left, err := d.copyLog(ctx)
+	d.unchecked = min(left, checkpointPages*3/4)
+	return err
+}
+
+// copyLog does what SQLite's automatic checkpoint does, which keeps its errors
+// to itself. It says how many pages are left.
+func (d *DB) copyLog(ctx context.Context) (left int, err error) {
+	if err := d.state(); err != nil {
+		return 0, err
 	}
-	return nil
+	var busy, pages, copied int
+	err = d.read.QueryRowContext(context.WithoutCancel(ctx), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &copied)
+	if isFull(err) {
+		d.log.Debug("log was not copied, disk is full", "path", d.dir, "error", err)
+		return checkpointPages, nil
+	}
+	if err != nil {
+		return 0, d.broken("copying the log of "+d.dir, err)
+	}
+	return pages - copied, nil
 }
