@@ -213,7 +213,7 @@ func fromLatin1(body []byte) []byte {
 		if r > 0xff {
 			return body
 		}
-		out = append(out, byte(r))
+		out = append(out, byte(r&0xff))
 	}
 	return out
 }
@@ -293,7 +293,7 @@ func asciiJSON(b []byte) []byte {
 	for _, r := range string(b) {
 		switch {
 		case r < 0x80:
-			out = append(out, byte(r))
+			out = utf8.AppendRune(out, r)
 		case r < 0x10000:
 			out = fmt.Appendf(out, `\u%04x`, r)
 		default:

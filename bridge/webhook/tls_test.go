@@ -138,7 +138,7 @@ func TestPlainHTTPWhereTLSIsExpectedIsExplained(t *testing.T) {
 }
 
 func TestStalledTLSIsGivenUp(t *testing.T) {
-	f := func(what string, drip []byte) {
+	f := func(drip []byte) {
 		t.Helper()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -155,17 +155,17 @@ func TestStalledTLSIsGivenUp(t *testing.T) {
 			_, _ = c.Write(drip)
 			_, _ = io.Copy(io.Discard, c)
 		})
-		s := newTestSender(t, "https://"+l.Addr().String(), func(o *Options) { o.Timeout = 150 * time.Millisecond })
+		s := newTestSender(t, "https://"+l.Addr().String(), func(o *Options) { o.Timeout = time.Second })
 		r := s.Send(t.Context(), message())
 		if r.Verdict != Retry || r.Status != 0 {
-			t.Errorf("%s: %+v", what, r)
+			t.Errorf("%+v", r)
 		}
 		wantErr(t, r, "agreeing on TLS")
 		_ = l.Close()
 		wg.Wait() // the connection ends although nobody waits for it
 	}
-	f("silent", nil)
-	f("half a record", []byte{22, 3, 3, 0x40, 0})
+	f(nil)
+	f([]byte{22, 3, 3, 0x40, 0})
 }
 
 // h2 starts a receiver that speaks HTTP/2, and a sender to it.
@@ -200,7 +200,7 @@ func TestHTTP2KeepsTheSameLimits(t *testing.T) {
 				return
 			}
 			h(w, r)
-		}, func(o *Options) { o.Timeout = time.Second })
+		}, func(o *Options) { o.Timeout = 2 * time.Second })
 		if r := s.Send(t.Context(), message()); r.Verdict != Accepted {
 			t.Fatalf("%s: %+v", what, r)
 		}
@@ -248,5 +248,20 @@ func TestHTTP2InterimAnswersAreBounded(t *testing.T) {
 	}, nil)
 	if r := s.Send(t.Context(), message()); r.Verdict != Retry || r.Status != 0 {
 		t.Errorf("%+v after %d interim answers", r, sent.Load())
+	}
+}
+
+func TestHTTP2GoAwayCostsNothing(t *testing.T) {
+	s, requests := h2(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close") // the server's way to ask for GOAWAY
+		noContent(w, r)
+	}, nil)
+	for range 5 {
+		if r := s.Send(t.Context(), message()); r.Verdict != Accepted {
+			t.Errorf("%+v", r)
+		}
+	}
+	if n := requests.Load(); n != 5 {
+		t.Errorf("%d requests, want 5", n)
 	}
 }
