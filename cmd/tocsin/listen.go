@@ -179,7 +179,7 @@ func answer(got reception) string {
 	switch {
 	case got.Fault == "":
 		return strconv.Itoa(got.Status)
-	case got.Status == 0:
+	case got.Status == 0, strings.HasPrefix(got.Fault, strconv.Itoa(got.Status)):
 		return cleanLine(got.Fault) + " on purpose"
 	}
 	return fmt.Sprintf("%d, %s on purpose", got.Status, cleanLine(got.Fault))

@@ -187,6 +187,19 @@ func TestBodiesThatAreNotJSONOrTooLongAreShownAsText(t *testing.T) {
 	f(strings.Repeat("x", maxShown+7), "    "+strings.Repeat("x", maxShown)+"\n    … and 7 bytes more\n")
 }
 
+func TestAnswersOnPurposeAreNamed(t *testing.T) {
+	f := func(status int, fault, want string) {
+		t.Helper()
+		if got := answer(reception{Status: status, Fault: fault}); got != want {
+			t.Errorf("%d with %q is %q, want %q", status, fault, got, want)
+		}
+	}
+	f(200, "", "200")
+	f(429, "429/2s", "429/2s on purpose")
+	f(0, "hang", "hang on purpose")
+	f(200, "slow/20s", "200, slow/20s on purpose")
+}
+
 func TestListenOffLoopbackNeedsASecret(t *testing.T) {
 	f := func(addr string, verifying, ok bool) {
 		t.Helper()

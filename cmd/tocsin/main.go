@@ -68,7 +68,7 @@ func run(ctx context.Context, e env) int {
 		exit = &exitError{code: exitFailed, err: err}
 	}
 	if exit.err != nil {
-		fmt.Fprintf(e.Stderr, "tocsin: %s\n", cleanText(exit.err.Error()))
+		fmt.Fprintf(e.Stderr, "tocsin: %s\n", cleanText(err.Error()))
 	}
 	return exit.code
 }

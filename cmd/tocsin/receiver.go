@@ -162,43 +162,46 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // take decides the answer to one request and puts it on record. The record
 // comes before the answer: what a sender was told is accepted can be shown.
-func (r *receiver) take(got *reception) *fault {
+func (r *receiver) take(got *reception) (f *fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f := pick(r.o.Faults, r.draw.Float64())
+	if got.Status == http.StatusOK {
+		f = pick(r.o.Faults, r.draw.Float64())
+	}
 	if f != nil {
 		got.Status, got.Fault = f.status, f.name
 	}
-	r.compare(got)
+	s := r.compare(got)
 	if r.o.Record != nil {
 		if err := r.record(*got); err != nil {
 			got.Problem, got.Status, got.Fault = err, http.StatusInternalServerError, ""
 			f = nil
 		}
 	}
+	s.accepted = s.accepted || got.Status/100 == 2
 	if r.o.Observe != nil {
 		r.o.Observe(*got)
 	}
 	return f
 }
 
-// compare sets got beside what came under its id before, and remembers it.
-func (r *receiver) compare(got *reception) {
-	got.Attempt = 1
-	if got.ID == "" {
-		return
-	}
+// compare sets got beside what came under its id before. What does not verify
+// is not remembered: anybody can send any id.
+func (r *receiver) compare(got *reception) *sighting {
 	sum := sha256.Sum256(got.Body)
+	stranger := got.ID == "" || got.Problem != nil
 	s := r.seen[got.ID]
-	if s == nil {
+	if s == nil || stranger {
 		s = &sighting{body: sum}
-		r.remember(got.ID, s)
+		if !stranger {
+			r.remember(got.ID, s)
+		}
 	}
 	s.attempts++
 	got.Attempt = s.attempts
 	got.Repeat = s.accepted
 	got.Changed = s.body != sum
-	s.accepted = s.accepted || got.Status/100 == 2
+	return s
 }
 
 func (r *receiver) remember(id string, s *sighting) {

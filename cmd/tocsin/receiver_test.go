@@ -124,6 +124,9 @@ func TestReceiverKnowsRetriesFromRepeats(t *testing.T) {
 		}
 	}
 	f(testBody, 500, 1, false, false)
+	if got := mustPost(t, url, webhook.NewSecret(), "evt_1", "forged"); got != 401 {
+		t.Errorf("a forged request is answered %d", got)
+	}
 	f(testBody, 200, 2, false, false)
 	f(testBody+" ", 200, 3, true, true)
 }
