@@ -164,24 +164,32 @@ func TestWillIsNotSentForWhatWeDid(t *testing.T) {
 func TestDelayedWillIsHandledBeforeItsSessionEnds(t *testing.T) {
 	got := newCollector()
 	inBubble(t, EmbeddedOptions{}, got.handle, func(t *testing.T, e *Embedded, dial func() *wire) {
-		for i, h := range []hello{
+		for _, h := range []hello{
 			{version: 5, id: "no session", will: "state", willDelay: 60},
 			{version: 5, id: "as long", will: "state", willDelay: 60, expiry: 60},
-			{version: 5, id: "longer", will: "state", willDelay: 0xffffffff, expiry: 0xffffffff},
+			{version: 5, id: "longer", will: "state", willDelay: 60, expiry: 0xffffffff},
 		} {
 			w := dial()
 			w.hello(h)
 			_ = w.Close()
-			time.Sleep(25 * time.Hour)
+			time.Sleep(2 * time.Minute)
 			select {
 			case m := <-got.ch:
 				if m.Client != h.id {
 					t.Errorf("will of %q", m.Client)
 				}
 			default:
-				t.Errorf("case %d: no will", i)
+				t.Errorf("%s: no will", h.id)
 			}
 		}
+		w := dial()
+		w.hello(hello{version: 5, id: "for ever", will: "state", willDelay: 0xffffffff, expiry: 0xffffffff})
+		cl, _ := e.server.Clients.Get("for ever")
+		if d := cl.Properties.Will.WillDelayInterval; d >= maxSession {
+			t.Errorf("delay %d s outlives the session", d)
+		}
+		w.send(frame(tDisconnect<<4, []byte{0, 0}))
+		w.expectClosed()
 	})
 }
 
@@ -288,6 +296,7 @@ func TestSilentConnectionIsClosedBeforeItSaysWhoItIs(t *testing.T) {
 			if d := time.Since(begin); d != connectTime {
 				t.Errorf("closed after %v, want %v", d, connectTime)
 			}
+			time.Sleep(2 * time.Second) // the dripping ends too
 		}
 	})
 }
