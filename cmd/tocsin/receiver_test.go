@@ -135,7 +135,7 @@ func TestReceiverForgetsTheOldestIDFirst(t *testing.T) {
 	r := newReceiver(receiverOptions{})
 	see := func(id string) reception {
 		got := reception{ID: id, Status: http.StatusOK}
-		r.compare(&got)
+		r.take(&got)
 		return got
 	}
 	see("first")
