@@ -378,13 +378,13 @@ func signal(c chan struct{}) {
 	}
 }
 
-// recover lets intake begin again when the disk has space again: as much as the
-// reserve, twice.
+// recover lets intake begin again when the disk has space for the reserve, and
+// as much for what is to come.
 func (d *DB) recover() error {
 	if err := d.state(); err != nil || !d.full {
 		return err
 	}
-	err := makeReserve(filepath.Join(d.dir, reserveFile))
+	err := makeReserve(filepath.Join(d.dir, reserveFile), reserveBytes)
 	if errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("%w: %w", bridge.ErrFull, err)
 	}

@@ -125,7 +125,7 @@ func (d *DB) openReserve() error {
 	if info, err := os.Stat(path); err == nil && info.Size() == reserveBytes {
 		return nil
 	}
-	err := makeReserve(path)
+	err := makeReserve(path, reserveBytes)
 	if errors.Is(err, syscall.ENOSPC) {
 		d.full = true
 		d.log.Warn("disk is full, nothing new is taken", "path", d.dir)
@@ -134,14 +134,13 @@ func (d *DB) openReserve() error {
 	return err
 }
 
-// makeReserve allocates twice what it keeps, so that after it there is at least
-// as much space for others.
-func makeReserve(path string) error {
+// makeReserve makes the reserve, if beside it there is spare space on the disk.
+func makeReserve(path string, spare int) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600) // #nosec G304 -- as above
 	if err != nil {
 		return fmt.Errorf("making the reserve: %w", err)
 	}
-	err = allocate(f, 2*reserveBytes)
+	err = allocate(f, reserveBytes+spare)
 	if err == nil {
 		err = f.Truncate(reserveBytes)
 	}

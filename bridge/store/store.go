@@ -241,6 +241,11 @@ func (d *DB) release() error {
 	if d.w != nil {
 		// The last connection copies the log into the file and removes it.
 		errs = append(errs, d.w.close())
+		if d.full {
+			// What that has freed lets the next process open the store on a
+			// disk that is full to the last byte.
+			_ = makeReserve(filepath.Join(d.dir, reserveFile), 0)
+		}
 	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.release())
