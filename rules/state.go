@@ -38,7 +38,7 @@ type LevelState struct {
 	Since     time.Time     `json:"since,omitzero"`      // event time at which it started
 	Deadline  time.Time     `json:"deadline,omitzero"`   // on the bridge's clock; downtime moves it
 	Uncovered time.Duration `json:"uncovered,omitempty"` // downtime since Since that no sample speaks for
-	Samples   int           `json:"samples,omitempty"` // consecutive samples that held
+	Samples   int           `json:"samples,omitempty"`   // consecutive samples that held
 }
 
 // A Transition is one change of one alarm: its new state and what is to be told

@@ -16,15 +16,16 @@ func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event 
 	c, r, ep := a.channel, a.rule, a.episode
 	a.seq++
 	severity := now.severity
-	decider := now.top
+	stands, decider := now.top, now.top // the rung the alarm stands on, and the one that changed it
 	switch typ {
 	case AlarmDeescalated:
 		decider = was.top
 	case AlarmResolved:
 		severity = was.severity
 		decider = slices.IndexFunc(ep.rungs, func(t timer) bool { return t.ended != 0 })
+		stands = decider
 	}
-	g, t := &r.rungs[decider], &ep.rungs[decider]
+	g, t := &r.rungs[stands], &ep.rungs[decider]
 	episode := a.episodeID()
 	ev := Event{
 		ID:   "evt_" + digest("event", episode, strconv.Itoa(a.seq), string(typ)),
@@ -49,7 +50,7 @@ func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event 
 	if d := c.device.def; d != nil {
 		ev.Device.Labels, ev.Device.Via = d.Labels, d.Via
 	}
-	ev.Because = a.because(typ, g, t, now, at)
+	ev.Because = a.because(typ, &r.rungs[decider], t, now, at)
 	ev.Title = a.title(g, severity)
 	if typ == AlarmResolved {
 		ev.ValueAtFire = c.metric.kind.public(ep.valueAtFire)
@@ -95,7 +96,7 @@ func (a *instance) because(typ Type, g *rung, t *timer, now standing, at int64) 
 		s = fmt.Sprintf("%s since %s (%s, %s)", text, clock(wall(t.since), when), spell(time.Duration(t.ended-t.since)), count)
 	} else {
 		s = fmt.Sprintf("%s at %s", text, clock(wall(t.ended), when))
-		if g.op != is {
+		if named := entering && g.op == is || !entering && (g.op == isNot || g.clearIs != nil); !named {
 			s += " (" + m.show(last.value) + ")"
 		}
 	}
