@@ -111,12 +111,11 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 
 func readyz(ready func() []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var reasons []string
+		reasons := []string{}
 		if ready != nil {
-			reasons = ready()
-		}
-		for i := range reasons {
-			reasons[i] = strings.ReplaceAll(reasons[i], "\n", "; ")
+			for _, reason := range ready() {
+				reasons = append(reasons, strings.ReplaceAll(reason, "\n", "; ")) // one a line
+			}
 		}
 		status := http.StatusOK
 		if len(reasons) > 0 {
@@ -126,7 +125,7 @@ func readyz(ready func() []string) http.HandlerFunc {
 			body := struct {
 				Ready   bool     `json:"ready"`
 				Reasons []string `json:"reasons"`
-			}{len(reasons) == 0, append([]string{}, reasons...)}
+			}{len(reasons) == 0, reasons}
 			writeJSON(w, status, "application/json", body)
 			return
 		}
