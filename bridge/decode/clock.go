@@ -151,7 +151,7 @@ func (d *Decoder) stamp(n *node, received time.Time) (t time.Time, fault string)
 			case zoned:
 				return usable(t)
 			case d.zone == nil:
-				return time.Time{}, "has no zone (send one, or set time.zone)"
+				return time.Time{}, "has no zone (send one, or set timezone)"
 			}
 			return usable(inZone(t, d.zone, received))
 		}

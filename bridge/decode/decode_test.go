@@ -252,7 +252,7 @@ func TestUnusableDeviceIDsAreRefused(t *testing.T) {
 }
 
 func TestScalarPayloads(t *testing.T) {
-	d := mustNew(t, Options{Topic: "site/{site}/{device}/{metric}", Decoder: "scalar", Rename: map[string]string{"T": "temperature"}})
+	d := mustNew(t, Options{Topic: "site/{site}/{device}/{metric}", Decoder: "scalar", Clock: "auto", Time: TimeOptions{Format: "auto"}, Rename: map[string]string{"T": "temperature"}})
 	for payload, w := range map[string]string{
 		"21.5": `21.5`, " -3\r\n": `-3`, "+1": `1`, ".5": `0.5`, "5.": `5`, "1e3": `1000`, "-0": `-0`, "1e-999": `0`,
 		"21.5 °C": `21.5 °C`, "21.5°C": `21.5 °C`, "80%": `80 %`, "12 m3/h": `12 m3/h`, "3.3V": `3.3 V`, "5 W/m²": `5 W/m²`, "-40.0 degF": `-40 degF`,

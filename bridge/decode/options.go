@@ -182,7 +182,7 @@ func (c *compiler) json(d *Decoder, o *Options) {
 	if o.Time.Zone != "" {
 		zone, err := time.LoadLocation(o.Time.Zone)
 		if err != nil {
-			c.wrong("time.zone", fmt.Sprintf("%q is not a known time zone", o.Time.Zone), "write an IANA name such as Europe/Paris")
+			c.wrong("timezone", fmt.Sprintf("%q is not a known time zone", o.Time.Zone), "write an IANA name such as Europe/Paris")
 		}
 		d.zone = zone
 	}
@@ -207,6 +207,10 @@ func (c *compiler) scalar(d *Decoder, o *Options) {
 	if !d.topic.hasDevice {
 		c.wrong("topic", "nothing says which device a message is about", "put {device} into it: home/{device}/{metric}")
 	}
+	format := o.Time.Format
+	if format == "auto" {
+		format = "" // the default, which a configuration may have filled in
+	}
 	for _, p := range []struct{ option, src string }{
 		{"records", o.Records},
 		{"device", o.Device},
@@ -214,8 +218,8 @@ func (c *compiler) scalar(d *Decoder, o *Options) {
 		{"value", o.Value},
 		{"unit", o.Unit},
 		{"time.path", o.Time.Path},
-		{"time.format", o.Time.Format},
-		{"time.zone", o.Time.Zone},
+		{"time.format", format},
+		{"timezone", o.Time.Zone},
 	} {
 		if p.src != "" {
 			c.wrong(p.option, "a scalar payload has nothing but its value", "remove it, or set decoder = \"json\"")

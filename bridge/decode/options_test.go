@@ -30,7 +30,7 @@ func TestEveryWrongOptionIsNamedWithARemedy(t *testing.T) {
 		`source.plant.unit: it is set without value (set value to the path of the value it belongs to)`)
 	f(Options{Topic: "{device}", Time: TimeOptions{Format: "iso", Zone: "Paris"}, Clock: "gps"},
 		`source.plant.time.format: "iso" is not a format (write auto, rfc3339, unix, unix_ms, unix_us or unix_ns)`,
-		`source.plant.time.zone: "Paris" is not a known time zone (write an IANA name such as Europe/Paris)`,
+		`source.plant.timezone: "Paris" is not a known time zone (write an IANA name such as Europe/Paris)`,
 		`source.plant.clock: "gps" is not a clock (write auto, device or arrival)`)
 	f(Options{Topic: "{device}", MaxAhead: -time.Second, MaxMetrics: -1},
 		`source.plant.max_ahead: it is negative (remove it for the default)`,
