@@ -122,8 +122,8 @@ func TestForeignClientsMakeWebhooksThatForeignLibrariesVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			broker, addr := open(t)
 			secret := webhook.NewSecret()
-			l, url := startReceiver(t, secret, "")
-			p := startTocsin(t, plant(t, broker, secret, url))
+			l := startReceiver(t, secret, "")
+			p := startTocsin(t, plant(t, broker, secret, l.url))
 			p.waitReady()
 			ran := 0
 			for i, c := range foreignClients() {

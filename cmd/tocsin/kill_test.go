@@ -42,14 +42,14 @@ func TestKilledAtRandomMomentsEveryAcknowledgedCrossingIsToldOnce(t *testing.T) 
 	for _, mode := range []string{"embedded", "external"} {
 		t.Run(mode, func(t *testing.T) {
 			secret := webhook.NewSecret()
-			l, url := startReceiver(t, secret, "500:0.1")
+			l := startReceiver(t, secret, "500:0.1")
 			addr := freeAddr(t)
 			broker := embedded(addr)
 			if mode == "external" {
 				addr = startMosquitto(t)
 				broker = external(addr, "tocsin-test")
 			}
-			dir := plant(t, broker, secret, url)
+			dir := plant(t, broker, secret, l.url)
 			first := startTocsin(t, dir)
 			first.waitReady() // the subscription exists before anything is published
 			fleet := startFleet(t, addr, 50)
@@ -69,13 +69,21 @@ func TestKilledAtRandomMomentsEveryAcknowledgedCrossingIsToldOnce(t *testing.T) 
 			for _, n := range owed {
 				total += n
 			}
-			eventually(t, "every acknowledged crossing was received", func() bool { return len(l.unique(t)) >= total })
+			waitFor(t, l, total)
 			if code := p.terminate(); code != 0 {
 				t.Errorf("exit code %d after SIGINT:\n%s", code, p.log())
 			}
 			judge(t, l, owed)
 			t.Logf("%d kills, %d readings acknowledged, %d crossings, %d events, %d requests", kills, fleet.readings(), total, len(l.unique(t)), len(l.records))
 		})
+	}
+}
+
+// waitFor waits until n events have arrived, for as long as more of them do.
+func waitFor(t *testing.T, l *ledger, n int) {
+	t.Helper()
+	for have := len(l.unique(t)); have < n; have = len(l.unique(t)) {
+		eventually(t, fmt.Sprintf("more than %d of %d events were received", have, n), func() bool { return l.count() > have })
 	}
 }
 
@@ -205,9 +213,9 @@ func (f *fleet) crossings() map[string]int {
 
 func TestRestartByItselfTellsNothing(t *testing.T) {
 	secret := webhook.NewSecret()
-	l, url := startReceiver(t, secret, "")
+	l := startReceiver(t, secret, "")
 	addr := freeAddr(t)
-	dir := plant(t, embedded(addr), secret, url)
+	dir := plant(t, embedded(addr), secret, l.url)
 	p := startTocsin(t, dir)
 	p.waitReady()
 	d := &device{addr: addr, id: "freezer-1", topic: "plant/freezer-1/telemetry"}

@@ -204,7 +204,11 @@ func (p *process) metric(name string) string {
 
 // A ledger is what a receiver accepted.
 type ledger struct {
+	url      string
+	receiver *receiver
+
 	mu      sync.Mutex
+	came    int // requests
 	records []record
 	record  bytes.Buffer // as tocsin listen --out writes it
 }
@@ -216,9 +220,8 @@ type record struct {
 	Body                     string
 }
 
-// startReceiver serves the receiver of tocsin listen, with faults as it takes
-// them, and returns its URL.
-func startReceiver(t testing.TB, secret webhook.Secret, faults string) (*ledger, string) {
+// startReceiver serves the receiver of tocsin listen, with faults as it takes them.
+func startReceiver(t testing.TB, secret webhook.Secret, faults string) *ledger {
 	t.Helper()
 	bad, err := parseFaults(faults)
 	if err != nil {
@@ -228,21 +231,40 @@ func startReceiver(t testing.TB, secret webhook.Secret, faults string) (*ledger,
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := new(ledger)
+	l := &ledger{url: "http://" + ln.Addr().String() + "/hook"}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	r := newReceiver(receiverOptions{Secrets: []webhook.Secret{secret}, Faults: bad, Record: lockedWriter{&l.mu, &l.record}, Observe: l.observe})
-	go func() { done <- r.Serve(ctx, ln) }()
+	l.receiver = newReceiver(receiverOptions{
+		Secrets: []webhook.Secret{secret}, Faults: bad, Record: lockedWriter{&l.mu, &l.record}, Observe: l.observe,
+	})
+	go func() { done <- l.receiver.Serve(ctx, ln) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return l, "http://" + ln.Addr().String() + "/hook"
+	return l
+}
+
+// behave ends the receiver's faults.
+func (l *ledger) behave() {
+	l.receiver.mu.Lock()
+	defer l.receiver.mu.Unlock()
+	l.receiver.o.Faults = nil
+}
+
+// requests counts everything that came, faulty or not.
+func (l *ledger) requests() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.came
 }
 
 func (l *ledger) observe(got reception) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.came++
 	if got.Status != http.StatusOK {
 		return
 	}
@@ -256,12 +278,17 @@ func (l *ledger) observe(got reception) {
 		}
 	}
 	_ = json.Unmarshal(got.Body, &body) // what it does not say stays empty and is missed
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.records = append(l.records, record{
 		ID: got.ID, Type: body.Type, Alarm: body.Data.Alarm.Key, Episode: body.Data.Alarm.Episode,
 		Seq: body.Data.Alarm.Seq, Verified: got.Verified, Body: string(got.Body),
 	})
+}
+
+// count is how many requests were accepted.
+func (l *ledger) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.records)
 }
 
 // unique returns what was accepted, each id once, in the order of first arrival.
