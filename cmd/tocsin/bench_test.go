@@ -197,3 +197,11 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
+
+// runVersion starts the binary for nothing.
+func runVersion(b *testing.B, binary string) {
+	b.Helper()
+	if out, err := exec.Command(binary, "version").CombinedOutput(); err != nil {
+		b.Fatalf("tocsin version: %v\n%s", err, out)
+	}
+}
