@@ -39,6 +39,36 @@ func BenchmarkLimitRule(b *testing.B) {
 	benchmarkStep(b, mustCompile(b, coldFile(freezer(b))), 1)
 }
 
+// BenchmarkLimitByHand is the floor: the same loop with a map of devices and a
+// comparison, and nothing else.
+func BenchmarkLimitByHand(b *testing.B) {
+	type last struct {
+		at    int64
+		value float64
+	}
+	devices := map[string]*last{"freezer-0": {}}
+	s := reading(start, -20)
+	s.Device = "freezer-0"
+	now, fired := start, 0
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Millisecond)
+		s.At, s.Num = now, -20.5
+		d := devices[s.Device]
+		at := s.At.UnixNano()
+		if at < d.at || s.Num != s.Num {
+			continue
+		}
+		d.at, d.value = at, s.Num
+		if s.Num > -15 {
+			fired++
+		}
+	}
+	if fired != 0 {
+		b.Fatal("fired")
+	}
+}
+
 func BenchmarkLimitRuleThousandDevices(b *testing.B) {
 	benchmarkStep(b, mustCompile(b, coldFile(freezer(b))), 1000)
 }

@@ -95,10 +95,12 @@ func NewEngine(p *Program, o Options) *Engine {
 // kept.
 func (e *Engine) Step(in Input, out *Output) {
 	e.now = max(e.now, in.Now.UnixNano())
-	for _, a := range e.shifted {
-		out.Transitions = append(out.Transitions, Transition{State: a.state(), instance: a})
+	if e.shifted != nil {
+		for _, a := range e.shifted {
+			out.Transitions = append(out.Transitions, Transition{State: a.state(), instance: a})
+		}
+		e.shifted = nil
 	}
-	e.shifted = nil
 	if in.Sample != nil {
 		e.sample(in.Sample, out)
 		return
