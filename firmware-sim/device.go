@@ -123,19 +123,16 @@ const stampFormat = "2006-01-02T15:04:05.000Z"
 
 // devices makes the fleet that a run plays.
 func (p *Profile) devices(o Options) ([]*device, error) {
-	if o.Devices > maxDevices {
-		return nil, fmt.Errorf("devices %d: at most %d are played in one process (start another)", o.Devices, maxDevices)
-	}
 	var all []*device
-	seen := make(map[string]bool)
+	fleets := make(map[string]string) // by id
 	counts := p.counts(o.Devices)
 	for name, f := range sorted(p.Fleets) {
 		for n := range counts[name] {
 			d := p.device(f, n+1, o.Seed)
-			if seen[d.id] {
-				return nil, fmt.Errorf("device %s: two fleets make this id (change the id of fleet.%s)", d.id, name)
+			if other, taken := fleets[d.id]; taken {
+				return nil, fmt.Errorf("device %s: fleet.%s and fleet.%s both make this id (change one of their ids)", d.id, other, name)
 			}
-			seen[d.id] = true
+			fleets[d.id] = name
 			all = append(all, d)
 		}
 	}

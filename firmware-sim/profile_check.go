@@ -133,14 +133,7 @@ func (c *checker) profile(p *Profile) {
 	for name, m := range sorted(p.Models) {
 		c.model("model."+name, m)
 	}
-	total := 0
-	for name, f := range sorted(p.Fleets) {
-		c.fleet("fleet."+name, f, p)
-		total += f.Count
-	}
-	if total > maxDevices {
-		c.add("fleet", "%d devices in all, at most %d are played (lower count)", total, maxDevices)
-	}
+	c.fleets(p)
 	for name, f := range sorted(p.Faults) {
 		c.fault("fault."+name, f, p)
 	}
@@ -228,6 +221,31 @@ func leaders(m *Model) []string {
 		}
 	}
 	return names
+}
+
+func (c *checker) fleets(p *Profile) {
+	total := 0
+	for name, f := range sorted(p.Fleets) {
+		c.fleet("fleet."+name, f, p)
+		total += max(0, f.Count)
+	}
+	if total > maxDevices {
+		c.add("fleet", "%d devices in all, at most %d are played (lower count)", total, maxDevices)
+	}
+	if len(c.problems) > 0 {
+		return // ids may be anything
+	}
+	made := make(map[string]string) // fleet by id
+	for name, f := range sorted(p.Fleets) {
+		for n := range max(0, f.Count) {
+			id := fmt.Sprintf(f.ID, n+1)
+			if other, taken := made[id]; taken {
+				c.add("fleet."+name+".id", "%q makes %q, which is also one of fleet.%s (choose another)", f.ID, id, other)
+				break
+			}
+			made[id] = name
+		}
+	}
 }
 
 func (c *checker) fleet(at string, f *Fleet, p *Profile) {

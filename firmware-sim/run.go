@@ -27,7 +27,7 @@ type Options struct {
 	Devices int
 	// Seed decides every random draw, boot ids included.
 	Seed uint64
-	// Speed is simulated time over real time. 0: 1.
+	// Speed is simulated time over real time, from 0.001 to 1e6. 0: 1.
 	Speed float64
 	// Duration is how much real time of the schedule is played. 0: without end.
 	Duration time.Duration
@@ -108,6 +108,12 @@ func Run(ctx context.Context, p *Profile, o Options) (Summary, error) {
 	return sum, nil
 }
 
+// What Speed may be.
+const (
+	slowest = 0.001
+	fastest = 1e6
+)
+
 // Check reports what is wrong with options, so that a user hears of it before
 // anything has begun. [Run] checks them too.
 func (o Options) Check() error {
@@ -139,8 +145,10 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("broker %q: holds a user name (use -u and -P)", u.Redacted())
 	case o.QoS > 2:
 		return o, fmt.Errorf("qos %d: there is none (use 0, 1 or 2)", o.QoS)
-	case o.Speed < 0:
-		return o, fmt.Errorf("speed %v: time does not run backwards (use a positive number)", o.Speed)
+	case !(o.Speed >= slowest && o.Speed <= fastest): // written so that NaN fails
+		return o, fmt.Errorf("speed %v: cannot be played (use a number from %v to %v)", o.Speed, slowest, fastest)
+	case o.Devices > maxDevices:
+		return o, fmt.Errorf("devices %d: at most %d are played in one process (start another)", o.Devices, maxDevices)
 	case o.Devices < 0 || o.Limit < 0 || o.Duration < 0 || o.Settle < 0:
 		return o, fmt.Errorf("devices, limit and durations: a number is negative (leave it out for the default)")
 	}

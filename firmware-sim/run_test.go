@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -365,7 +366,9 @@ func TestOptionsAreRefusedWithAReason(t *testing.T) {
 	f(Options{Broker: "http://host"}, "not a broker's address")
 	f(Options{Broker: "mqtt://me:hunter2@host"}, "holds a user name")
 	f(Options{QoS: 3}, "qos 3")
-	f(Options{Speed: -1}, "backwards")
+	f(Options{Speed: -1}, "speed -1: cannot be played")
+	f(Options{Speed: math.NaN()}, "speed NaN: cannot be played")
+	f(Options{Devices: 1_000_000}, "at most 100000")
 	f(Options{Limit: -1}, "negative")
 	for _, address := range []string{"mqtt://me:hunter2@host", "mqtt://me:hunter2@ho st:%"} {
 		if err := (Options{Broker: address}).Check(); err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,11 +70,48 @@ func play(cmd *cobra.Command, profile, ledger string, quiet bool, o sim.Options)
 		defer func() { err = errors.Join(err, file.Close()) }()
 		o.Ledger = file
 	}
+	if !quiet {
+		o.Observe = (&narrator{w: cmd.OutOrStdout(), faults: make(map[string][]string)}).observe
+	}
 	sum, err := sim.Run(cmd.Context(), p, o)
 	if err != nil || quiet {
 		return err
 	}
 	return summarise(cmd.OutOrStdout(), p, o, sum)
+}
+
+// A narrator tells what changes: a fault begins or ends, an alarm is due.
+type narrator struct {
+	w      io.Writer
+	faults map[string][]string // of each device, as it was told
+}
+
+func (n *narrator) observe(m sim.Sent) {
+	for _, f := range m.Faults {
+		if !slices.Contains(n.faults[m.Device], f) {
+			n.tell(m, f+" begins")
+		}
+	}
+	for _, f := range n.faults[m.Device] {
+		if !slices.Contains(m.Faults, f) {
+			n.tell(m, f+" ends")
+		}
+	}
+	if len(m.Faults) > 0 {
+		n.faults[m.Device] = m.Faults
+	} else {
+		delete(n.faults, m.Device)
+	}
+	for _, c := range m.Expected {
+		if c.Type == sim.Fired || c.Type == sim.Resolved {
+			n.tell(m, c.Type+" is due from "+c.Rule)
+		}
+	}
+}
+
+func (n *narrator) tell(m sim.Sent, what string) {
+	// Output that cannot be written must not end a run, whose ledger is what counts.
+	_, _ = fmt.Fprintf(n.w, "%s %s: %s\n", m.At.Format("15:04:05.000"), m.Device, what)
 }
 
 func summarise(w io.Writer, p *sim.Profile, o sim.Options, sum sim.Summary) error {
