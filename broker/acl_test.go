@@ -74,6 +74,8 @@ func TestAccessIsAsConfigured(t *testing.T) {
 		for len(got.ch) > 0 {
 			<-got.ch
 		}
+		_ = w.Close()
+		e.allGone(t) // another user may have the id next
 	}
 	publish("sensors", "plants/lyon/d1/t", true)
 	publish("sensors", "plants/lyon/d1", true)
@@ -92,6 +94,8 @@ func TestAccessIsAsConfigured(t *testing.T) {
 		if code := body[len(body)-1]; (code == 0) != want {
 			t.Errorf("v%d %s subscribes to %s: code %#x, want %v", version, user, filter, code, want)
 		}
+		_ = w.Close()
+		e.allGone(t)
 	}
 	for _, version := range []byte{4, 5} {
 		subscribe(version, "sensors", "cmd/d1/#", true)

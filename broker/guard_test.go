@@ -319,8 +319,19 @@ func TestKeepaliveIsKept(t *testing.T) {
 	}
 	f(1, time.Second, 4*time.Second)
 	f(60, 90*time.Second, 93*time.Second)
-	f(43691, 18*time.Hour, 19*time.Hour) // the library overflows here
-	f(65535, 18*time.Hour, 19*time.Hour)
+}
+
+// The library adds a half to the keepalive, overflows, and hangs up at once.
+func TestLongKeepaliveDoesNotOverflow(t *testing.T) {
+	for _, keepalive := range []uint16{maxKeepalive, maxKeepalive + 1, 65535} {
+		inBubble(t, EmbeddedOptions{}, safe, func(t *testing.T, e *Embedded, dial func() *wire) {
+			w := dial()
+			w.hello(hello{id: "d1", clean: true, keepalive: keepalive})
+			time.Sleep(time.Hour)
+			w.send(frame(tPingreq << 4))
+			w.expect(tPingresp)
+		})
+	}
 }
 
 // A client that pings in time is never cut off by the deadlines that are left out.

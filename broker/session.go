@@ -254,6 +254,10 @@ func (s *session) subscribe(ctx context.Context, conn paho.Client, filters map[s
 		return nil, ctx.Err()
 	}
 	if err := token.Error(); err != nil {
+		select { // the connection's own reason says more and comes a little later
+		case err = <-s.lost:
+		case <-timeout.C:
+		}
 		return nil, fmt.Errorf("subscribing: %w", err)
 	}
 	var refused []string
