@@ -166,7 +166,7 @@ func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {
 		d, err := decode.New(decode.Options{
 			Name: name, Topic: s.Topic, Decoder: s.Decoder,
 			Records: s.Records, Device: s.Device, Metric: s.Metric, Value: s.Value, Unit: s.Unit,
-			Time:  decode.TimeOptions{Path: s.Time.Path, Format: s.Time.Format},
+			Time:  decode.TimeOptions{Path: s.Time.Path, Format: s.Time.Format, Zone: s.Timezone},
 			Clock: s.Clock, MaxAhead: s.MaxAhead, MaxPast: s.MaxPast, Rename: s.Rename,
 		})
 		if err != nil {
