@@ -207,15 +207,13 @@ func (d decoder) structure(path []string, value any, v reflect.Value) {
 	collectFields(v, fields)
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		at := under(path, key)
-		if l := findLater(d.later, at); l != nil {
-			d.notYet(at, table[key], l)
-			continue
-		}
 		if f, ok := fields[key]; ok {
 			d.value(at, table[key], f)
-			continue
+		} else if l := findLater(d.later, at); l != nil {
+			d.notYet(at, table[key], l)
+		} else {
+			d.unknown(at, slices.Sorted(maps.Keys(fields)))
 		}
-		d.unknown(at, slices.Sorted(maps.Keys(fields)))
 	}
 }
 

@@ -12,6 +12,9 @@ const maxExcerpt = 160 // characters of a line that are shown
 // excerpt shows the line of a fault and the one before it, with carets below.
 func (s *source) excerpt(at span) string {
 	number, column := s.position(at.start)
+	if s.lines == nil && !s.binary {
+		s.lines = s.showable()
+	}
 	if number > len(s.lines) || column > maxExcerpt {
 		return ""
 	}

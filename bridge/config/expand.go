@@ -64,6 +64,9 @@ func expandString(text string, getenv func(string) (string, bool)) (string, erro
 		if !ok {
 			return "", fmt.Errorf("the variable %s is not set (set it in the environment, or write $${%s} for the plain text)", name, name)
 		}
+		if invalidByte(value) >= 0 {
+			return "", fmt.Errorf("the variable %s is not text in UTF-8 (set it to one)", name)
+		}
 		b.WriteString(text[:at] + value)
 		text = rest
 	}

@@ -220,3 +220,26 @@ func TestGoodConfigurationIsLoadedWithItsDefaults(t *testing.T) {
 		golden(t, archive, a, "config", b.String())
 	})
 }
+
+// What is long in a file must not make Load slow: it runs at every start and
+// every reload.
+func BenchmarkLoad(b *testing.B) {
+	f := func(rules int) {
+		b.Run(strconv.Itoa(rules)+"-rules", func(b *testing.B) {
+			var text strings.Builder
+			for i := range rules {
+				fmt.Fprintf(&text, "[rule.r%d]\nmetric = \"temperature\"\nabove = \"%d °C\"\nfor = \"10m\"\n\n", i, i)
+			}
+			setUp(b, &txtar.Archive{Files: []txtar.File{{Name: "rules/cold.toml", Data: []byte(text.String())}}})
+			b.ReportAllocs()
+			for b.Loop() {
+				if c, problems := Load("tocsin.toml", Options{}); c == nil {
+					b.Fatal(problems)
+				}
+			}
+		})
+	}
+	f(10)
+	f(1000)
+	f(10000)
+}

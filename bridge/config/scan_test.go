@@ -3,13 +3,15 @@ package config
 import (
 	"os"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/BurntSushi/toml"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"tocsin/rules"
 )
 
 // paths lists every key and every element of a tree.
@@ -94,9 +96,17 @@ func TestValuesAreFoundWhereTheyAre(t *testing.T) {
 	f("2000-01-01 00:00:00", "t", "0", "u")
 }
 
-// The law of Load: whatever a file holds, it does not panic, it ends, and every
-// problem points into a file that is there.
-func FuzzLoad(f *testing.F) {
+// The scanner knows what the library knows, and ends on what it does not.
+func FuzzScan(f *testing.F) {
+	eachTOML(f, func(text []byte) { f.Add(string(text)) })
+	f.Add("a = \"\"\"\n\\")
+	f.Add("[[[[")
+	f.Fuzz(func(t *testing.T, text string) { checkPlaces(t, strings.TrimPrefix(text, "\uFEFF")) })
+}
+
+// eachTOML calls add with every file of the archives.
+func eachTOML(f *testing.F, add func(text []byte)) {
+	f.Helper()
 	archives, err := filepath.Glob("testdata/*/*.txtar")
 	if err != nil {
 		f.Fatal(err)
@@ -108,15 +118,20 @@ func FuzzLoad(f *testing.F) {
 		}
 		for _, file := range a.Files {
 			if strings.HasSuffix(file.Name, ".toml") {
-				f.Add(file.Data)
+				add(file.Data)
 			}
 		}
 	}
+}
+
+// The law of Load: whatever a file holds, it does not panic, it ends, and every
+// problem points into a file that is there.
+func FuzzLoad(f *testing.F) {
+	eachTOML(f, func(text []byte) { f.Add(text) })
 	f.Add([]byte("a = \"\"\"\n\xff"))
 	f.Add([]byte("[[[["))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		setUp(t, &txtar.Archive{})
-		checkPlaces(t, strings.TrimPrefix(string(text), "\uFEFF"))
 		fuzzed := func(name string) {
 			old, err := os.ReadFile(name)
 			if err != nil {
@@ -152,20 +167,48 @@ func checkProblem(t *testing.T, p Problem) {
 	}
 }
 
-// A key is either obeyed or announced for later, not both.
+// A key is either obeyed or announced for later, not both, and not twice.
 func TestLaterKeysAreNotInTheSchema(t *testing.T) {
-	for _, l := range slices.Concat(laterMain(), laterRules()) {
-		if l.path == "" || l.remedy == "" {
-			t.Errorf("an entry needs a path and a remedy: %+v", l)
-		}
-	}
-	seen := map[string]bool{}
-	for _, list := range [][]later{laterMain(), laterRules()} {
+	f := func(list []later, schema reflect.Type) {
+		t.Helper()
+		seen := map[string]bool{}
 		for _, l := range list {
-			if seen[l.path] && l.path != "schedule" {
-				t.Errorf("%s is listed twice", l.path)
+			if l.remedy == "" || seen[l.path] || inSchema(schema, strings.Split(l.path, ".")) {
+				t.Errorf("%q has no remedy, is listed twice, or is in the schema as well", l.path)
 			}
 			seen[l.path] = true
 		}
 	}
+	f(laterMain(), reflect.TypeFor[Config]())
+	f(laterRules(), reflect.TypeFor[rules.File]())
+	if !inSchema(reflect.TypeFor[rules.File](), keys("rule.*.level.*.above")) {
+		t.Error("the test does not find what is in the schema")
+	}
+}
+
+// inSchema reports whether a pattern leads to a field.
+func inSchema(t reflect.Type, pattern []string) bool {
+	for len(pattern) > 0 {
+		switch t.Kind() {
+		case reflect.Pointer:
+			t = t.Elem()
+		case reflect.Map, reflect.Slice:
+			if pattern[0] != "*" {
+				t = t.Elem() // a list that may be one element
+				continue
+			}
+			t, pattern = t.Elem(), pattern[1:]
+		case reflect.Struct:
+			fields := map[string]reflect.Value{}
+			collectFields(reflect.New(t).Elem(), fields)
+			f, ok := fields[pattern[0]]
+			if !ok {
+				return false
+			}
+			t, pattern = f.Type(), pattern[1:]
+		default:
+			return false
+		}
+	}
+	return true
 }

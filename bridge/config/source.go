@@ -27,7 +27,8 @@ type source struct {
 	report *Problems
 
 	starts  []int           // offsets at which the lines start
-	lines   []string        // the lines as they may be shown; nil until they are, or if none may
+	lines   []string        // the lines as they may be shown; nil until they are
+	binary  bool            // none may: they are no text
 	fromEnv map[string]bool // paths of strings in which a variable was expanded
 	faulty  map[string]bool // paths that were reported
 }
@@ -63,7 +64,7 @@ var errTooLarge = errors.New("is larger than is read")
 // readFile reads a regular file of limited size. Errors do not repeat the path.
 func readFile(path string, limit int64) ([]byte, error) {
 	// Without O_NONBLOCK, opening a named pipe would wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // #nosec G304 -- which files are read is for the operator to say
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", bare(err))
 	}
@@ -104,12 +105,12 @@ func (s *source) parse() {
 		}
 	}
 	if at := invalidByte(s.text); at >= 0 {
+		s.binary = true
 		s.problem(span{at, at + 1}, nil, fmt.Sprintf("byte 0x%02x is not text", s.text[at]), "save the file as UTF-8")
 		return
 	}
 	sc := scan(s.text)
 	s.places = sc.places
-	s.lines = s.showable()
 	if sc.deep >= 0 {
 		s.problem(span{sc.deep, sc.deep + 1}, nil,
 			fmt.Sprintf("tables and lists lie in each other more than %d deep", maxDepth), "no key needs that; look for brackets or dots too many")

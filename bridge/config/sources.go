@@ -1,0 +1,165 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// What is checked here is what bridge/decode refuses, so that it is refused
+// with its place; a test holds the two together.
+
+func (l *loader) checkSources() {
+	if len(l.config.Sources) == 0 {
+		l.main.atValue([]string{"source"}, "there is no source, so no message would be understood",
+			`add one: [source.plant] with topic = "plants/{device}/telemetry"`)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.config.Sources)) {
+		l.checkSource([]string{"source", name}, l.config.Sources[name])
+	}
+}
+
+func (l *loader) checkSource(path []string, s *Source) {
+	at := func(dotted string) []string { return append(path[:len(path):len(path)], keys(dotted)...) }
+	names, err := checkTopic(s.Topic)
+	if err != nil {
+		l.main.leaf(at("topic"), err, "")
+	}
+	l.checkDecoder(at("decoder"), s.Decoder)
+	l.oneOf(at("clock"), s.Clock, "auto", "device", "arrival")
+	l.oneOf(at("time.format"), s.Time.Format, "auto", "rfc3339", "unix", "unix_ms", "unix_us", "unix_ns")
+	if _, err := time.LoadLocation(s.Timezone); err != nil {
+		l.main.atValue(at("timezone"), quote(s.Timezone)+" is no time zone", `name one as in "Europe/Paris"`)
+	}
+	for _, from := range slices.Sorted(maps.Keys(s.Rename)) {
+		if !isName(from) || !isName(s.Rename[from]) {
+			l.main.atValue(under(at("rename"), from), fmt.Sprintf("%q = %q holds no name of a metric", from, s.Rename[from]),
+				"write 1 to 256 bytes without control characters")
+		}
+	}
+	if s.Decoder == "scalar" {
+		l.checkScalar(at, s, names)
+	} else {
+		l.checkJSON(at, s, names)
+	}
+}
+
+func (l *loader) checkDecoder(path []string, decoder string) {
+	soon := []string{"tasmota", "zigbee2mqtt", "shelly", "esphome", "ttn", "homeassistant", "homie", "senml", "sparkplug"}
+	if slices.Contains(soon, decoder) {
+		l.main.atValue(path, fmt.Sprintf("decoder %q is not supported by this version", decoder), `use "json" or "scalar"`)
+		return
+	}
+	l.oneOf(path, decoder, "json", "scalar")
+}
+
+func (l *loader) checkScalar(at func(string) []string, s *Source, names []string) {
+	if !slices.Contains(names, "device") {
+		l.main.atValue(at("topic"), "nothing says which device a message is of", "put {device} in the topic")
+	}
+	set := map[string]bool{
+		"records": s.Records != "", "device": s.Device != "", "metric": s.Metric != "", "value": s.Value != "",
+		"unit": s.Unit != "", "time.path": s.Time.Path != "", "time.format": s.Time.Format != "auto",
+		"timezone": s.Timezone != "", "clock": s.Clock == "device",
+	}
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		if set[key] {
+			l.main.atValue(at(key), "a scalar payload has nothing but its value", `remove it, or use decoder = "json"`)
+		}
+	}
+}
+
+func (l *loader) checkJSON(at func(string) []string, s *Source, names []string) {
+	paths := map[string]string{
+		"records": s.Records, "device": s.Device, "metric": s.Metric, "value": s.Value, "unit": s.Unit, "time.path": s.Time.Path,
+	}
+	for _, key := range slices.Sorted(maps.Keys(paths)) {
+		if err := checkPath(paths[key], key == "records"); err != nil {
+			l.main.leaf(at(key), err, "")
+		}
+	}
+	if s.Device == "" && !slices.Contains(names, "device") {
+		l.main.atValue(at("topic"), "nothing says which device a message is of",
+			`put {device} in the topic, or add device = "$.path.to.id"`)
+	}
+	if s.Metric != "" && s.Value == "" {
+		l.main.atValue(at("metric"), "metric needs value beside it", `add value = "@.v"`)
+	}
+	if s.Unit != "" && s.Value == "" {
+		l.main.atValue(at("unit"), "unit needs value beside it", `add value = "@.v"`)
+	}
+}
+
+// checkTopic checks a topic filter with {name} for a level, and returns the names.
+func checkTopic(topic string) (names []string, err error) {
+	switch {
+	case topic == "":
+		return nil, errors.New(`there is no topic (add topic = "plants/{device}/telemetry")`)
+	case len(topic) > 65535 || strings.ContainsRune(topic, 0):
+		return nil, errors.New("the topic is too long or contains U+0000 (shorten it, or remove the character)")
+	case strings.HasPrefix(topic, "$share/"):
+		return nil, errors.New("the topic begins with $share (remove it and the name behind it, and set broker.external.share)")
+	}
+	levels := strings.Split(topic, "/")
+	for i, level := range levels {
+		name, opened := strings.CutPrefix(level, "{")
+		name, closed := strings.CutSuffix(name, "}")
+		switch {
+		case level == "+", level == "#" && i == len(levels)-1:
+		case opened && closed && isPlaceholder(name):
+			if slices.Contains(names, name) {
+				return nil, fmt.Errorf("the topic has {%s} twice (give each level its own name, or use +)", name)
+			}
+			names = append(names, name)
+		case strings.ContainsAny(level, "{}"):
+			return nil, fmt.Errorf("%q is no level of a topic ({name} must be the whole level between two slashes)", level)
+		case strings.ContainsAny(level, "#+"):
+			return nil, fmt.Errorf("%q is no level of a topic (+ must be a whole level, and # the whole last one)", level)
+		}
+	}
+	return names, nil
+}
+
+// isPlaceholder reports whether a name can stand in braces.
+func isPlaceholder(name string) bool {
+	return name != "" && strings.IndexFunc(name, func(r rune) bool { return r > unicode.MaxASCII || !isBare(byte(r)) }) < 0
+}
+
+// isName reports whether a metric can have a name. What breaks a line or turns
+// the writing around is in none.
+func isName(name string) bool {
+	return name != "" && len(name) <= 256 && !strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
+	})
+}
+
+// checkPath checks a path such as $.a.b[0]['c.d'] or @.x; "" is none. Only the
+// path of the records may have a [*], and it begins at the document.
+func checkPath(path string, records bool) error {
+	if path == "" {
+		return nil
+	}
+	if path[0] != '$' && (records || path[0] != '@') {
+		if records {
+			return fmt.Errorf("%q is no path of records (begin it with $, the document, as in \"$.readings[*]\")", path)
+		}
+		return fmt.Errorf("%q is no path (begin it with $, the document, or @, the record, as in \"$.dev.id\")", path)
+	}
+	step := regexp.MustCompile(`^(?s:\.[^.\[]+|\[\*\]|\[[0-9]{1,9}\]|\['.*?'\]|\[".*?"\])`)
+	for rest := path[1:]; rest != ""; {
+		s := step.FindString(rest)
+		switch {
+		case s == "":
+			return fmt.Errorf("%q is no path (join keys by dots and put positions in brackets, as in \"$.a.b[0]\" or \"$['a.b']\")", path)
+		case s == "[*]" && !records:
+			return fmt.Errorf("%q finds many values, and one is needed (put the part up to [*] in records, and the rest here behind @)", path)
+		}
+		rest = rest[len(s):]
+	}
+	return nil
+}
