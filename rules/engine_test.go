@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -577,5 +578,32 @@ func TestEvidenceIsBounded(t *testing.T) {
 	}
 	if !slices.ContainsFunc(ev.Evidence, func(p Point) bool { return p.Value == -3.0 }) || ev.Peak.Value != -3.0 {
 		t.Errorf("the peak is missing: %v %v", ev.Peak, ev.Evidence)
+	}
+}
+
+// Law of the package comment, for the race detector.
+func TestEnginesShareAProgramAndNothingElse(t *testing.T) {
+	file := coldFile(ladder(t))
+	file.Rule["state"] = &RuleDef{Metric: "mode", Condition: Condition{Matches: ptr("^E")}}
+	p := mustCompile(t, file)
+	logs := make([][]string, 4)
+	var all sync.WaitGroup
+	for i := range logs {
+		all.Go(func() {
+			r := newRun(t, p, Options{})
+			for n, v := range []float64{-20, -14, -9, -9, -9, -13, -20} {
+				r.sample(minutes(float64(n)), v)
+				mode := reading(minutes(float64(n)), fmt.Sprint("E", n))
+				mode.Metric = "mode"
+				r.step(Input{Now: mode.At, Sample: mode})
+			}
+			logs[i] = r.bytes
+		})
+	}
+	all.Wait()
+	for _, log := range logs {
+		if len(log) != 5 || !slices.Equal(log, logs[0]) {
+			t.Errorf("one engine told %q, another %q", logs[0], log)
+		}
 	}
 }

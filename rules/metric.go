@@ -206,10 +206,10 @@ func (c *compiler) words(path []string, def *MetricDef, m *metric) {
 		return
 	}
 	if def.TrueIs != nil {
-		m.trueIs = def.TrueIs
+		m.trueIs = slices.Clone(def.TrueIs)
 	}
 	if def.FalseIs != nil {
-		m.notIs = def.FalseIs
+		m.notIs = slices.Clone(def.FalseIs)
 	}
 	for _, w := range m.trueIs {
 		i := slices.IndexFunc(m.notIs, func(f string) bool { return strings.EqualFold(f, w) })
@@ -239,7 +239,7 @@ func (c *compiler) plausible(path []string, def *MetricDef, m *metric) {
 	if def.Range != nil {
 		m.lo, m.hi, m.ranged = c.bounds(join(path, "range"), def.Range, m)
 	}
-	m.codes, m.jump = def.Invalid, def.InvalidJump
+	m.codes, m.jump = slices.Clone(def.Invalid), def.InvalidJump
 	for _, code := range m.codes {
 		if code != code || code-code != 0 {
 			c.fail(join(path, "invalid"), "holds what is no number", "NaN and infinities are always invalid: remove it")

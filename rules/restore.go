@@ -1,0 +1,122 @@
+package rules
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"time"
+)
+
+// Restore gives the engine a stored alarm, before the first Step. It tells
+// nobody anything. It reports false for an alarm whose rule is gone or no
+// longer looks at the device: that state is kept as it is, see
+// [Engine.Orphans]. A stored alarm counts, but is never refused, where
+// MaxInstances and MaxDevices limit new ones.
+func (e *Engine) Restore(s State) bool {
+	r := e.program.byID[s.Rule]
+	if r == nil || !r.applies(s.Device, e.program.devices[s.Device]) {
+		e.orphans = append(e.orphans, s)
+		return false
+	}
+	c := e.bind(e.device(s.Device), r.metric, math.MaxInt)
+	a := &c.alarms[slices.IndexFunc(c.alarms, func(a instance) bool { return a.rule == r })]
+	was := a.standing()
+	a.restore(&s)
+	if v, ok := r.metric.kind.private(s.Last); ok && nanos(s.LastAt) > c.last.at {
+		c.last, c.clock = point{nanos(s.LastAt), v}, s.LastClock
+	}
+	now := a.standing()
+	e.counts[r.index].standing[was.severity][was.phase]--
+	e.counts[r.index].standing[now.severity][now.phase]++
+	e.schedule(a)
+	return true
+}
+
+// Orphans yields the restored states that no rule of the program claims.
+func (e *Engine) Orphans() iter.Seq[State] { return slices.Values(e.orphans) }
+
+// States yields every alarm as it stands, by device and rule: more than what
+// transitions have told, for it includes the newest reading and evidence.
+func (e *Engine) States() iter.Seq[State] {
+	return func(yield func(State) bool) {
+		for a := range e.instances() {
+			if !yield(a.state()) {
+				return
+			}
+		}
+	}
+}
+
+// instances yields the alarms that have seen a sample, in a stable order.
+func (e *Engine) instances() iter.Seq[*instance] {
+	return func(yield func(*instance) bool) {
+		devices := make([]*device, 0, len(e.devices))
+		for _, d := range e.devices {
+			devices = append(devices, d)
+		}
+		slices.SortFunc(devices, func(a, b *device) int { return cmp.Compare(a.id, b.id) })
+		for _, d := range devices {
+			for _, c := range d.channels {
+				for i := range c.alarms {
+					if (c.last.at != 0 || c.alarms[i].episode != nil) && !yield(&c.alarms[i]) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// Resume says, after the last Restore or after the process was suspended, that
+// nobody listened between from and to, on the bridge's clock. That time counts
+// neither for nor against a timer that was running, unless samples stamped in
+// it arrive later and say how it was. Nobody is told anything; the changed
+// timers are in the transitions of the next Step, which should come, and be
+// committed, before the new run is itself recorded as alive.
+func (e *Engine) Resume(from, to time.Time) {
+	g := gap{nanos(from), nanos(to)}
+	if g.from <= 0 || g.to <= g.from {
+		return
+	}
+	if len(e.gaps) == maxGaps {
+		e.gaps = slices.Delete(e.gaps, 0, 1)
+	}
+	e.gaps = append(e.gaps, g)
+	for a := range e.instances() {
+		if a.episode != nil && a.shift(g) {
+			e.shifted = append(e.shifted, a)
+			e.schedule(a)
+		}
+	}
+}
+
+// shift moves the timers that were running in the gap by as much of it as they
+// were; one that had run out before is left to end at its own time.
+func (a *instance) shift(g gap) bool {
+	changed := false
+	for i := range a.episode.rungs {
+		t := &a.episode.rungs[i]
+		wait, _ := a.rule.rungs[i].wait(t.on)
+		if begun := t.deadline - int64(wait); t.running && t.deadline > g.from && begun < g.to {
+			lost := g.to - max(g.from, begun)
+			t.deadline += lost
+			t.uncovered += lost
+			changed = true
+		}
+	}
+	return changed
+}
+
+// downtime says how much of it a sample proves to have been covered, and how
+// much lies after the sample. A sample stamped in a gap comes from a device that
+// kept its readings for us, and speaks for the time since the one before.
+func (e *Engine) downtime(before, at int64) (bridged, ahead int64) {
+	for _, g := range e.gaps {
+		if g.from < at && at <= g.to {
+			bridged += at - max(before, g.from)
+		}
+		ahead += max(0, g.to-max(g.from, at))
+	}
+	return bridged, ahead
+}
