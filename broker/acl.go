@@ -12,6 +12,12 @@ import (
 // map keys, log attributes and topic levels.
 const maxName = 256
 
+// maxLevels is how deep a topic or a filter may be. The library's work grows with
+// the square of the depth, under a lock that all clients need.
+const maxLevels = 200
+
+func tooDeep(topic string) bool { return strings.Count(topic, "/") >= maxLevels }
+
 // covers says whether every topic that filter can match is matched by allowed
 // too. A topic is a filter without wildcards, so the same question answers for
 // publishing, subscribing and delivery.

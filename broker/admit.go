@@ -57,7 +57,7 @@ func (e *Embedded) admit(c *conn, pk packets.Packet) (packets.Code, error) {
 	}
 	c.leave()
 	if w := cl.Properties.Will; w.Flag != 0 {
-		if strings.ContainsAny(w.TopicName, "+#") || !coversAny(c.publish, w.TopicName) {
+		if strings.ContainsAny(w.TopicName, "+#") || tooDeep(w.TopicName) || !coversAny(c.publish, w.TopicName) {
 			return packets.ErrNotAuthorized, refused("will", "will topic %q is not allowed", w.TopicName)
 		}
 	}

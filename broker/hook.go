@@ -24,7 +24,7 @@ func (h *hook) ID() string { return "tocsin" }
 func (h *hook) Provides(b byte) bool {
 	switch b {
 	case mqtt.OnPublish, mqtt.OnACLCheck, mqtt.OnPacketRead,
-		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnAuthPacket, mqtt.OnSubscribe,
+		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnAuthPacket, mqtt.OnSubscribe, mqtt.OnUnsubscribe,
 		mqtt.OnPublishDropped, mqtt.OnWill, mqtt.OnWillSent, mqtt.OnClientExpired:
 		return true
 	}
@@ -68,8 +68,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		return pk, nil
 	}
 	// It drops topics that begin with $SYS or $share and never answers, so the
-	// client sends them for ever. Under this name they are denied like others.
-	if strings.HasPrefix(pk.TopicName, "$") {
+	// client sends them for ever. Under this name they are denied like others,
+	// and so are those that would keep it busy.
+	if strings.HasPrefix(pk.TopicName, "$") || tooDeep(pk.TopicName) {
 		pk.TopicName = "$"
 	}
 	// It takes a packet id that waits for its PUBREL for a repetition and
@@ -152,13 +153,22 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	return pk, nil
 }
 
-// OnSubscribe grants QoS 0: see DESIGN.md. Filters beyond the limit are made
+// OnSubscribe grants QoS 0: see DESIGN.md. Filters beyond the limits are made
 // invalid, which is the only refusal that the library leaves us.
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	have := cl.State.Subscriptions.Len()
 	for i := range pk.Filters {
 		pk.Filters[i].Qos = 0
-		if have+i >= maxSubscriptions {
+		if have+i >= maxSubscriptions || tooDeep(pk.Filters[i].Filter) {
+			pk.Filters[i].Filter = ""
+		}
+	}
+	return pk
+}
+
+func (h *hook) OnUnsubscribe(_ *mqtt.Client, pk packets.Packet) packets.Packet {
+	for i := range pk.Filters {
+		if tooDeep(pk.Filters[i].Filter) {
 			pk.Filters[i].Filter = ""
 		}
 	}

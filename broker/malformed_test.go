@@ -15,6 +15,9 @@ func TestMalformedBytesHurtOnlyTheirSender(t *testing.T) {
 	long := strings.Repeat("x", 65000)
 	e := serve(t, EmbeddedOptions{}, safe)
 	canary := connected(t, e, hello{id: "canary", clean: true})
+	sub := connected(t, e, hello{id: "sub", clean: true}) // messages are matched against subscriptions
+	sub.send(subscribePacket(4, 1, "watched/#", 0))
+	sub.expect(tSuback)
 	for name, bytes := range map[string][]byte{
 		"nothing":                     {},
 		"one byte":                    {0x30},
@@ -51,6 +54,7 @@ func TestMalformedBytesHurtOnlyTheirSender(t *testing.T) {
 		"share without group":         subscribePacket(4, 1, "$share//a", 0),
 		"hash in the middle":          subscribePacket(4, 1, "a/#/b", 0),
 		"65,000 levels":               subscribePacket(4, 1, strings.Repeat("/", 65000), 0),
+		"UNSUBSCRIBE 65,000 levels":   frame(tUnsubscribe<<4|2, []byte{0, 1}, str(strings.Repeat("/", 65000))),
 		"UNSUBSCRIBE without filter":  {0xa2, 0x02, 0x00, 0x01},
 		"second CONNECT":              connectPacket(hello{id: "twice", clean: true}),
 		"CONNECT without a body":      {0x10, 0x00},
@@ -82,8 +86,8 @@ func TestMalformedBytesHurtOnlyTheirSender(t *testing.T) {
 			canary.expectAck(tPuback, 1)
 		}
 	}
-	e.allGoneBut(t, 1)
-	if n := e.server.Clients.Len(); n > 1 {
+	e.allGoneBut(t, 2)
+	if n := e.server.Clients.Len(); n > 2 {
 		t.Errorf("%d sessions remain", n)
 	}
 }
