@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"tocsin/bridge/config"
 	"tocsin/bridge/decode"
 	"tocsin/bridge/webhook"
+	"tocsin/broker"
 )
 
 // What bridge/decode will say to a source when the bridge starts, Load has said
@@ -74,4 +76,67 @@ func TestSourceIsAcceptedHereAndByTheDecoder(t *testing.T) {
 	} {
 		f("topic = \"a/{device}\"\n" + rest + "\n")
 	}
+}
+
+// The same for users, whose hashes, names and topic filters package broker judges.
+func TestUserIsAcceptedHereAndByTheBroker(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("secret", []byte(webhook.NewSecret().Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := broker.HashPassword("correct horse battery staple")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "[endpoint.ops]\nurl = \"https://a.example.com\"\nsecret = { file = \"secret\" }\n[source.s]\ntopic = \"a/{device}\"\n"
+	f := func(name string, u broker.User) {
+		t.Helper()
+		text := fmt.Sprintf("%s[broker.embedded.user.%q]\npassword = { env = \"HASH\" }\npublish = %s\nsubscribe = %s\n",
+			head, name, list(u.Publish), list(u.Subscribe))
+		if err := os.WriteFile("tocsin.toml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, problems := config.Load("tocsin.toml", config.Options{
+			Getenv: func(string) (string, bool) { return u.PasswordHash, true },
+		})
+		e, err := broker.NewEmbedded(broker.EmbeddedOptions{Listen: "127.0.0.1:0", Users: map[string]broker.User{name: u}})
+		if err == nil {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := e.Run(ctx, func(broker.Message) broker.Receipt { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if (c != nil) != (err == nil) {
+			t.Errorf("they differ over %q %+v\nLoad: %v\nbroker: %v", name, u, problems, err)
+		}
+	}
+	for _, name := range []string{"sensors", "ü", "a b", "a/b", "a+", "#", "a\tb", "a\u202eb", strings.Repeat("x", 256), strings.Repeat("x", 257)} {
+		f(name, broker.User{PasswordHash: hash, Publish: []string{"a/#"}})
+	}
+	for _, filter := range []string{"#", "a/%c/#", "%u", "+/+", "a/b", "/", "a//b", "", "a#", "#/a", "a+/b", "a%c", "a/%u-1", "$SYS/#"} {
+		f("u", broker.User{PasswordHash: hash, Publish: []string{filter}})
+		f("u", broker.User{PasswordHash: hash, Subscribe: []string{filter}})
+	}
+	parts := strings.Split(hash, "$")
+	for _, h := range []string{
+		"x", "$2b$12$abcdefghijklmnopqrstuv", hash[:len(hash)-1], hash + "A", hash + "=", hash + " x",
+		strings.Replace(hash, "argon2id", "argon2i", 1), strings.Replace(hash, "v=19", "v=16", 1),
+		strings.Replace(hash, parts[3], "m=8,t=1,p=1", 1), strings.Replace(hash, parts[3], "m=7,t=1,p=1", 1),
+		strings.Replace(hash, parts[3], "m=999999999,t=1,p=1", 1), strings.Replace(hash, parts[3], "m=64,t=65,p=1", 1),
+		strings.Replace(hash, parts[3], "m=64,t=0,p=1", 1), strings.Replace(hash, parts[3], "m=064,t=1,p=1", 1),
+		strings.Replace(hash, parts[3], "t=1,m=64,p=1", 1), strings.Replace(hash, parts[3], "m=65536,t=1,p=256", 1),
+		strings.Replace(hash, parts[4], "c2hvcnQ", 1), strings.Replace(hash, parts[5], "c2hvcnRzaG9ydA", 1),
+	} {
+		f("u", broker.User{PasswordHash: h, Publish: []string{"a/#"}})
+	}
+}
+
+// list writes strings as TOML does.
+func list(s []string) string {
+	quoted := make([]string, len(s))
+	for i := range s {
+		quoted[i] = fmt.Sprintf("%q", s[i])
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }

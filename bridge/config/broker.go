@@ -2,11 +2,20 @@ package config
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+)
+
+// What the broker refuses of a hash: more work than one login may cost.
+const (
+	maxHashPasses = 64
+	maxHashMemory = 256 * 1024 // KiB
 )
 
 func (l *loader) checkBroker() {
@@ -46,15 +55,10 @@ func (l *loader) checkEmbedded(b *EmbeddedBroker) {
 	if l.oneOf(at("anonymous"), b.Anonymous, "never", "loopback", "always") {
 		l.checkAnonymous(b, plain, tls)
 	}
-	positive(l, at("max_packet"), b.MaxPacket)
-	positive(l, at("max_connections"), b.MaxConnections)
-	positive(l, at("per_client.inflight"), b.PerClient.Inflight)
-	if b.PerClient.Inflight > 65535 {
-		l.main.atValue(at("per_client.inflight"), "is more than MQTT can count", "write at most 65535")
-	}
-	if b.MaxPacket > 256<<20 {
-		l.main.atValue(at("max_packet"), "is more than an MQTT packet can be", `write at most "256MiB"`)
-	}
+	within(l, at("max_packet"), b.MaxPacket, 16<<20)
+	within(l, at("max_connections"), b.MaxConnections, 10_000_000)
+	within(l, at("per_client.rate"), b.PerClient.Rate, math.MaxInt32)
+	within(l, at("per_client.inflight"), b.PerClient.Inflight, 65535)
 	for _, name := range slices.Sorted(maps.Keys(b.Users)) {
 		l.checkUser(append(at("user"), name), name, b.Users[name])
 	}
@@ -82,8 +86,10 @@ func (l *loader) checkAnonymous(b *EmbeddedBroker, plain, tls bool) {
 }
 
 func (l *loader) checkUser(path []string, name string, u *User) {
-	if strings.ContainsAny(name, "+#/") || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		l.main.atKey(path, fmt.Sprintf("%q cannot be the name of a user", name), "use no +, # or /, which mean something in a topic")
+	if len(name) > 256 || strings.ContainsAny(name, "+#/") ||
+		strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		l.main.atKey(path, fmt.Sprintf("%q cannot be the name of a user", name),
+			"use up to 256 visible characters, and no +, # or /, which mean something in a topic")
 	}
 	password := under(path, "password")
 	switch {
@@ -99,6 +105,8 @@ func (l *loader) checkUser(path []string, name string, u *User) {
 			at := append(path[:len(path):len(path)], key, fmt.Sprint(i))
 			if err := checkFilter(filter); err != nil {
 				l.main.leaf(at, err, "")
+			} else if key == "publish" && strings.HasPrefix(filter, "$") {
+				l.main.atValue(at, fmt.Sprintf("%q begins with $, and such topics belong to the broker", filter), "remove it")
 			}
 		}
 	}
@@ -127,21 +135,28 @@ func checkFilter(filter string) error {
 
 // checkHash checks the shape of an argon2id hash without showing any of it.
 func checkHash(hash string) error {
+	bad := func(what string) error {
+		return fmt.Errorf("the password's hash %s (make one with: tocsin hash-password)", what)
+	}
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
-		return fmt.Errorf("the password is not an argon2id hash (make one with: tocsin hash-password)")
+		return errors.New("the password is not an argon2id hash (make one with: tocsin hash-password)")
 	}
-	var version, memory, passes, threads int
-	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != 19 {
-		return fmt.Errorf("the password's hash is of another version of argon2id (make one with: tocsin hash-password)")
+	if parts[2] != "v=19" {
+		return bad("is of another version of argon2id")
 	}
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &passes, &threads); err != nil || memory < 1 || passes < 1 || threads < 1 {
-		return fmt.Errorf("the password's hash has no usable parameters (make one with: tocsin hash-password)")
+	var memory, passes, threads int
+	_, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &passes, &threads)
+	switch {
+	case err != nil, parts[3] != fmt.Sprintf("m=%d,t=%d,p=%d", memory, passes, threads):
+		return bad("has no parameters that can be read")
+	case passes < 1, passes > maxHashPasses, threads < 1, threads > 255, memory < 8*threads, memory > maxHashMemory:
+		return bad("asks for less or more work than is allowed")
 	}
-	for _, part := range parts[4:] {
-		if b, err := base64.RawStdEncoding.DecodeString(part); err != nil || len(b) < 8 {
-			return fmt.Errorf("the password's hash is incomplete (copy all of it, up to the last character)")
-		}
+	salt, err1 := base64.RawStdEncoding.Strict().DecodeString(parts[4])
+	key, err2 := base64.RawStdEncoding.Strict().DecodeString(parts[5])
+	if err1 != nil || err2 != nil || len(salt) < 8 || len(key) < 16 || len(key) > 128 {
+		return errors.New("the password's hash is incomplete (copy all of it, up to the last character)")
 	}
 	return nil
 }

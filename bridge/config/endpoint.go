@@ -121,8 +121,8 @@ func (l *loader) checkRetry(path []string, r *Retry) {
 }
 
 func (l *loader) checkLimits(path []string, m *Limits) {
-	positive(l, under(path, "concurrency"), m.Concurrency)
-	positive(l, under(path, "response_bytes"), m.ResponseBytes)
+	within(l, under(path, "concurrency"), m.Concurrency, 1000)
+	within(l, under(path, "response_bytes"), m.ResponseBytes, 16<<20)
 	if m.Timeout < 100*time.Millisecond {
 		l.main.atValue(under(path, "timeout"), "is too short for an answer", `write at least "100ms"; the default is "15s"`)
 	}

@@ -95,13 +95,16 @@ type prefix netip.Prefix
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (p *prefix) UnmarshalText(b []byte) error {
-	if addr, err := netip.ParseAddr(string(b)); err == nil && addr.Zone() == "" {
+	if addr, err := netip.ParseAddr(string(b)); err == nil && addr.Zone() == "" && !addr.Is4In6() {
 		*p = prefix(netip.PrefixFrom(addr, addr.BitLen()))
 		return nil
 	}
 	v, err := netip.ParsePrefix(string(b))
 	if err != nil {
 		return fmt.Errorf("%q is no block of addresses (one as in \"10.0.0.0/8\" or \"192.168.1.7\")", b)
+	}
+	if v.Addr().Is4In6() {
+		return fmt.Errorf("%q is a block of IPv4 addresses written as IPv6 (one as in \"10.0.0.0/8\")", b)
 	}
 	if v != v.Masked() {
 		return fmt.Errorf("%q has bits behind its length (did you mean \"%v\"?)", b, v.Masked())

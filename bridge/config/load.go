@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,10 +75,13 @@ func (l *loader) oneOf(path []string, value string, values ...string) bool {
 	return false
 }
 
-// positive checks that a number is at least 1.
-func positive[N int | Size](l *loader, path []string, n N) {
-	if n < 1 {
+// within checks that a number is at least 1 and at most a bound.
+func within[N int | Size | Rate](l *loader, path []string, n, most N) {
+	switch {
+	case n <= 0:
 		l.main.atValue(path, "must be at least 1", "leave it out for the default")
+	case n > most:
+		l.main.atValue(path, fmt.Sprintf("is more than %d", int64(most)), "write less, or leave it out for the default")
 	}
 }
 
