@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -186,7 +187,7 @@ func (s *Sender) explain(parent, ctx context.Context, p *progress, err error) er
 		return blocked
 	case parent.Err() != nil:
 		return fmt.Errorf("given up while %s: %w", p, context.Cause(parent))
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded): // the dialer's clock may be the first to ring
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded): // the dialer's clock may be the first to ring
 		return &attemptError{fmt.Sprintf("no answer within %s, given up while %s", s.timeout, p), context.DeadlineExceeded}
 	case errors.As(err, &notTLS):
 		return &attemptError{"what listens there does not speak TLS (is the port right, or is it plain http?)", err}

@@ -144,3 +144,24 @@ func TestDiagnoseAdmitsWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("diagnosed %+v", d)
 	}
 }
+
+// Whatever arrives, a diagnosis comes to an end and claims a proof only of what
+// does not verify, or says that nothing is wrong.
+func FuzzDiagnose(f *testing.F) {
+	f.Add("evt_1", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= sha256=00 v1a,x", []byte(`{"a": [1, "\u00e9\\\""]}`))
+	f.Add("", "=,:", []byte("\ufeff\r\n\xff"))
+	secret := mustSecret(f, vectorSecret)
+	at := time.Unix(1614265330, 0)
+	f.Fuzz(func(t *testing.T, id, sig string, body []byte) {
+		if d := Diagnose([]Secret{secret}, headers(id, at.Unix(), sig), body); d.Proved {
+			t.Fatalf("proved, although nobody signed it: %+v", d)
+		}
+		if id == "" {
+			return
+		}
+		d := Diagnose([]Secret{secret}, headers(id, at.Unix(), Sign(secret, id, at, body)), append(body, '\n'))
+		if !d.Proved || d.Mistake == "" {
+			t.Fatalf("diagnosed %+v", d)
+		}
+	})
+}

@@ -179,7 +179,6 @@ func FuzzVerifyOnlyWhatWasSigned(f *testing.F) {
 	secret := mustSecret(f, vectorSecret)
 	f.Fuzz(func(t *testing.T, id, ts, sig string, body []byte) {
 		h := http.Header{headerID: {id}, headerTimestamp: {ts}, headerSignature: {sig}}
-		_ = Diagnose([]Secret{secret}, h, body)
 		got := Verify([]Secret{secret}, h, body, VerifyOptions{Now: time.Unix(0, 0), Tolerance: 1 << 62})
 		sec, err := strconv.ParseInt(ts, 10, 64)
 		want := err == nil && id != "" && len(parseSignatures([]string{sig})) <= maxSignatures &&
