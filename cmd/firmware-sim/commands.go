@@ -57,7 +57,8 @@ func newVerifyCommand() *cobra.Command {
 		Long: `Compares the ledger of a run with the webhooks that a receiver wrote down, one
 JSON object a line with the webhook-id as "id" and the body as "body", as
 "tocsin listen --out FILE" writes them. The receiver must have been owed every
-event. Exits 1 if something was lost, changed, doubled, out of order, or came
+event, and be owed none any more: what the bridge is still going to deliver looks
+lost. Exits 1 if something was lost, changed, doubled, out of order, or came
 without a cause. The same event twice under one id is allowed, and counted.`,
 		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
