@@ -51,13 +51,12 @@ bench: ## every benchmark of PKG=./... that matches BENCH=.
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
 
 fuzz: ## every fuzz target for FUZZTIME=30s
-	@set -e; grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . >/dev/null || { echo "no fuzz targets"; exit 1; }; \
-	for file in $$(grep -rlE --include='*_test.go' '^func Fuzz' .); do \
-		for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$file | cut -d' ' -f2); do \
-			echo "== $$target $$(dirname $$file)"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
-		done; \
+	@set -e; grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | sed 's|/[^/]*:func | |' | \
+	while read -r package target; do \
+		echo "== $$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 	done
 
-torture: ## the long forms: kill -9, power failure, full disk
-	TOCSIN_TORTURE=1 go test -count=1 -timeout 3h -v -run 'Kill|Crash|Power|Full|Torture' $(PKG)
+# TOCSIN_SEED repeats the moments of an earlier run, which printed its seed.
+torture: ## the long forms of the crash tests: kill -9, power failure, a model of the store
+	TOCSIN_TORTURE=1 go test -count=1 -timeout 3h -v ./bridge/store ./cmd/tocsin
