@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 )
@@ -202,9 +203,7 @@ func (a *instance) witness(j *judgement) {
 	if len(ep.evidence) == 0 && j.before.at != 0 && a.standing().phase == firing {
 		ep.evidence = append(ep.evidence, j.before) // fired at once: show where it came from
 	}
-	if base := &a.rule.rungs[0]; base.peaks() && (ep.peak.at == 0 || base.further(p.value.num, ep.peak.value.num)) {
-		ep.peak = p
-	}
+	ep.top(&a.rule.rungs[0], p)
 	if len(ep.evidence) == maxEvidence {
 		ep.thin()
 	}
@@ -227,6 +226,35 @@ func (ep *episode) thin() {
 		}
 	}
 	ep.evidence = kept
+}
+
+// renew makes an episode of what is pending when another has just ended: it
+// takes over the timers, and what has been seen since they began.
+func (a *instance) renew() {
+	old := a.episode
+	ep := &episode{rungs: old.rungs}
+	since := int64(math.MaxInt64)
+	for _, t := range ep.rungs {
+		if t.running {
+			since = min(since, t.since)
+			ep.held = max(ep.held, t.samples)
+		}
+	}
+	ep.seen = ep.held
+	for _, p := range old.evidence {
+		if p.at >= since {
+			ep.evidence = append(ep.evidence, p)
+			ep.top(&a.rule.rungs[0], p)
+		}
+	}
+	a.episode = ep
+}
+
+// top keeps the worst reading.
+func (ep *episode) top(base *rung, p point) {
+	if base.peaks() && (ep.peak.at == 0 || base.further(p.value.num, ep.peak.value.num)) {
+		ep.peak = p
+	}
 }
 
 // state is a snapshot that shares nothing with the engine.

@@ -274,8 +274,11 @@ func (e *Engine) settle(a *instance, was standing, at int64, out *Output) {
 			*r = timer{on: r.on}
 		}
 	}
-	if now.phase == inactive {
+	switch {
+	case now.phase == inactive:
 		a.episode = nil
+	case now.top < 0 && was.top >= 0:
+		a.renew() // a lower rung is on its way in again
 	}
 	e.counts[a.rule.index].standing[was.severity][was.phase]--
 	e.counts[a.rule.index].standing[now.severity][now.phase]++

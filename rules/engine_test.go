@@ -285,6 +285,20 @@ func TestLowerLevelsComeOnWithAHigherOne(t *testing.T) {
 	}
 }
 
+func TestAnEpisodeThatBeginsWhileAnotherEndsStartsAfresh(t *testing.T) {
+	rule := ladder(t)
+	rule.For = dur(t, "3m")
+	rule.Level["critical"].For, rule.Level["critical"].ClearFor = dur(t, "0s"), dur(t, "2m")
+	r := play(t, coldFile(rule), "-9 -20 -13x5")
+	want := []string{"0s fired critical", "1m recovering", "2m recovering", "3m resolved critical", "5m fired warning"}
+	if !slices.Equal(r.log, want) {
+		t.Fatalf("got %q, want %q", r.log, want)
+	}
+	if ev := r.events[2]; !slices.Equal(ev.Endpoints, []string{"ops"}) || ev.Because != "above -15 °C since 14:02:00 (3m 0s, 3 of 3 samples); peak -13 °C at 14:02:00" || len(ev.Evidence) != 3 {
+		t.Errorf("the second episode remembers the first: %v %s", ev.Endpoints, r.bytes[2])
+	}
+}
+
 func TestWhoWasToldIsToldTheEndAndNobodyElse(t *testing.T) {
 	r := play(t, coldFile(ladder(t)), "-14 -9x3 -13 -18 -14")
 	var got []string
@@ -478,6 +492,8 @@ func TestValueConditions(t *testing.T) {
 	f(nil, Condition{Is: scalar("open"), ClearIs: scalar("closed")}, "open ajar closed", "0s fired open", "2m resolved closed")
 	f(nil, Condition{Is: scalar("true")}, "OFF ON banana 0", "1m fired true", "3m resolved false")
 	f(&MetricDef{TrueIs: []string{"wet"}, FalseIs: []string{"dry"}}, Condition{Is: scalar("true")}, "dry ON wet dry", "2m fired true", "3m resolved false")
+	f(&MetricDef{TrueIs: []string{"no"}}, Condition{Is: scalar("true")}, "off no off", "1m fired true", "2m resolved false")
+	f(&MetricDef{FalseIs: []string{"open"}}, Condition{Is: scalar("true")}, "open on open", "1m fired true", "2m resolved false")
 	f(nil, Condition{IsNot: scalar("ok")}, "ok E4 E5 ok", "1m fired E4", "3m resolved ok")
 	f(nil, Condition{In: []Scalar{"1", "2"}}, "0 2 1 3", "1m fired 2", "3m resolved 3")
 	f(nil, Condition{Matches: ptr("^E[0-9]")}, "ok E4 ok", "1m fired E4", "2m resolved ok")
@@ -487,6 +503,57 @@ func TestValueConditions(t *testing.T) {
 	f(nil, Condition{AtLeast: qty(t, "5")}, "4 5 4.9", "1m fired 5", "2m resolved 4.9")
 	f(nil, Condition{AtMost: qty(t, "5"), Clear: rng(t, "6")}, "6 5 5.5 6", "1m fired 5", "3m resolved 6")
 	f(nil, Condition{Below: qty(t, "300 mV")}, "300 299 300", "1m fired 299", "2m resolved 300")
+}
+
+func TestBooleansAndNumbersAreReadAsWhatTheMetricIs(t *testing.T) {
+	f := func(kind string, v any, want any) {
+		t.Helper()
+		rule := &RuleDef{Metric: "temperature", Condition: Condition{IsNot: ptr(Scalar("0"))}}
+		r := newRun(t, mustCompile(t, &File{Metric: map[string]*MetricDef{"temperature": {Type: kind}}, Rule: map[string]*RuleDef{"r": rule}}), Options{})
+		r.sample(start, v)
+		var got any
+		if len(r.events) > 0 {
+			got = r.events[0].Reading.Value
+		}
+		if got != want {
+			t.Errorf("%s %v is read as %v (problems %q), want %v", kind, v, got, r.out.Problems, want)
+		}
+	}
+	f("bool", true, true)
+	f("bool", false, nil)
+	f("bool", 1, true)
+	f("bool", 2, nil)
+	f("text", true, "true")
+	f("text", 2.5, "2.5")
+	f("text", strings.Repeat("x", maxText+1), nil)
+	f("number", " 7 ", 7.0)
+	f("number", true, nil)
+}
+
+func TestRulesForSingleDevices(t *testing.T) {
+	file := coldFile(freezer(t))
+	for _, id := range []string{"a", "b"} {
+		rule := freezer(t)
+		rule.Devices = Scope{"device-" + id, "device-" + id, "both"}
+		file.Rule[id] = rule
+	}
+	rule := freezer(t)
+	rule.Except = Scope{"device-*"}
+	file.Rule["freezer-warm"] = rule
+	r := newRun(t, mustCompile(t, file), Options{})
+	for _, id := range []string{"device-a", "device-c", "both"} {
+		s := reading(start, -14)
+		s.Device = id
+		r.step(Input{Now: start, Sample: s})
+	}
+	r.step(Input{Now: minutes(20)}) // all at one time: in order of rule and device
+	var got []string
+	for _, ev := range r.events {
+		got = append(got, ev.Alarm.Key)
+	}
+	if want := []string{"a/both", "a/device-a", "b/both", "freezer-warm/both"}; !slices.Equal(got, want) {
+		t.Errorf("told of %q, want %q", got, want)
+	}
 }
 
 func TestUnknownNeitherFiresNorClears(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // restart replaces the run's engine by one that knows only what was stored.
@@ -139,5 +141,69 @@ func TestRestoredStatesAreNotRefused(t *testing.T) {
 	counts := slices.Collect(e.Alarms())
 	if want := []AlarmCount{{"freezer-warm", Warning, "firing", 3}}; !slices.Equal(counts, want) {
 		t.Errorf("counts %v, want %v", counts, want)
+	}
+}
+
+func TestValuesOfEachKindSurvive(t *testing.T) {
+	f := func(is string, values ...any) {
+		t.Helper()
+		p := mustCompile(t, &File{Rule: map[string]*RuleDef{"r": {Metric: "temperature", Condition: Condition{Is: ptr(Scalar(is))}, Timing: Timing{ClearFor: dur(t, "5m")}}}})
+		a, b := newRun(t, p, Options{}), newRun(t, p, Options{})
+		for i, v := range values {
+			for _, r := range []*run{a, b} {
+				r.sample(minutes(float64(i)), v)
+			}
+			if i > 0 { // before the first transition nothing is stored, not even evidence
+				b.restart(p)
+			}
+		}
+		for _, r := range []*run{a, b} {
+			r.tick(minutes(60))
+		}
+		if len(a.bytes) != 2 || !slices.Equal(a.bytes, b.bytes) {
+			t.Errorf("%s:\nwent on  %q\nrestored %q", is, a.bytes, b.bytes)
+		}
+	}
+	f("true", "off", "on", "off")
+	f("open", "closed", "open", "ajar")
+	f("0", 1, 0, 1)
+}
+
+// Whatever the gaps, a timer that nothing contradicts runs for its time of
+// listening, no more and no less.
+func TestATimerCountsTheTimeOfListening(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := mustCompile(t, coldFile(freezer(t)))
+		r := newRun(t, p, Options{})
+		r.sample(start, -14)
+		now, left := start, 10*time.Minute
+		for range rapid.IntRange(0, maxGaps+2).Draw(t, "gaps") {
+			lived := time.Duration(rapid.Int64Range(1, int64(left)-1).Draw(t, "lived"))
+			deaf := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "deaf"))
+			left -= lived
+			now = now.Add(lived)
+			if rapid.Bool().Draw(t, "restart") {
+				r.restart(p)
+			}
+			r.e.Resume(now, now.Add(deaf))
+			now = now.Add(deaf)
+			r.step(Input{Now: now})
+			if left < 2 {
+				break
+			}
+		}
+		if next := r.e.Next(); !next.Equal(now.Add(left)) || len(r.events) != 0 {
+			t.Fatalf("runs out at %v, want %v; told %q", next, now.Add(left), r.bytes)
+		}
+	})
+}
+
+func TestResumeIgnoresWhatIsNoGap(t *testing.T) {
+	r := newRun(t, mustCompile(t, coldFile(freezer(t))), Options{})
+	r.sample(start, -14)
+	r.e.Resume(time.Time{}, start) // a first start: nobody knows when it last lived
+	r.e.Resume(minutes(2), minutes(1))
+	if r.step(Input{Now: minutes(3)}); len(r.log) != 1 {
+		t.Errorf("log %q", r.log)
 	}
 }

@@ -15,13 +15,13 @@ import (
 func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event {
 	c, r, ep := a.channel, a.rule, a.episode
 	a.seq++
-	severity := now.severity
+	severity, phase := now.severity, now.phase
 	stands, decider := now.top, now.top // the rung the alarm stands on, and the one that changed it
 	switch typ {
 	case AlarmDeescalated:
 		decider = was.top
 	case AlarmResolved:
-		severity = was.severity
+		severity, phase = was.severity, inactive // a new episode may be pending already
 		decider = slices.IndexFunc(ep.rungs, func(t timer) bool { return t.ended != 0 })
 		stands = decider
 	}
@@ -32,7 +32,7 @@ func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event 
 		Type: typ,
 		At:   wall(at),
 		Alarm: EventAlarm{
-			Key: r.id + "/" + c.device.id, Episode: episode, Seq: a.seq, State: now.phase.String(),
+			Key: r.id + "/" + c.device.id, Episode: episode, Seq: a.seq, State: phase.String(),
 			Severity: severity, StartedAt: wall(a.started), Relapses: ep.relapses,
 		},
 		Rule:      EventRule{ID: r.id, Revision: r.revision, Source: r.source, Runbook: r.runbook, Labels: r.labels},

@@ -20,13 +20,11 @@ type titlePart struct {
 // placeholders are the names a title may use, label.NAME besides.
 var placeholders = [...]string{"device", "value", "unit", "threshold", "severity", "rule", "metric"}
 
-// A titleError is what is wrong with a title, and what to do.
-type titleError struct{ fact, remedy string }
-
-func (e *titleError) Error() string { return e.fact }
+// A titleProblem is what is wrong with a title, and what to do.
+type titleProblem struct{ fact, remedy string }
 
 // parseTitle reads a title: {name}, {value:.1}, {value:+.2}, {{ and }} for braces.
-func parseTitle(s string) (title, *titleError) {
+func parseTitle(s string) (title, *titleProblem) {
 	var t title
 	var literal strings.Builder
 	flush := func() {
@@ -50,11 +48,11 @@ func parseTitle(s string) (title, *titleError) {
 			continue
 		}
 		if brace == '}' {
-			return nil, &titleError{"has a } that closes nothing", "write }} for a brace"}
+			return nil, &titleProblem{"has a } that closes nothing", "write }} for a brace"}
 		}
 		inside, rest, ok := strings.Cut(s, "}")
 		if !ok {
-			return nil, &titleError{"has a { that is never closed", "write {{ for a brace"}
+			return nil, &titleProblem{"has a { that is never closed", "write {{ for a brace"}
 		}
 		part, err := parsePlaceholder(inside)
 		if err != nil {
@@ -67,7 +65,7 @@ func parseTitle(s string) (title, *titleError) {
 	return t, nil
 }
 
-func parsePlaceholder(s string) (titlePart, *titleError) {
+func parsePlaceholder(s string) (titlePart, *titleProblem) {
 	name, format, formatted := strings.Cut(s, ":")
 	part := titlePart{name: name, digits: -1}
 	known := strings.HasPrefix(name, "label.") && len(name) > len("label.")
@@ -79,7 +77,7 @@ func parsePlaceholder(s string) (titlePart, *titleError) {
 		if n := nearest(name, placeholders[:]); n != "" {
 			remedy = fmt.Sprintf("did you mean {%s}?", n)
 		}
-		return part, &titleError{fmt.Sprintf("has an unknown placeholder {%s}", name), remedy}
+		return part, &titleProblem{fmt.Sprintf("has an unknown placeholder {%s}", name), remedy}
 	}
 	if !formatted {
 		return part, nil
@@ -88,7 +86,7 @@ func parsePlaceholder(s string) (titlePart, *titleError) {
 	digits, dot := strings.CutPrefix(rest, ".")
 	n, err := strconv.ParseUint(digits, 10, 8)
 	if name != "value" || !dot || err != nil || n > 9 {
-		return part, &titleError{fmt.Sprintf("has a format that cannot be used: {%s}", s), "only {value} takes one: {value:.1} or {value:+.2}, with 0 to 9 decimals"}
+		return part, &titleProblem{fmt.Sprintf("has a format that cannot be used: {%s}", s), "only {value} takes one: {value:.1} or {value:+.2}, with 0 to 9 decimals"}
 	}
 	part.plus, part.digits = plus, int(n)
 	return part, nil

@@ -1,0 +1,62 @@
+package rules
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestLeavesReadWhatTOMLDecodes(t *testing.T) {
+	rng := func(v any) string {
+		var r Range
+		if err := r.UnmarshalTOML(v); err != nil {
+			return err.Error()
+		}
+		if r.High == nil {
+			return r.Low.String()
+		}
+		return r.Low.String() + " to " + r.High.String()
+	}
+	scalar := func(v any) string {
+		var s Scalar
+		if err := s.UnmarshalTOML(v); err != nil {
+			return err.Error()
+		}
+		return string(s)
+	}
+	scope := func(v any) string {
+		var s Scope
+		if err := s.UnmarshalTOML(v); err != nil {
+			return err.Error()
+		}
+		return fmt.Sprint(s)
+	}
+	f := func(got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	f(rng(int64(-15)), "-15")
+	f(rng(1e6), "1e+06")
+	f(rng("-15 °C"), "-15 °C")
+	f(rng([]any{"2 °C", 8.5}), "2 °C to 8.5")
+	f(rng([]any{1.0}), "has 1 values (a range has two: [low, high])")
+	f(rng(true), `"true" is no quantity (a number, or a number and a unit such as "-15 °C")`)
+	f(rng([]any{1.0, "x"}), `"x" is no quantity (a number, or a number and a unit such as "-15 °C")`)
+	f(scalar(true), "true")
+	f(scalar(int64(3)), "3")
+	f(scalar("open"), "open")
+	f(scalar(time.Time{}), "is a time.Time (a string, a number, true or false)")
+	f(scope("*"), "[*]")
+	f(scope([]any{"a", "type:b"}), "[a type:b]")
+	f(scope([]any{1}), "holds a int (strings only)")
+	f(scope(1), "is a int (a string or a list of strings)")
+	var d Duration
+	if err := d.UnmarshalText([]byte("1d12h")); err != nil || time.Duration(d) != 36*time.Hour {
+		t.Errorf("1d12h is %v (%v)", d, err)
+	}
+	if err := d.UnmarshalText([]byte("5 minutes")); err == nil {
+		t.Error("5 minutes is a duration")
+	}
+}
