@@ -55,14 +55,15 @@ func (l *loader) secretFromEnv(name string) (string, error) {
 	return text, nil
 }
 
-// secretFromFile reads a secret's file, beside the configuration or where
-// systemd puts credentials. What it may warn of is reported at path.
+// secretFromFile reads the secret's file that the key at path names, beside the
+// configuration or where systemd puts credentials.
 func (l *loader) secretFromFile(path []string, name string) (string, error) {
-	file := l.resolve(name)
-	given := false // by systemd, which looks after the mode itself
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) && filepath.IsLocal(name) {
+	file, given := l.resolve(name), false // by systemd, which looks after the mode itself
+	if !exists(file) && filepath.IsLocal(name) {
 		if dir, ok := l.getenv("CREDENTIALS_DIRECTORY"); ok && dir != "" {
-			file, given = filepath.Join(dir, name), true
+			if credential := filepath.Join(dir, name); exists(credential) {
+				file, given = credential, true
+			}
 		}
 	}
 	if err := l.contained(name, file); err != nil && !given {
@@ -73,6 +74,9 @@ func (l *loader) secretFromFile(path []string, name string) (string, error) {
 		remedy := "name a file that holds the secret"
 		if errors.Is(err, fs.ErrNotExist) {
 			remedy = "create it, for tocsin alone to read: chmod 600"
+			if path[0] == "endpoint" {
+				remedy = "make it with: tocsin keygen --out " + filepath.ToSlash(file)
+			}
 		}
 		return "", fmt.Errorf("the file %s %w (%s)", name, err, remedy)
 	}
@@ -86,6 +90,11 @@ func (l *loader) secretFromFile(path []string, name string) (string, error) {
 		return "", fmt.Errorf("the file %s is empty (write the secret into it)", name)
 	}
 	return text, nil
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // private reports whether others than the owner and the group can read or write
