@@ -213,3 +213,86 @@ func TestIdleStoreIsSmall(t *testing.T) {
 		t.Errorf("an idle store holds %d bytes of heap", grown)
 	}
 }
+
+// TestRefusedOutcomesAreKeptAndTheNewestCounts limits the database instead of
+// the disk: SQLite refuses in the same words.
+func TestRefusedOutcomesAreKeptAndTheNewestCounts(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	d := open(t, dir)
+	const n = 600
+	var ts []rules.Transition
+	for i := range n {
+		ts = append(ts, event(fmt.Sprint(i), fmt.Sprint("rule/", i), "x"))
+	}
+	commit(t, d, ts...)
+	limit := func(pages string) {
+		d.writing.Lock()
+		defer d.writing.Unlock()
+		if _, err := d.w.conn.ExecContext(ctx, "PRAGMA max_page_count = "+pages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finish := func(fate bridge.Fate) {
+		due, _, err := d.Claim(ctx, "x", n)
+		if err != nil || len(due) != n {
+			t.Fatalf("%d claimed: %v", len(due), err)
+		}
+		var outcomes []bridge.Outcome
+		for _, e := range due {
+			outcomes = append(outcomes, bridge.Outcome{Event: e.Event, Endpoint: "x", Fate: fate, Due: time.Now(), Attempt: e.Attempt + 1,
+				Error: strings.Repeat("connection refused ", 5)})
+		}
+		if err := d.Finish(ctx, outcomes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit("1") // SQLite makes it as many as there are
+	finish(bridge.Retry)
+	if err := d.flush(ctx, false); !errors.Is(err, bridge.ErrFull) {
+		t.Fatalf("flush = %v", err)
+	}
+	if err := d.flush(ctx, true); !errors.Is(err, bridge.ErrFull) || !d.waiting() {
+		t.Fatalf("flush = %v", err)
+	}
+	finish(bridge.Delivered)
+	limit("4294967294")
+	eventually(t, "outcomes are written", func() bool { return !d.waiting() })
+	if err := d.Commit(ctx, bridge.Batch{}); err != nil {
+		t.Errorf("probe = %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, dir)
+	if left := drain(t, d, "x"); left > 0 {
+		t.Errorf("%d delivered again", left)
+	}
+	var rows, attempts int
+	if err := d.read.QueryRow(`SELECT count(*), sum(attempt) FROM delivery WHERE state = 1`).Scan(&rows, &attempts); err != nil ||
+		rows != n || attempts != 2*n {
+		t.Errorf("%d rows of %d attempts, %v", rows, attempts, err)
+	}
+}
+
+// TestNothingIsLeasedWhileTooManyOutcomesWait bounds what a full disk costs.
+func TestNothingIsLeasedWhileTooManyOutcomesWait(t *testing.T) {
+	ctx := context.Background()
+	d := open(t, t.TempDir())
+	commit(t, d, event("1", "rule/a", "x"))
+	d.mu.Lock()
+	for i := range int64(maxWaiting) {
+		d.rows[rowKey{1000 + i, 1}] = row{state: stateDelivered}
+	}
+	d.mu.Unlock()
+	due, next, err := d.Claim(ctx, "x", 1)
+	if len(due) > 0 || next.IsZero() || err != nil {
+		t.Errorf("Claim = %v, %v, %v", due, next, err)
+	}
+	d.mu.Lock()
+	clear(d.rows)
+	d.mu.Unlock()
+	if due, _, err := d.Claim(ctx, "x", 1); len(due) != 1 || err != nil {
+		t.Errorf("Claim = %v, %v", due, err)
+	}
+}
