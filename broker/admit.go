@@ -134,6 +134,8 @@ func (e *Embedded) claim(c *conn) (packets.Code, error) {
 		e.hangUp(prev, packets.ErrSessionTakenOver)
 		select {
 		case <-prev.done:
+		case <-c.gone:
+			return packets.ErrServerUnavailable, refused("busy", "client id %q: stopping", id)
 		case <-deadline.C:
 			return packets.ErrServerUnavailable, refused("busy", "client id %q: an older connection does not end", id)
 		}
@@ -238,7 +240,6 @@ func (e *Embedded) turnAway(reason string, from netip.Addr, client string, err e
 // the first of a connection.
 func (e *Embedded) deny(c *conn, topic string) {
 	e.metrics.denied.Inc()
-	c.taken++
 	if c.denied {
 		return
 	}

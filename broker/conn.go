@@ -159,7 +159,6 @@ func (c *conn) flush(read bool) error {
 
 // await takes note of a message that was handled and is about to be answered.
 func (c *conn) await(id uint16, qos byte, sum uint64, receipt Receipt) {
-	c.taken++
 	if qos == 0 && receipt == nil {
 		return
 	}

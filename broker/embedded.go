@@ -40,7 +40,7 @@ type EmbeddedOptions struct {
 	Anonymous      Anonymous             // who may come without a name
 	MaxPacket      int                   // bytes of one packet; 0 is 256 KiB
 	MaxConnections int                   // 0 is 10,000
-	Rate           float64               // messages per second and client; 0 is 1,000, below 0 is no limit
+	Rate           float64               // messages and requests per second and client; 0 is 1,000, below 0 is no limit
 	Inflight       int                   // messages a client may have open at QoS 2, and duplicates looked for; 0 is 100
 	Users          map[string]User       // by name; what is not allowed is refused
 	Log            *slog.Logger          // nil discards
@@ -254,7 +254,7 @@ func (e *Embedded) Ready() error {
 	}
 	for _, l := range e.listeners {
 		if err := l.failing(); err != nil {
-			return fmt.Errorf("%s listener on %s accepts no connections: %w (too many open files: raise the limit, or lower max_connections)", l.name, l.Addr(), err)
+			return fmt.Errorf("%s listener on %s accepts no connections: %w (if files are short, raise the limit of open files or lower max_connections)", l.name, l.Addr(), err)
 		}
 	}
 	return nil

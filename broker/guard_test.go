@@ -371,6 +371,21 @@ func TestFastClientIsReadLater(t *testing.T) {
 	})
 }
 
+func TestPingFloodIsReadLater(t *testing.T) {
+	inBubble(t, EmbeddedOptions{Rate: 10}, safe, func(t *testing.T, e *Embedded, dial func() *wire) {
+		w := dial()
+		w.hello(hello{id: "d1", clean: true})
+		begin := time.Now()
+		for range 100 {
+			w.send(frame(tPingreq << 4))
+			w.expect(tPingresp)
+		}
+		if d := time.Since(begin); d < 8*time.Second {
+			t.Errorf("100 pings in %v at 10 a second", d)
+		}
+	})
+}
+
 // A subscriber that never reads loses messages, visibly, and delays nobody.
 func TestSlowSubscriberHurtsNobodyElse(t *testing.T) {
 	inBubble(t, EmbeddedOptions{}, safe, func(t *testing.T, e *Embedded, dial func() *wire) {

@@ -62,8 +62,13 @@ func (h *hook) OnAuthPacket(_ *mqtt.Client, pk packets.Packet) (packets.Packet, 
 	return pk, packets.ErrProtocolViolation
 }
 
-// OnPacketRead mends what the library would do to two kinds of PUBLISH.
+// OnPacketRead counts what a client asks of us and mends what the library would
+// do to two kinds of PUBLISH.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connOf(cl)
+	if pk.FixedHeader.Type != packets.Pubrel { // which only ends what was counted
+		c.taken++
+	}
 	if pk.FixedHeader.Type != packets.Publish {
 		return pk, nil
 	}
@@ -77,7 +82,6 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	// confirms it, whatever the message says. If it says something else, the
 	// client has lost its memory and this is a new message.
 	if pk.FixedHeader.Qos == 2 {
-		c := connOf(cl)
 		if _, open := cl.State.Inflight.Get(pk.PacketID); open && c.seen != nil &&
 			!c.seen.has(pk.PacketID, h.broker.fingerprintOf(&pk)) && !c.awaits(pk.PacketID) {
 			cl.State.Inflight.Delete(pk.PacketID)
@@ -131,7 +135,6 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		sum = e.fingerprintOf(&pk)
 		if pk.FixedHeader.Dup && c.seen.has(pk.PacketID, sum) {
 			e.metrics.duplicates.Inc()
-			c.taken++
 			return pk, packets.CodeSuccessIgnore
 		}
 	}
