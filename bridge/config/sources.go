@@ -127,7 +127,12 @@ func checkTopic(topic string) (names []string, err error) {
 
 // isPlaceholder reports whether a name can stand in braces.
 func isPlaceholder(name string) bool {
-	return name != "" && strings.IndexFunc(name, func(r rune) bool { return r > unicode.MaxASCII || !isBare(byte(r)) }) < 0
+	for i := range len(name) {
+		if !isBare(name[i]) {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // isName reports whether a metric can have a name. What breaks a line or turns
