@@ -286,7 +286,9 @@ func (c *conn) finish() {
 	_ = c.Conn.Close()
 	c.leave()
 	c.broker.release(c)
-	c.out, c.pending = nil, nil
+	c.mu.Lock()
+	c.out, c.pending = nil, nil // the library keeps c with the session
+	c.mu.Unlock()
 	close(c.done)
 }
 
