@@ -107,8 +107,8 @@ func (d *DB) size() (total int64, err error) {
 
 // Trim deletes events that were settled before the given time, and then the
 // oldest settled until the database file is at most maxBytes (0: no limit).
-// What is still owed, dead deliveries' events included in what is settled, is
-// never deleted, and neither is the newest event.
+// Dead deliveries are settled. What is still owed is never deleted, and neither
+// is the newest event.
 func (j journal) Trim(ctx context.Context, before time.Time, maxBytes int64) error {
 	d := j.d
 	if err := d.trim(ctx, nanos(before), 0); err != nil || maxBytes <= 0 {

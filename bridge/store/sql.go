@@ -89,6 +89,7 @@ func connect(path string, cacheKiB int64, pragmas ...string) (*sql.DB, error) {
 		"synchronous(FULL)",
 		"temp_store(MEMORY)",
 		"wal_autocheckpoint(0)", // its errors are not reported: see DB.checkpoint
+		"journal_size_limit(16777216)",
 		"cache_size(-"+strconv.FormatInt(cacheKiB, 10)+")",
 	)}
 	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())

@@ -249,16 +249,3 @@ func sameDelivery(t testing.TB, got, want bridge.Delivery) {
 		t.Errorf("delivery changed:\n got %+v\nwant %+v", got, want)
 	}
 }
-
-// eventually asks until done says so. The bound is for a store that never will.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for !done() {
-		select {
-		case <-deadline:
-			t.Fatalf("not within 10 s: %s", what)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
