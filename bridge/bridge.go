@@ -63,6 +63,7 @@ type Bridge struct {
 	clock    *clock
 	batches  sync.Pool // of *decode.Batch
 	refusing atomic.Pointer[string]
+	full     error      // the store was full at the start
 	broken   chan error // holds the first fatal error
 }
 
@@ -107,6 +108,11 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	if err := b.load(ctx, from, now); err != nil {
 		return nil, err
 	}
+	// The timers that the downtime has moved are on disk before this process
+	// counts as alive; and a disk that cannot be written is known at once.
+	if err := b.writeStart(ctx); err != nil {
+		return nil, fmt.Errorf("writing to the store: %w", err)
+	}
 	if o.Registerer != nil {
 		for _, c := range append(b.metrics.collectors(), newGauges(b)) {
 			if err := o.Registerer.Register(c); err != nil {
@@ -115,6 +121,20 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 		}
 	}
 	return b, nil
+}
+
+// writeStart commits what loading has changed, or nothing. A full disk is left to
+// Run, which refuses messages until there is space.
+func (b *Bridge) writeStart(ctx context.Context) error {
+	err := b.commits.write(ctx, func(*group) {})
+	if err == nil {
+		err = b.store.Commit(ctx, Batch{})
+	}
+	if errors.Is(err, ErrFull) {
+		b.full = err
+		return nil
+	}
+	return err
 }
 
 // openLanes makes a lane for each endpoint, switched off where the store says

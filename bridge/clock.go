@@ -50,12 +50,7 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 			b.gap(last, stray)
 		}
 		last = b.clock.now()
-		for _, sh := range b.shards {
-			if sh.due(last) {
-				// Refused while nothing can be stored: judged again after healing.
-				_, _, _ = b.step("", sh, nil)
-			}
-		}
+		b.tick()
 	}
 }
 
@@ -76,15 +71,4 @@ func (b *Bridge) gap(last time.Time, stray time.Duration) {
 		}
 	}
 	b.log.Warn("a gap in time: timers stand still over it", "since", last, "gap", now.Sub(last).Round(time.Millisecond), "clock_step", stray.Round(time.Millisecond))
-}
-
-// due reports whether a timer of the shard has run out.
-func (sh *shard) due(now time.Time) bool {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.engine == nil {
-		return false
-	}
-	next := sh.engine.Next()
-	return !next.IsZero() && !next.After(now)
 }

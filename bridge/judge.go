@@ -182,11 +182,24 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 		sh.engine = engines[sh]
 		sh.mu.Unlock()
 	}
+	b.tick()
 	return nil
+}
+
+// tick steps every engine: timers that have run out end, and timers that a gap
+// has moved are written.
+func (b *Bridge) tick() {
+	for _, sh := range b.shards {
+		// Refused while nothing can be stored: judged again after healing.
+		_, _, _ = b.step("", sh, nil)
+	}
 }
 
 // commitLoop writes what is decided until ctx ends, and then what still waits.
 func (b *Bridge) commitLoop(ctx context.Context) {
+	if b.full != nil {
+		b.heal(ctx, b.full)
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -202,8 +202,43 @@ func TestResumeIgnoresWhatIsNoGap(t *testing.T) {
 	r := newRun(t, mustCompile(t, coldFile(freezer(t))), Options{})
 	r.sample(start, -14)
 	r.e.Resume(time.Time{}, start) // a first start: nobody knows when it last lived
-	r.e.Resume(minutes(2), minutes(1))
+	r.e.Resume(minutes(2), minutes(2))
 	if r.step(Input{Now: minutes(3)}); len(r.log) != 1 {
 		t.Errorf("log %q", r.log)
+	}
+}
+
+// A clock that was an hour ahead is set right, while the bridge runs or while it
+// is down. Timers go on for as long as they would have, and readings that no
+// other clock has stamped are not late for an hour.
+func TestAClockSetBackHoldsNothingUp(t *testing.T) {
+	for name, restart := range map[string]bool{"running": false, "down": true} {
+		t.Run(name, func(t *testing.T) {
+			p := mustCompile(t, coldFile(freezer(t)))
+			r := newRun(t, p, Options{})
+			send := func(at time.Time, v float64) {
+				s := reading(at, v)
+				s.Clock = ClockArrival
+				r.step(Input{Now: at, Sample: s})
+			}
+			for i := range 5 {
+				send(minutes(60+float64(i)), -14)
+			}
+			if restart {
+				r.restart(p)
+			}
+			r.e.Resume(minutes(64), minutes(4))
+			r.step(Input{Now: minutes(4)})
+			for i := 5; i <= 12; i++ {
+				send(minutes(float64(i)), -14)
+			}
+			for i := 13; i <= 20; i++ {
+				send(minutes(float64(i)), -20)
+			}
+			want := []string{"1h pending", "4m pending", "10m fired warning", "13m recovering", "18m resolved warning"}
+			if !slices.Equal(r.log, want) {
+				t.Errorf("got %q, want %q", r.log, want)
+			}
+		})
 	}
 }

@@ -74,9 +74,16 @@ func (e *Engine) instances() iter.Seq[*instance] {
 // it arrive later and say how it was. Nobody is told anything; the changed
 // timers are in the transitions of the next Step, which should come, and be
 // committed, before the new run is itself recorded as alive.
+//
+// When to is before from, our clock was set back. Timers go on for as long as
+// they would have, and readings that only our clock has stamped go back with it.
 func (e *Engine) Resume(from, to time.Time) {
 	g := gap{nanos(from), nanos(to)}
-	if g.from <= 0 || g.to <= g.from {
+	if g.from <= 0 || g.to == g.from {
+		return
+	}
+	if g.to < g.from {
+		e.rewind(g)
 		return
 	}
 	if len(e.gaps) == maxGaps {
@@ -106,6 +113,42 @@ func (a *instance) shift(g gap) bool {
 		}
 	}
 	return changed
+}
+
+// rewind moves everything that our clock has stamped by as much as it was set
+// back. Downtime before that was told on the old clock and is forgotten: what no
+// sample has covered by now stays uncovered.
+func (e *Engine) rewind(g gap) {
+	by := g.to - g.from
+	e.now, e.gaps = g.to, nil
+	for _, d := range e.devices {
+		for _, c := range d.channels {
+			if c.clock == ClockArrival && c.last.at != 0 {
+				c.last.at += by
+			}
+		}
+	}
+	for a := range e.instances() {
+		if a.episode == nil {
+			continue
+		}
+		moved := false
+		for i := range a.episode.rungs {
+			t := &a.episode.rungs[i]
+			if !t.running {
+				continue
+			}
+			t.deadline += by
+			if a.channel.clock == ClockArrival {
+				t.since += by
+			}
+			moved = true
+		}
+		if moved {
+			e.shifted = append(e.shifted, a)
+			e.schedule(a)
+		}
+	}
 }
 
 // downtime says how much of it a sample proves to have been covered, and how
