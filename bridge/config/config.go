@@ -166,7 +166,7 @@ type Egress struct {
 // Retry is the schedule of attempts.
 type Retry struct {
 	// Schedule is the wait before each attempt, the first included; the last
-	// one repeats. Default 0s 5s 30s 2m 10m 1h 6h.
+	// one repeats. Default 0s 5s 15s 30s 1m 2m 5m.
 	Schedule      []time.Duration `toml:"schedule"`
 	Jitter        string          `toml:"jitter"`          // full (default) or none
 	GiveUpAfter   time.Duration   `toml:"give_up_after"`   // default 72h

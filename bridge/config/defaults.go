@@ -31,8 +31,8 @@ func (e *Endpoint) setDefaults() {
 	e.Preset = "standard"
 	e.Sign = OneOrMore{"standard"}
 	e.Retry = Retry{
-		Schedule: []time.Duration{0, 5 * time.Second, 30 * time.Second,
-			2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour},
+		Schedule: []time.Duration{0, 5 * time.Second, 15 * time.Second, 30 * time.Second,
+			time.Minute, 2 * time.Minute, 5 * time.Minute},
 		Jitter:        "full",
 		GiveUpAfter:   72 * time.Hour,
 		RetryAfterMax: 6 * time.Hour,

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // a machine without zone files has zones all the same
 
 	"github.com/spf13/cobra"
 )

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -170,7 +167,7 @@ func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {
 			Clock: s.Clock, MaxAhead: s.MaxAhead, MaxPast: s.MaxPast, Rename: s.Rename,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("source %q: %w", name, err)
+			return nil, err // it says which source
 		}
 		decoders = append(decoders, d)
 	}
@@ -213,13 +210,9 @@ func openSource(cfg *config.Config, decoders []*decode.Decoder, log *slog.Logger
 	for name, u := range b.Users {
 		users[name] = broker.User{PasswordHash: u.Password.Reveal(), Publish: u.Publish, Subscribe: u.Subscribe}
 	}
-	var tlsConfig *tls.Config
-	if b.TLS.Listen != "" {
-		certificate, err := tls.LoadX509KeyPair(b.TLS.Cert, b.TLS.Key)
-		if err != nil {
-			return nil, fmt.Errorf("broker.embedded.tls: %w", err)
-		}
-		tlsConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	tlsConfig, err := b.TLS.ServerConfig()
+	if err != nil {
+		return nil, fmt.Errorf("embedded.tls: %w", err)
 	}
 	return broker.NewEmbedded(broker.EmbeddedOptions{
 		Listen: b.Listen, TLSListen: b.TLS.Listen, TLS: tlsConfig,
@@ -230,9 +223,9 @@ func openSource(cfg *config.Config, decoders []*decode.Decoder, log *slog.Logger
 }
 
 func openClient(b config.ExternalBroker, decoders []*decode.Decoder, log *slog.Logger, registry prometheus.Registerer) (source, error) {
-	tlsConfig, err := clientTLS(b.TLS)
+	tlsConfig, err := b.TLS.ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("broker.external.tls: %w", err)
+		return nil, fmt.Errorf("external.tls: %w", err)
 	}
 	topics := make([]string, len(decoders))
 	for i, d := range decoders {
@@ -244,36 +237,10 @@ func openClient(b config.ExternalBroker, decoders []*decode.Decoder, log *slog.L
 	})
 }
 
-func clientTLS(c config.ClientTLS) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
-		if err != nil {
-			return nil, err
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: holds no certificate (a PEM file of the broker's authority is wanted)", c.CA)
-		}
-	}
-	if c.Cert != "" {
-		certificate, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			return nil, err
-		}
-		t.Certificates = []tls.Certificate{certificate}
-	}
-	return t, nil
-}
-
 func openHTTP(cfg *config.Config, notReady func() []string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
-	var tlsConfig *tls.Config
-	if cfg.HTTP.TLS.Cert != "" {
-		certificate, err := tls.LoadX509KeyPair(cfg.HTTP.TLS.Cert, cfg.HTTP.TLS.Key)
-		if err != nil {
-			return nil, err
-		}
-		tlsConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	tlsConfig, err := cfg.HTTP.TLS.ServerConfig()
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return api.New(api.Options{
 		Listen: cfg.HTTP.Listen, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
