@@ -25,8 +25,8 @@ func newVersionCommand(e env) *cobra.Command {
 	}
 }
 
-// buildVersion is what this binary calls itself: here, in the user agent, and
-// in the metrics. Never empty.
+// buildVersion is what this binary calls itself, here and in the user agent.
+// It is never empty.
 func buildVersion() string {
 	if version != "" {
 		return version
