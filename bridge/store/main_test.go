@@ -217,6 +217,8 @@ func hold(dir string) int {
 func audit(t *testing.T, d *DB, acknowledged []string) {
 	t.Helper()
 	ctx := context.Background()
+	d.writing.Lock() // nothing is under way
+	defer d.writing.Unlock()
 	var sound string
 	if err := d.read.QueryRowContext(ctx, `PRAGMA integrity_check`).Scan(&sound); err != nil || sound != "ok" {
 		t.Fatalf("integrity_check: %s %v", sound, err)
