@@ -104,7 +104,7 @@ func TestFullDiskRefusesAndHeals(t *testing.T) {
 			if n := drain(t, d, "x"); n == 0 {
 				t.Fatal("nothing was claimed on a full disk")
 			}
-			eventually(t, "outcomes are written on a full disk", func() bool { return !d.waiting() })
+			eventually(t, "outcomes are written on a full disk", func() bool { return !unwritten(d) })
 			audit(t, d, acknowledged)
 			if round%2 == 1 { // the process is restarted meanwhile
 				if err := d.Close(); err != nil {
@@ -164,7 +164,7 @@ func TestOutcomesWaitWhenThereIsNoSpaceAtAll(t *testing.T) {
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "outcomes are written", func() bool { return !d.waiting() })
+		eventually(t, "outcomes are written", func() bool { return !unwritten(d) })
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -252,12 +252,12 @@ func TestRefusedOutcomesAreKeptAndTheNewestCounts(t *testing.T) {
 	if err := d.flush(ctx, false); !errors.Is(err, bridge.ErrFull) {
 		t.Fatalf("flush = %v", err)
 	}
-	if err := d.flush(ctx, true); !errors.Is(err, bridge.ErrFull) || !d.waiting() {
+	if err := d.flush(ctx, true); !errors.Is(err, bridge.ErrFull) || !unwritten(d) {
 		t.Fatalf("flush = %v", err)
 	}
 	finish(bridge.Delivered)
 	limit("4294967294")
-	eventually(t, "outcomes are written", func() bool { return !d.waiting() })
+	eventually(t, "outcomes are written", func() bool { return !unwritten(d) })
 	if err := d.Commit(ctx, bridge.Batch{}); err != nil {
 		t.Errorf("probe = %v", err)
 	}

@@ -211,6 +211,13 @@ func hold(dir string) int {
 	select {}
 }
 
+// unwritten reports whether outcomes wait, none of them in a transaction.
+func unwritten(d *DB) bool {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	return d.waiting()
+}
+
 // audit checks what must hold in every store at every start: the file is sound,
 // state and event were written together, every counter is exact, and every
 // acknowledged event is there.

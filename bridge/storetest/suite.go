@@ -387,7 +387,7 @@ func endpointStateSurvivesReopen(t *testing.T, f *fixture) {
 }
 
 func deadEndpointHoldsNoOther(t *testing.T, f *fixture) {
-	const n = 300
+	const n = 100
 	for i := range n {
 		f.commit(fmt.Sprintf("rule/%d", i%7), "dead", "live")
 		f.deliver(f.claim("live", 10)...)
