@@ -195,19 +195,21 @@ func (b *Bridge) tick() {
 	}
 }
 
-// commitLoop writes what is decided until ctx ends, and then what still waits.
+// commitLoop writes what is decided until ctx ends, and then what still waits. A
+// write under way is not given up.
 func (b *Bridge) commitLoop(ctx context.Context) {
 	if b.full != nil {
 		b.heal(ctx, b.full)
 	}
+	writing := context.WithoutCancel(ctx)
 	for {
 		select {
 		case <-ctx.Done():
-			b.flush(context.WithoutCancel(ctx))
+			b.flush(writing)
 			return
 		case <-b.commits.wake:
 		}
-		err := b.commits.write(ctx, b.wakeLanes)
+		err := b.commits.write(writing, b.wakeLanes)
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrFull):

@@ -57,7 +57,7 @@ func (r RetryPolicy) wait(attempts int) time.Duration {
 	if r.Steady || d <= 0 {
 		return d
 	}
-	return rand.N(d) //nolint:gosec // jitter, not a secret
+	return rand.N(d) // #nosec G404 -- jitter, not a secret
 }
 
 // over reports whether a delivery has been tried long enough.

@@ -79,11 +79,15 @@ func TestKilledAtRandomMomentsEveryAcknowledgedCrossingIsToldOnce(t *testing.T) 
 	}
 }
 
-// waitFor waits until n events have arrived, for as long as more of them do.
+// waitFor waits until n events have arrived, for as long as requests come in.
 func waitFor(t *testing.T, l *ledger, n int) {
 	t.Helper()
-	for have := len(l.unique(t)); have < n; have = len(l.unique(t)) {
-		eventually(t, fmt.Sprintf("more than %d of %d events were received", have, n), func() bool { return l.count() > have })
+	for {
+		have, requests := len(l.unique(t)), l.requests()
+		if have >= n {
+			return
+		}
+		eventually(t, fmt.Sprintf("a request after the %dth, with %d of %d events received", requests, have, n), func() bool { return l.requests() > requests })
 	}
 }
 

@@ -284,13 +284,6 @@ func (l *ledger) observe(got reception) {
 	})
 }
 
-// count is how many requests were accepted.
-func (l *ledger) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.records)
-}
-
 // unique returns what was accepted, each id once, in the order of first arrival.
 func (l *ledger) unique(t testing.TB) []record {
 	t.Helper()

@@ -79,7 +79,7 @@ func newLogger(e env, level, format string) *slog.Logger {
 	case format == "json", format != "text" && !isTerminal(e.Stderr):
 		h = slog.NewJSONHandler(e.Stderr, &slog.HandlerOptions{Level: l})
 	default:
-		h = tint.NewHandler(e.Stderr, &tint.Options{
+		h = tint.NewTextHandler(e.Stderr, &tint.Options{
 			Level: l, TimeFormat: time.TimeOnly, NoColor: !bool(paletteFor(e.Stderr, e.LookupEnv)),
 		})
 	}
