@@ -241,6 +241,26 @@ func TestExactDuplicateIsAcknowledgedAndNotHandledAgain(t *testing.T) {
 	f("a new session", pub{topic: "a", payload: "x", qos: 1, id: 9, dup: true}, true, true)
 }
 
+// A client that sends under a packet id again has heard of what it sent under it
+// before. Its next repetition under that id repeats the later message, even if
+// it reads like the earlier one: that it never arrived is why it is repeated.
+func TestReusedPacketIDEndsTheMemoryOfItsEarlierMessage(t *testing.T) {
+	got := newCollector()
+	e := serve(t, EmbeddedOptions{}, got.handle)
+	w := connected(t, e, hello{id: "d1"})
+	for _, payload := range []string{"up", "down"} {
+		w.publish(pub{topic: "a", payload: payload, qos: 1, id: 1})
+		w.expectAck(tPuback, 1)
+		got.next(t)
+	}
+	_ = w.Close() // with a second "up" on its way
+
+	w = connected(t, e, hello{id: "d1"})
+	w.publish(pub{topic: "a", payload: "up", qos: 1, id: 1, dup: true})
+	w.expectAck(tPuback, 1)
+	got.next(t)
+}
+
 func TestRepeatedQoS2MessageIsHandledOnce(t *testing.T) {
 	got := newCollector()
 	e := serve(t, EmbeddedOptions{}, got.handle)

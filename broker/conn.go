@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -292,12 +293,12 @@ func (c *conn) finish() {
 	close(c.done)
 }
 
-// recent remembers the last messages that were accepted in a session. Only one
+// recent remembers the last messages that were accepted in a session, one for
+// each packet id: who uses an id again has heard of the message before. Only one
 // connection has the session at a time, so it needs no lock.
 type recent struct {
 	size    int
-	next    int
-	entries []fingerprint
+	entries []fingerprint // the newest last
 }
 
 type fingerprint struct {
@@ -306,21 +307,15 @@ type fingerprint struct {
 }
 
 func (r *recent) add(id uint16, sum uint64) {
-	if len(r.entries) < r.size {
-		r.entries = append(r.entries, fingerprint{sum, id})
-		return
+	r.entries = slices.DeleteFunc(r.entries, func(f fingerprint) bool { return f.id == id })
+	if len(r.entries) == r.size {
+		r.entries = slices.Delete(r.entries, 0, 1)
 	}
-	r.entries[r.next] = fingerprint{sum, id}
-	r.next = (r.next + 1) % r.size
+	r.entries = append(r.entries, fingerprint{sum, id})
 }
 
 func (r *recent) has(id uint16, sum uint64) bool {
-	for _, f := range r.entries {
-		if f == (fingerprint{sum, id}) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.entries, fingerprint{sum, id})
 }
 
 // fingerprintOf tells messages apart within this process.

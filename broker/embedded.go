@@ -364,12 +364,12 @@ func (e *Embedded) takeWill(m Message) {
 func (e *Embedded) noteRefusal(err error) {
 	e.metrics.refused.Inc()
 	if !e.refusing.Swap(true) {
-		e.log.Error("messages are refused until they can be made safe again", "error", err)
+		e.sometimes.Do(func() { e.log.Error("messages are refused until they can be made safe again", "error", err) })
 	}
 }
 
 func (e *Embedded) noteAccepted() {
 	if e.refusing.Load() && e.refusing.Swap(false) {
-		e.log.Info("messages are accepted again")
+		e.sometimes.Do(func() { e.log.Info("messages are accepted again") })
 	}
 }
