@@ -19,10 +19,13 @@ LDFLAGS  := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 GOSEC_EXCLUDE := G104,G115,G304
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test race check bench fuzz torture
+.PHONY: help setup demo run build test race check bench fuzz torture
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## what the tests need beside Go: Debian packages and npm libraries
+	.ci/setup
 
 demo: build ## a simulated fleet, the bridge and a verifying receiver in one process
 	bin/tocsin demo
