@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -233,6 +234,49 @@ func TestHostileBrokerHarmsNobody(t *testing.T) {
 		w.suback(1)
 		_, _ = w.Write(publishPacket(pub{topic: "plants/a", qos: 1, id: 1}))
 		w.receive()
+	})
+}
+
+// A broker may send all that it kept for us before it answers our SUBSCRIBE, and
+// that may take longer than any answer should: Mosquitto 2.0 does. We serve while
+// it does, and wait for the answer as long as messages come.
+func TestBacklogBeforeTheSubscriptionsAnswerIsTaken(t *testing.T) {
+	answer := make(chan struct{})
+	url := hostile(t, func(w *wire, _ int) {
+		_, _ = w.Write(publishPacket(pub{topic: "plants/a", payload: "x", qos: 1, id: 1}))
+		<-answer
+		w.suback(1)
+		for {
+			if _, _, err := w.receive(); err != nil {
+				return
+			}
+		}
+	})
+	got := newCollector()
+	c := runClient(t, ClientOptions{URL: url}, got.handle)
+	got.next(t)
+	eventually(t, "not ready although messages come", func() bool { return c.Ready() == nil })
+	close(answer)
+	eventually(t, "not ready with the answer", func() bool { return c.Ready() == nil })
+}
+
+func TestAnswerIsWaitedForAsLongAsMessagesCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &session{lost: make(chan error, 1)}
+		answered := make(chan struct{})
+		go func() {
+			for range 20 {
+				time.Sleep(connectTimeout / 2)
+				s.arrivals.Add(1)
+			}
+			close(answered)
+		}()
+		if err := s.await(t.Context(), answered); err != nil {
+			t.Errorf("given up while messages came: %v", err)
+		}
+		if err := s.await(t.Context(), make(chan struct{})); err == nil {
+			t.Error("an answer that never comes is waited for although nothing else comes")
+		}
 	})
 }
 

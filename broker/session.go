@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,9 @@ type session struct {
 	ended      chan struct{} // closed when nothing more is acknowledged
 	subscribed bool
 	useful     bool // a message was acknowledged
+
+	arrivals atomic.Int64 // messages
+	answered atomic.Bool  // the broker has said what it thinks of our filters
 }
 
 // arrival is a message that was handled and waits for its receipt.
@@ -116,6 +120,10 @@ func (s *session) arrived(_ paho.Client, m paho.Message) {
 	case <-s.ended:
 		return
 	default:
+	}
+	// The broker knows our session and what we want: it serves us already.
+	if s.arrivals.Add(1) == 1 && !s.answered.Load() {
+		s.client.up()
 	}
 	receipt := s.handle(Message{
 		Topic:    m.Topic(),
@@ -242,21 +250,14 @@ func (s *session) stay(ctx context.Context, conn paho.Client) error {
 // subscribe asks for the filters and returns those that were refused.
 func (s *session) subscribe(ctx context.Context, conn paho.Client, filters map[string]byte) ([]string, error) {
 	token := conn.SubscribeMultiple(filters, nil)
-	timeout := time.NewTimer(connectTimeout)
-	defer timeout.Stop()
-	select {
-	case <-token.Done():
-	case err := <-s.lost:
+	if err := s.await(ctx, token.Done()); err != nil {
 		return nil, err
-	case <-timeout.C:
-		return nil, errors.New("the broker does not answer a subscription")
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
+	s.answered.Store(true)
 	if err := token.Error(); err != nil {
 		select { // the connection's own reason says more and comes a little later
 		case err = <-s.lost:
-		case <-timeout.C:
+		case <-time.After(connectTimeout):
 		}
 		return nil, fmt.Errorf("subscribing: %w", err)
 	}
@@ -271,6 +272,29 @@ func (s *session) subscribe(ctx context.Context, conn paho.Client, filters map[s
 		}
 	}
 	return refused, nil
+}
+
+// await waits for the answer to a SUBSCRIBE, for as long as messages come: a
+// broker may send all that it has kept for us first.
+func (s *session) await(ctx context.Context, answer <-chan struct{}) error {
+	patience := time.NewTicker(connectTimeout)
+	defer patience.Stop()
+	for before := s.arrivals.Load(); ; {
+		select {
+		case <-answer:
+			return nil
+		case err := <-s.lost:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience.C:
+		}
+		now := s.arrivals.Load()
+		if now == before {
+			return errors.New("the broker does not answer a subscription")
+		}
+		before = now
+	}
 }
 
 // report makes the outcome of a subscription visible.

@@ -205,3 +205,86 @@ func runVersion(b *testing.B, binary string) {
 		b.Fatalf("tocsin version: %v\n%s", err, out)
 	}
 }
+
+// BenchmarkBesideADeadEndpoint measures from the publishing of a crossing to its
+// webhook at a receiver that is well, alone and beside an endpoint that accepts
+// connections and never answers, in turns in the same run.
+func BenchmarkBesideADeadEndpoint(b *testing.B) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dead.Close()
+	arrived := make(chan string, 1)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- r.Header.Get("webhook-id")
+	}))
+	defer receiver.Close()
+
+	start := func(more string) (addr string) {
+		addr = freeAddr(b)
+		dir := plant(b, embedded(addr), webhook.NewSecret(), receiver.URL)
+		path := filepath.Join(dir, "tocsin.toml")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(path, append(text, more...), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		startTocsin(b, dir).waitReady()
+		return addr
+	}
+	alone := start("")
+	beside := start("[endpoint.dead]\nurl = \"http://" + dead.Addr().String() + "\"\nsecret = { file = \"secrets/ops\" }\n" +
+		"egress = { allow_http = true, allow_cidrs = [\"127.0.0.0/8\"] }\n")
+	took := map[string][]float64{}
+	for b.Loop() {
+		for range benchTurns {
+			for _, addr := range []string{alone, beside} {
+				took[addr] = append(took[addr], latencies(b, addr, arrived)...)
+			}
+		}
+	}
+	for name, addr := range map[string]string{"alone": alone, "beside": beside} {
+		b.ReportMetric(quantile(took[addr], 0.5), name+"-p50-ms")
+		b.ReportMetric(quantile(took[addr], 0.99), name+"-p99-ms")
+	}
+	b.ReportMetric(quantile(took[beside], 0.5)/quantile(took[alone], 0.5), "p50-ratio")
+	b.ReportMetric(quantile(took[beside], 0.99)/quantile(took[alone], 0.99), "p99-ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+// latencies are the milliseconds of three hundred crossings, one at a time.
+func latencies(b *testing.B, addr string, arrived <-chan string) (ms []float64) {
+	b.Helper()
+	conn := connectRaw(b, addr, "latency")
+	defer conn.Close()
+	const topic = "plant/latency/telemetry"
+	var ack [4]byte
+	for i := range 300 {
+		payload := fmt.Sprintf(`{"temperature":%d}`, []int{-12, -20}[i%2])
+		packet := []byte{0x32, byte(2 + len(topic) + 2 + len(payload)), 0, byte(len(topic))}
+		packet = append(append(append(packet, topic...), 0, 1), payload...)
+		begun := time.Now()
+		if _, err := conn.Write(packet); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(conn, ack[:]); err != nil {
+			b.Fatal(err)
+		}
+		select {
+		case <-arrived:
+		case <-time.After(deadline):
+			b.Fatal("a webhook does not arrive")
+		}
+		ms = append(ms, time.Since(begun).Seconds()*1e3)
+	}
+	return ms
+}
+
+func quantile(v []float64, q float64) float64 {
+	slices.Sort(v)
+	return v[min(len(v)-1, int(q*float64(len(v))))]
+}

@@ -74,7 +74,7 @@ func TestKilledAtRandomMomentsEveryAcknowledgedCrossingIsToldOnce(t *testing.T) 
 				t.Errorf("exit code %d after SIGINT:\n%s", code, p.log())
 			}
 			judge(t, l, owed)
-			t.Logf("%d kills, %d readings acknowledged, %d crossings, %d events, %d requests", kills, fleet.readings(), total, len(l.unique(t)), len(l.records))
+			t.Logf("%d kills, %d readings acknowledged, %d crossings, %d events, %d requests", kills, fleet.readings(), total, len(l.unique(t)), l.requests())
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,8 +146,19 @@ func (p *process) waitReady() {
 	case <-p.exited:
 		p.t.Fatalf("tocsin ended before it was ready (%v):\n%s", p.cmd.ProcessState, p.log())
 	case <-time.After(deadline):
-		p.t.Fatalf("tocsin is not ready after %v:\n%s", deadline, p.log())
+		p.t.Fatalf("tocsin is not ready after %v:\n%s", deadline, p.autopsy())
 	}
+}
+
+// autopsy ends a process that hangs and returns its log, which then says where
+// its goroutines were.
+func (p *process) autopsy() string {
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-p.exited:
+	case <-time.After(deadline):
+	}
+	return p.log()
 }
 
 // kill ends the process at once, as kill -9 does.
@@ -164,7 +176,7 @@ func (p *process) terminate() int {
 	select {
 	case <-p.exited:
 	case <-time.After(deadline):
-		p.t.Fatalf("tocsin does not stop:\n%s", p.log())
+		p.t.Fatalf("tocsin does not stop:\n%s", p.autopsy())
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
@@ -207,17 +219,17 @@ type ledger struct {
 	url      string
 	receiver *receiver
 
-	mu      sync.Mutex
-	came    int // requests
-	records []record
-	record  bytes.Buffer // as tocsin listen --out writes it
+	mu     sync.Mutex
+	came   int               // requests
+	told   []record          // what was accepted, each id once, in the order of first arrival
+	bodies map[string]string // by id
+	wrong  []string          // what may never be
+	record bytes.Buffer      // as tocsin listen --out writes it
 }
 
 type record struct {
-	ID, Type, Alarm, Episode string
-	Seq                      int
-	Verified                 bool
-	Body                     string
+	Type, Alarm, Episode string
+	Seq                  int
 }
 
 // startReceiver serves the receiver of tocsin listen, with faults as it takes them.
@@ -231,7 +243,7 @@ func startReceiver(t testing.TB, secret webhook.Secret, faults string) *ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &ledger{url: "http://" + ln.Addr().String() + "/hook"}
+	l := &ledger{url: "http://" + ln.Addr().String() + "/hook", bodies: map[string]string{}}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	l.receiver = newReceiver(receiverOptions{
@@ -278,10 +290,18 @@ func (l *ledger) observe(got reception) {
 		}
 	}
 	_ = json.Unmarshal(got.Body, &body) // what it does not say stays empty and is missed
-	l.records = append(l.records, record{
-		ID: got.ID, Type: body.Type, Alarm: body.Data.Alarm.Key, Episode: body.Data.Alarm.Episode,
-		Seq: body.Data.Alarm.Seq, Verified: got.Verified, Body: string(got.Body),
-	})
+	first, seen := l.bodies[got.ID]
+	switch {
+	case !got.Verified:
+		l.wrong = append(l.wrong, fmt.Sprintf("%s %s does not verify", body.Type, got.ID))
+	case !seen:
+		l.bodies[got.ID] = string(got.Body)
+		l.told = append(l.told, record{
+			Type: body.Type, Alarm: body.Data.Alarm.Key, Episode: body.Data.Alarm.Episode, Seq: body.Data.Alarm.Seq,
+		})
+	case first != string(got.Body):
+		l.wrong = append(l.wrong, fmt.Sprintf("%s came with two bodies:\n%s\n%s", got.ID, first, got.Body))
+	}
 }
 
 // unique returns what was accepted, each id once, in the order of first arrival.
@@ -289,21 +309,11 @@ func (l *ledger) unique(t testing.TB) []record {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bodies := map[string]string{}
-	var unique []record
-	for _, r := range l.records {
-		body, seen := bodies[r.ID]
-		switch {
-		case !r.Verified:
-			t.Errorf("%s %s does not verify", r.Type, r.ID)
-		case !seen:
-			bodies[r.ID] = r.Body
-			unique = append(unique, r)
-		case body != r.Body:
-			t.Errorf("%s came with two bodies:\n%s\n%s", r.ID, body, r.Body)
-		}
+	for _, s := range l.wrong {
+		t.Error(s)
 	}
-	return unique
+	l.wrong = nil
+	return l.told[:len(l.told):len(l.told)]
 }
 
 // of returns the types told of one alarm, in the order of first arrival.
