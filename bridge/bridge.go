@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,9 @@ type Options struct {
 	Source    Source
 	Store     Store
 	Endpoints []Endpoint
+
+	// Enable names endpoints that are switched on although they answered 410.
+	Enable []string
 
 	// LastAlive is when an earlier process on the same store was last known to
 	// run. From then until now nothing was heard, and no timer moves by it. The
@@ -55,7 +59,11 @@ type Bridge struct {
 	retention Retention
 	grace     time.Duration
 	metrics   *metrics
-	log       *slog.Logger
+	rejects   *rejects
+
+	unconfigured []string // endpoints that are owed something and are not configured
+
+	log *slog.Logger
 
 	seed     maphash.Seed
 	shards   []*shard
@@ -81,7 +89,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	b := &Bridge{
 		program: o.Program, source: o.Source, store: o.Store,
 		endpoints: o.Endpoints, retention: o.Retention, grace: o.Grace,
-		lanes: make(map[string]*lane, len(o.Endpoints)), metrics: newMetrics(), log: o.Log,
+		lanes: make(map[string]*lane, len(o.Endpoints)), metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
 		seed: maphash.MakeSeed(), shards: make([]*shard, o.Shards), commits: newCommitter(o.Store),
 		clock:   newClock(),
 		batches: sync.Pool{New: func() any { return new(decode.Batch) }},
@@ -98,7 +106,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 			samples:  b.metrics.samples.WithLabelValues(d.Name()),
 		})
 	}
-	if err := b.openLanes(ctx); err != nil {
+	if err := b.openLanes(ctx, o.Enable); err != nil {
 		return nil, err
 	}
 	from, now := o.LastAlive, b.clock.now()
@@ -139,7 +147,7 @@ func (b *Bridge) writeStart(ctx context.Context) error {
 
 // openLanes makes a lane for each endpoint, switched off where the store says
 // that the same target was disabled.
-func (b *Bridge) openLanes(ctx context.Context) error {
+func (b *Bridge) openLanes(ctx context.Context, enable []string) error {
 	states, err := b.store.Log().Endpoints(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the endpoints' states: %w", err)
@@ -158,25 +166,33 @@ func (b *Bridge) openLanes(ctx context.Context) error {
 		l, ok := b.lanes[s.Name]
 		switch {
 		case !ok:
-			b.reportUnconfigured(ctx, s.Name)
-		case s.Disabled && s.Target == l.endpoint.Target:
+			if err := b.keepUnconfigured(ctx, s.Name); err != nil {
+				return err
+			}
+		case !s.Disabled:
+		case s.Target == l.endpoint.Target && !slices.Contains(enable, s.Name):
 			l.disabled.Store(true)
-			l.log.Warn("endpoint is disabled; what it is owed is kept (correct its url to start it again)", "reason", s.Reason, "since", s.Since)
-		case s.Disabled:
-			l.log.Info("endpoint enabled: its url has changed", "was", s.Reason)
+			l.log.Warn("endpoint is disabled; what it is owed is kept "+howToEnable, "reason", s.Reason, "since", s.Since)
+		default:
+			l.log.Info("endpoint enabled", "was", s.Reason)
 			b.commits.enqueueEndpoint(EndpointState{Name: s.Name, Target: l.endpoint.Target, Since: b.clock.now()})
 		}
 	}
 	return nil
 }
 
-// reportUnconfigured tells of deliveries owed to an endpoint that is not in the
-// configuration any more. They stay.
-func (b *Bridge) reportUnconfigured(ctx context.Context, name string) {
+// keepUnconfigured tells of deliveries owed to an endpoint that is not in the
+// configuration any more. They stay, and are counted with the others.
+func (b *Bridge) keepUnconfigured(ctx context.Context, name string) error {
 	backlog, err := b.store.Log().Backlog(ctx, name)
-	if err == nil && backlog.Count > 0 {
-		b.log.Warn("deliveries are owed to an endpoint that is not configured; they are kept", "endpoint", name, "owed", backlog.Count)
+	if err != nil {
+		return fmt.Errorf("reading what endpoint %s is owed: %w", name, err)
 	}
+	if backlog.Count > 0 {
+		b.unconfigured = append(b.unconfigured, name)
+		b.log.Warn("deliveries are owed to an endpoint that is not configured; they are kept (configure it again to send them)", "endpoint", name, "owed", backlog.Count)
+	}
+	return nil
 }
 
 // Ready says why the bridge cannot accept and store, nothing when it can.

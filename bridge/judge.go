@@ -49,15 +49,16 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 		matched = true
 		batch.Reset()
 		if err := s.Decode(m, batch); err != nil {
-			b.reject(s, err)
+			b.reject(s, &m, err)
 			continue // bad input is data: counted, acknowledged, never judged
 		}
 		s.accepted.Inc()
 		s.samples.Add(float64(len(batch.Samples)))
 		for _, p := range batch.Problems {
 			b.metrics.problems.WithLabelValues(s.Name(), p.Reason).Add(float64(p.Count))
+			b.rejects.tell(s.Name(), p.Reason, p.Detail, &m)
 		}
-		r, err := b.judge(s.Name(), batch.Samples)
+		r, err := b.judge(s.Name(), &m, batch.Samples)
 		switch {
 		case err != nil:
 			return refuse
@@ -70,6 +71,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 	}
 	if !matched {
 		b.metrics.unmatched.Inc()
+		b.rejects.tell("", "unmatched", "no source reads this topic", &m)
 	}
 	return receipt
 }
@@ -79,7 +81,7 @@ func refuse(context.Context) error { return errRefused }
 
 // judge steps each sample's engine and returns the receipt of all that they
 // decided.
-func (b *Bridge) judge(source string, samples []rules.Sample) (receipt broker.Receipt, err error) {
+func (b *Bridge) judge(source string, m *broker.Message, samples []rules.Sample) (receipt broker.Receipt, err error) {
 	var last uint64
 	for len(samples) > 0 {
 		// Samples of one device come together nearly always: lock once for a run.
@@ -87,7 +89,7 @@ func (b *Bridge) judge(source string, samples []rules.Sample) (receipt broker.Re
 		for n < len(samples) && samples[n].Device == samples[0].Device {
 			n++
 		}
-		number, r, err := b.step(source, b.shardOf(samples[0].Device), samples[:n])
+		number, r, err := b.step(source, m, b.shardOf(samples[0].Device), samples[:n])
 		switch {
 		case err != nil:
 			return nil, err
@@ -118,7 +120,7 @@ func (b *Bridge) shardOf(device string) *shard {
 
 // step judges samples of one device, or with none of them a tick. It returns the
 // group that the decision waits for and that group's receipt, nil for none.
-func (b *Bridge) step(source string, sh *shard, samples []rules.Sample) (uint64, broker.Receipt, error) {
+func (b *Bridge) step(source string, m *broker.Message, sh *shard, samples []rules.Sample) (uint64, broker.Receipt, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.engine == nil {
@@ -135,6 +137,7 @@ func (b *Bridge) step(source string, sh *shard, samples []rules.Sample) (uint64,
 	b.metrics.evaluations.Add(float64(len(samples)))
 	for _, reason := range sh.out.Problems {
 		b.metrics.problems.WithLabelValues(source, reason).Inc()
+		b.rejects.tell(source, reason, "a reading of "+samples[0].Device+" was not judged", m)
 	}
 	if len(sh.out.Transitions) == 0 {
 		// The receipt is fetched under the lock, so that a group which fails from
@@ -147,14 +150,14 @@ func (b *Bridge) step(source string, sh *shard, samples []rules.Sample) (uint64,
 }
 
 // reject counts a message of which nothing could be used.
-func (b *Bridge) reject(s *intake, err error) {
+func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 	s.rejected.Inc()
-	reason := "unreadable"
+	reason, detail := "unreadable", err.Error()
 	if r := (*decode.Rejection)(nil); errors.As(err, &r) {
-		reason = r.Reason
+		reason, detail = r.Reason, r.Detail
 	}
 	b.metrics.problems.WithLabelValues(s.Name(), reason).Inc()
-	b.log.Debug("message rejected", "source", s.Name(), "error", err)
+	b.rejects.tell(s.Name(), reason, detail, m)
 }
 
 // load makes every engine anew from the store. The bridge was deaf from the
@@ -191,7 +194,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 func (b *Bridge) tick() {
 	for _, sh := range b.shards {
 		// Refused while nothing can be stored: judged again after healing.
-		_, _, _ = b.step("", sh, nil)
+		_, _, _ = b.step("", nil, sh, nil)
 	}
 }
 

@@ -180,7 +180,7 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 		o.Fate, o.Attempt = Released, d.Attempt
 	case res.Verdict == webhook.Accepted:
 		o.Fate = Delivered
-		l.metrics.latency.Observe(now.Sub(d.Owed).Seconds())
+		l.metrics.latency.Observe(now.Sub(d.At).Seconds())
 	case res.Verdict == webhook.Gone:
 		o.Fate, o.Attempt = Released, d.Attempt
 		l.park(now)
@@ -201,12 +201,14 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	return l.store.Finish(context.WithoutCancel(flight), []Outcome{o})
 }
 
+const howToEnable = "(correct its url, or start with --enable and its name)"
+
 // park switches the endpoint off: it said that it is gone.
 func (l *lane) park(now time.Time) {
 	if l.disabled.Swap(true) {
 		return
 	}
-	l.log.Error("endpoint disabled: it answered 410 Gone; what it is owed is kept (correct its url to start it again)")
+	l.log.Error("endpoint disabled: it answered 410 Gone; what it is owed is kept " + howToEnable)
 	l.disable(EndpointState{Name: l.endpoint.Name, Disabled: true, Reason: "answered 410 Gone", Target: l.endpoint.Target, Since: now})
 }
 
@@ -226,7 +228,7 @@ func (l *lane) observe(a attempt, o Outcome) {
 }
 
 // conditions are the values of the label state.
-var conditions = [...]string{"active", "failing", "disabled"}
+var conditions = [...]string{"active", "failing", "disabled", "unconfigured"}
 
 func (l *lane) condition() string {
 	switch {

@@ -43,7 +43,7 @@ func newMetrics() *metrics {
 			Name: "tocsin_delivery_attempt_seconds", Help: "Duration of delivery attempts.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
 		}, []string{"endpoint"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "tocsin_event_latency_seconds", Help: "From an event being stored to its being accepted.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 14),
+			Name: "tocsin_event_latency_seconds", Help: "From the reading, or the end of the timer, that made an event to its being accepted.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 14),
 		}),
 	}
 }
@@ -90,7 +90,14 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
+	conditionOf := make(map[string]string, len(g.bridge.lanes))
 	for name, l := range g.bridge.lanes {
+		conditionOf[name] = l.condition()
+	}
+	for _, name := range g.bridge.unconfigured {
+		conditionOf[name] = "unconfigured"
+	}
+	for name, condition := range conditionOf {
 		backlog, err := g.bridge.store.Log().Backlog(ctx, name)
 		if err != nil {
 			ch <- prometheus.NewInvalidMetric(g.pending, err)
@@ -103,7 +110,6 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		gauge(g.pending, float64(backlog.Count), name)
 		gauge(g.dead, float64(backlog.Dead), name)
 		gauge(g.oldest, age, name)
-		condition := l.condition()
 		for _, s := range conditions {
 			v := 0.0
 			if s == condition {

@@ -89,7 +89,7 @@ func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
 	if f.verbose {
 		log = newLogger(e, "debug", "text")
 	}
-	a, err := assemble(ctx, cfg, log)
+	a, err := assemble(ctx, cfg, assemblyOptions{log: log})
 	if err != nil {
 		return errors.Join(fmt.Errorf("demo: %w", err), ln.Close())
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -26,7 +27,13 @@ func main() { os.Exit(run(untilSignal(), processEnv())) }
 
 // untilSignal returns a context that ends at the first SIGINT or SIGTERM. The
 // second one then finds the default handler and ends the process.
+//
+// A closed standard output is an error of the write and not the end: a bridge
+// does not stop because nobody reads its first lines. And what the standard
+// library logs by itself, a receiver can write: it goes nowhere.
 func untilSignal() context.Context {
+	signal.Ignore(syscall.SIGPIPE)
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -14,7 +15,21 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"tocsin": main})
+	testscript.Main(tidy{m}, map[string]func(){"tocsin": main})
+}
+
+// tidy removes the binary that tests built.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	code := t.M.Run()
+	if !wasBuilt.Load() {
+		return code
+	}
+	if path, err := builtBinary(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	return code
 }
 
 // TestScripts runs the program as its users do. A script's name is what it shows.

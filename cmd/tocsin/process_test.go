@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,8 +28,14 @@ import (
 // deadline bounds everything a test waits for in a real process.
 const deadline = 30 * time.Second
 
-// builtBinary builds tocsin once for all tests.
-var builtBinary = sync.OnceValues(func() (string, error) {
+// builtBinary builds tocsin once for all tests; wasBuilt says whether it did.
+var (
+	builtBinary = sync.OnceValues(build)
+	wasBuilt    atomic.Bool
+)
+
+func build() (string, error) {
+	wasBuilt.Store(true)
 	dir, err := os.MkdirTemp("", "tocsin-test-")
 	if err != nil {
 		return "", err
@@ -41,7 +48,7 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 func tocsinBinary(t testing.TB) string {
 	t.Helper()

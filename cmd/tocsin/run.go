@@ -15,8 +15,15 @@ import (
 	"tocsin/bridge/config"
 )
 
+type runFlags struct {
+	path    string
+	enable  []string
+	quiet   bool
+	verbose bool
+}
+
 func newRunCommand(e env) *cobra.Command {
-	var path string
+	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the bridge",
@@ -25,30 +32,52 @@ stop by SIGINT or SIGTERM. It prints a line for each address it listens on, and
 "ready" when messages can be taken in and stored. Logs go to standard error.`,
 		Example: "  tocsin run -c /etc/tocsin/tocsin.toml",
 		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runBridge(cmd.Context(), e, path) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runBridge(cmd.Context(), e, f) },
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
+	flags := cmd.Flags()
+	flags.StringVarP(&f.path, "config", "c", defaultConfig, "configuration file")
+	flags.StringSliceVar(&f.enable, "enable", nil, "switch these endpoints on again, which answered 410 Gone")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "log errors only")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log everything, as log.level = \"debug\" does")
 	return cmd
 }
 
-func runBridge(ctx context.Context, e env, path string) error {
-	cfg, problems := config.Load(path, config.Options{Getenv: e.LookupEnv})
+func runBridge(ctx context.Context, e env, f runFlags) error {
+	cfg, problems := config.Load(f.path, config.Options{Getenv: e.LookupEnv})
 	if err := writeProblems(e.Stderr, problems, false); err != nil {
 		return err
 	}
 	if problems.Errors() > 0 {
 		return &exitError{code: exitUsage}
 	}
-	log := newLogger(e, cfg.Log.Level, cfg.Log.Format)
-	a, err := assemble(ctx, cfg, log)
+	for _, name := range f.enable {
+		if cfg.Endpoints[name] == nil {
+			return refused("--enable: there is no endpoint %q (%s names them)", name, f.path)
+		}
+	}
+	level := cfg.Log.Level
+	switch {
+	case f.verbose:
+		level = "debug"
+	case f.quiet:
+		level = "error"
+	}
+	log := newLogger(e, level, cfg.Log.Format)
+	a, err := assemble(ctx, cfg, assemblyOptions{log: log, enable: f.enable})
 	if err != nil {
 		return err
 	}
+	log.Info("starting", "version", buildVersion(), "config", cfg.Path, "store", cfg.Store.Path,
+		"rules", len(cfg.Rules.Rules()), "endpoints", len(cfg.Endpoints))
 	for _, l := range a.listeners() {
 		fmt.Fprintf(e.Stdout, "listening %s %s\n", l.name, l.addr)
 	}
 	defer ignoreHangup(log)()
-	return a.serve(ctx, func() { fmt.Fprintln(e.Stdout, "ready") })
+	err = a.serve(ctx, func() { fmt.Fprintln(e.Stdout, "ready") })
+	if err == nil {
+		log.Info("stopped as asked")
+	}
+	return err
 }
 
 // ignoreHangup keeps SIGHUP from ending the process: the configuration is read

@@ -27,10 +27,10 @@ import (
 // An assembly is every part of one running bridge, made from a configuration.
 // Two of them may run in one process.
 type assembly struct {
-	store  *store.DB
 	source source
 	bridge *bridge.Bridge
 	http   *api.Server // nil when it is switched off
+	scheme string      // of http
 	log    *slog.Logger
 	close  []func() // what has been opened, in that order
 }
@@ -41,55 +41,68 @@ type source interface {
 	Ready() error
 }
 
-// assemble opens everything that cfg names: the store first, because it says
-// whether another process is at work there, and listeners last.
-func assemble(ctx context.Context, cfg *config.Config, log *slog.Logger) (a *assembly, err error) {
-	a = &assembly{log: log}
-	defer func() {
-		if err != nil {
-			a.discard()
-		}
-	}()
+// assemble opens everything that cfg names, and nothing when it fails.
+func assemble(ctx context.Context, cfg *config.Config, o assemblyOptions) (*assembly, error) {
+	a := &assembly{log: o.log}
+	if err := a.open(ctx, cfg, o); err != nil {
+		a.discard()
+		return nil, err
+	}
+	return a, nil
+}
+
+// assemblyOptions are what the configuration does not say.
+type assemblyOptions struct {
+	log    *slog.Logger
+	enable []string // endpoints to be switched on again
+}
+
+// open opens the store first, because it says whether another process is at work
+// there, and listeners last.
+func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptions) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
-	a.store, err = store.Open(ctx, store.Options{Path: cfg.Store.Path, Log: log, Registerer: registry})
+	db, err := store.Open(ctx, store.Options{Path: cfg.Store.Path, Log: a.log, Registerer: registry})
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		return err // it says that it is the store's
 	}
 	a.close = append(a.close, func() {
-		if err := a.store.Close(); err != nil {
-			log.Error("closing the store", "error", err)
+		if err := db.Close(); err != nil {
+			a.log.Error("closing the store", "error", err)
 		}
 	})
 	decoders, err := openDecoders(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	endpoints, err := a.openEndpoints(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if a.source, err = openSource(cfg, decoders, log, registry); err != nil {
-		return nil, fmt.Errorf("broker: %w", err)
+	if a.source, err = openSource(cfg, decoders, a.log, registry); err != nil {
+		return fmt.Errorf("broker: %w", err)
 	}
 	if closer, ok := a.source.(io.Closer); ok {
 		a.close = append(a.close, func() { _ = closer.Close() }) // a listener that never served
 	}
 	a.bridge, err = bridge.New(ctx, bridge.Options{
-		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: a.store, Endpoints: endpoints,
-		LastAlive: a.store.LastAlive(), Registerer: registry, Log: log,
+		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: db, Endpoints: endpoints, Enable: o.enable,
+		LastAlive: db.LastAlive(), Registerer: registry, Log: a.log,
 		Retention: bridge.Retention{Age: cfg.Store.Retention.Age, Bytes: int64(cfg.Store.Retention.Size)},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if cfg.HTTP.Listen != "" {
-		if a.http, err = openHTTP(cfg, a.notReady, registry, log); err != nil {
-			return nil, fmt.Errorf("http: %w", err)
-		}
+	if cfg.HTTP.Listen == "" {
+		return nil
 	}
-	return a, nil
+	if a.http, err = openHTTP(cfg, a.notReady, registry, a.log); err != nil {
+		return fmt.Errorf("http: %w", err)
+	}
+	if a.scheme = "http"; cfg.HTTP.TLS.Cert != "" {
+		a.scheme = "https"
+	}
+	return nil
 }
 
 // discard closes what was opened, last first.
@@ -257,7 +270,7 @@ func (a *assembly) listeners() []listener {
 		}
 	}
 	if a.http != nil {
-		ls = append(ls, listener{"http", a.http.Addr().String()})
+		ls = append(ls, listener{a.scheme, a.http.Addr().String()})
 	}
 	return ls
 }
