@@ -50,7 +50,8 @@ type Store interface {
 
 // Log reads the store for people and for gauges.
 type Log interface {
-	// Endpoints returns the last committed state of every endpoint that has one.
+	// Endpoints returns the last committed state of every endpoint that anything
+	// was ever committed for; one whose state was never set has only its name.
 	Endpoints(ctx context.Context) ([]EndpointState, error)
 	// Backlog counts what an endpoint is still owed and says since when.
 	Backlog(ctx context.Context, endpoint string) (Backlog, error)

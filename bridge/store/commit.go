@@ -87,6 +87,7 @@ func (d *DB) Commit(ctx context.Context, b bridge.Batch) error {
 	if err := d.write(context.WithoutCancel(ctx), k); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
+	d.alive.Store(true)
 	d.metrics.committed(time.Since(start))
 	return nil
 }
@@ -412,7 +413,7 @@ func (d *DB) surrender(cause error) {
 // checkpoint copies the log into the file. Most of it is done beside commits;
 // the rest, with commits held, so that the log is begun anew.
 func (d *DB) checkpoint(ctx context.Context) error {
-	if _, err := d.copyLog(ctx); err != nil {
+	if _, err := d.copyLog(ctx, "PASSIVE"); err != nil {
 		return err
 	}
 	d.writing.Lock()
@@ -423,19 +424,23 @@ func (d *DB) checkpoint(ctx context.Context) error {
 // restartLog copies what is left of the log. What a reader holds back is tried
 // again some pages later. The caller holds writing.
 func (d *DB) restartLog(ctx context.Context) error {
-	left, err := d.copyLog(ctx)
+	mode := "PASSIVE"
+	if d.full {
+		mode = "TRUNCATE" // the log is space that others need more
+	}
+	left, err := d.copyLog(ctx, mode)
 	d.unchecked = min(left, checkpointPages*3/4)
 	return err
 }
 
 // copyLog does what SQLite's automatic checkpoint does, which keeps its errors
 // to itself. It says how many pages are left.
-func (d *DB) copyLog(ctx context.Context) (left int, err error) {
+func (d *DB) copyLog(ctx context.Context, mode string) (left int, err error) {
 	if err := d.state(); err != nil {
 		return 0, err
 	}
 	var busy, pages, copied int
-	err = d.read.QueryRowContext(context.WithoutCancel(ctx), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &copied)
+	err = d.read.QueryRowContext(context.WithoutCancel(ctx), `PRAGMA wal_checkpoint(`+mode+`)`).Scan(&busy, &pages, &copied)
 	if isFull(err) {
 		d.log.Debug("log was not copied, disk is full", "path", d.dir, "error", err)
 		return checkpointPages, nil

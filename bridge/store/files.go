@@ -16,7 +16,7 @@ import (
 // reserveBytes are kept free on the disk by a file of that size. They are given
 // up when the disk is full, so that outcomes can still be written: without
 // them, what was delivered would be delivered again for ever.
-const reserveBytes = 2 << 20
+const reserveBytes = 1 << 20
 
 // A lock keeps other processes out of the folder. Its file holds the pid, and
 // its time of change says when the process last ran.

@@ -303,6 +303,9 @@ func TestLastAliveIsWhenTheProcessBeforeRan(t *testing.T) {
 		}
 	}
 	age()
+	if err := d.Commit(t.Context(), bridge.Batch{}); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "the lock is touched", func() bool { return mtime().After(past) })
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
@@ -324,5 +327,20 @@ func TestLastAliveIsWhenTheProcessBeforeRan(t *testing.T) {
 	d = open(t, dir)
 	if got := d.LastAlive(); !got.Equal(past) || closed.Before(past) {
 		t.Errorf("LastAlive = %v, want %v", got, past)
+	}
+}
+
+// Writes to a file that was deleted succeed, and are gone with the process.
+func TestRemovedFilesBreakTheStore(t *testing.T) {
+	for _, name := range []string{lockFile, databaseFile} {
+		dir := t.TempDir()
+		d := open(t, dir)
+		if err := d.Commit(t.Context(), bridge.Batch{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, name+" is missed", func() bool { return errors.Is(d.Commit(t.Context(), bridge.Batch{}), ErrBroken) })
 	}
 }

@@ -36,9 +36,7 @@ func (j journal) Endpoints(context.Context) ([]bridge.EndpointState, error) {
 	defer d.mu.Unlock()
 	var states []bridge.EndpointState
 	for _, l := range d.byName {
-		if l.known {
-			states = append(states, l.state)
-		}
+		states = append(states, l.state)
 	}
 	slices.SortFunc(states, func(a, b bridge.EndpointState) int { return cmp.Compare(a.Name, b.Name) })
 	return states, d.ended

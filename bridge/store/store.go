@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,9 @@ type DB struct {
 	full      bool       // under writing: the reserve was given up
 	cursorsAt time.Time  // under writing: when cursors were last moved
 
+	alive atomic.Bool   // something was committed
+	files []fs.FileInfo // as they were opened
+
 	mu     sync.Mutex // everything below
 	ended  error      // closed, or broken
 	last   int64      // newest event
@@ -91,7 +95,6 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := d.open(ctx, o); err != nil {
 		return nil, fmt.Errorf("opening store %s: %w", o.Path, errors.Join(err, d.release()))
 	}
-	d.lock.touch()
 	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.background.Go(func() { d.keep(ctx) })
 	d.background.Go(func() { d.checkpoints(ctx) })
@@ -131,6 +134,13 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 	}
 	if err := d.openReserve(); err != nil {
 		return err
+	}
+	for _, name := range []string{lockFile, databaseFile} {
+		info, err := os.Stat(filepath.Join(o.Path, name))
+		if err != nil {
+			return err
+		}
+		d.files = append(d.files, info)
 	}
 	d.metrics, err = newMetrics(o.Registerer, d)
 	return err
@@ -201,7 +211,8 @@ func (d *DB) load(ctx context.Context) error {
 
 // LastAlive says when the process that used this folder before was last known
 // to run; zero for a new store. After a power failure it may be too early, and
-// never is too late.
+// never is too late. A process is known to run from its first commit on: until
+// then it has told the store nothing of the time before it.
 func (d *DB) LastAlive() time.Time { return d.lastAlive }
 
 // Close writes what is not yet written and gives the folder back. A broken
@@ -223,7 +234,7 @@ func (d *DB) Close() (err error) {
 		if err != nil {
 			err = fmt.Errorf("writing the last outcomes: %w", err)
 		}
-		d.lock.touch()
+		d.touch()
 		err = errors.Join(err, d.release())
 	})
 	return err
@@ -306,12 +317,35 @@ func (d *DB) keep(ctx context.Context) {
 			case <-time.After(flushAfter):
 			}
 		case <-tick.C:
-			d.lock.touch()
+			d.touch()
+			if err := d.inPlace(); err != nil {
+				_ = d.broken("using "+d.dir, err) // told to every caller from now on
+				return
+			}
 		}
 		if err := d.flush(ctx, false); errors.Is(err, ErrBroken) {
 			return // logged, and told to every caller from now on
 		}
 	}
+}
+
+// touch notes that the process lives.
+func (d *DB) touch() {
+	if d.alive.Load() {
+		d.lock.touch()
+	}
+}
+
+// inPlace says whether the files that we write are still those that the next
+// process will find.
+func (d *DB) inPlace() error {
+	for _, f := range d.files {
+		now, err := os.Stat(filepath.Join(d.dir, f.Name()))
+		if err != nil || !os.SameFile(f, now) {
+			return fmt.Errorf("%s was removed or replaced while it was in use; what is written now is lost (start again)", f.Name())
+		}
+	}
+	return nil
 }
 
 // checkpoints copies the log into the file when it has become long.

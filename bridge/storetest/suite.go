@@ -373,9 +373,10 @@ func endpointStateSurvivesReopen(t *testing.T, f *fixture) {
 	f.commit("rule/a", "x", "silent")
 	want := []bridge.EndpointState{
 		{Name: "a", Disabled: true, Reason: "410 Gone", Target: "sha256:1", Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC)},
+		{Name: "silent"},
 		{Name: "x", Target: "sha256:2"},
 	}
-	f.set(want[1])
+	f.set(want[2])
 	f.set(want[0])
 	for range 2 {
 		got, err := f.Log().Endpoints(context.Background())
