@@ -50,10 +50,10 @@ func (e *Embedded) admit(c *conn, pk packets.Packet) (packets.Code, error) {
 		return packets.ErrClientIdentifierNotValid, refused("client_id", "client id %w", err)
 	}
 	if err := checkName(string(pk.Connect.Username)); err != nil {
-		return packets.ErrBadUsernameOrPassword, refused("credentials", "user name %w", err)
+		return packets.ErrNotAuthorized, refused("credentials", "user name %w", err)
 	}
 	if err := e.authenticate(c, pk); err != nil {
-		return packets.ErrBadUsernameOrPassword, err
+		return packets.ErrNotAuthorized, err
 	}
 	c.leave()
 	if w := cl.Properties.Will; w.Flag != 0 {

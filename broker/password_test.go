@@ -88,8 +88,11 @@ func TestOnlyTheRightUserAndPasswordGetIn(t *testing.T) {
 	f(hello{user: "d"}, 5)
 	f(hello{user: "nobody", pass: "secret"}, 5)
 	f(hello{}, 5)
-	f(hello{version: 5, user: "d", pass: "wrong"}, 0x86)
-	f(hello{version: 5}, 0x86)
+	f(hello{version: 5, user: "d", pass: "wrong"}, 0x87)
+	f(hello{version: 5, user: "d"}, 0x87)
+	f(hello{version: 5, user: "nobody", pass: "secret"}, 0x87)
+	f(hello{version: 5, user: "a/b", pass: "secret"}, 0x87)
+	f(hello{version: 5}, 0x87)
 }
 
 func TestGuessingIsStopped(t *testing.T) {
