@@ -58,7 +58,23 @@ Ctrl-C and leaves nothing behind.`,
 	return cmd
 }
 
+// check refuses what cannot be played.
+func (f demoFlags) check() error {
+	switch {
+	case f.duration < 0:
+		return refused("--duration: %v is negative (leave it out to play until Ctrl-C)", f.duration)
+	case f.devices < 0 || f.devices > 1000:
+		return refused("--devices: %d is no fleet for a demo (1 to 1000; firmware-sim plays more)", f.devices)
+	case !(f.speed > 0 && f.speed <= 1000):
+		return refused("--speed: %v is not a speed (more than 0, at most 1000)", f.speed)
+	}
+	return nil
+}
+
 func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
 	if f.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, f.duration)
