@@ -55,6 +55,7 @@ type conn struct {
 	subscribe []string
 
 	// The reader's own.
+	head    []byte // the first bytes, see hear
 	seen    *recent
 	pending []pending
 	taken   int // messages since the last read
@@ -94,6 +95,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	c.reading = false
 	c.mu.Unlock()
+	if bad := c.hear(p[:n]); bad != nil {
+		return 0, bad
+	}
 	return n, err
 }
 

@@ -63,9 +63,15 @@ func (h *hook) OnAuthPacket(_ *mqtt.Client, pk packets.Packet) (packets.Packet, 
 }
 
 // OnPacketRead counts what a client asks of us and mends what the library would
-// do to two kinds of PUBLISH.
+// do to CONNECT and to two kinds of PUBLISH.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	c := connOf(cl)
+	if c.client == nil && pk.FixedHeader.Type == packets.Connect {
+		if err := c.vet(&pk); err != nil {
+			return pk, errors.Join(err, packets.ErrRejectPacket) // it heeds no other error
+		}
+		return pk, nil
+	}
 	if pk.FixedHeader.Type != packets.Pubrel { // which only ends what was counted
 		c.taken++
 	}
