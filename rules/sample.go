@@ -47,6 +47,10 @@ const (
 type Sample struct {
 	Source, Device, Metric string
 
+	// Labels of the device, as the transport knows them; nil for none. They are
+	// shared and never changed: like samples have the same map.
+	Labels map[string]string
+
 	Kind Kind
 	Num  float64
 	Text string

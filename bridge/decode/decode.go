@@ -72,6 +72,7 @@ const (
 	ReasonDevice    = "device"    // nothing says which device, or it is not a usable id
 	ReasonIdentity  = "identity"  // payload and topic name different devices
 	ReasonMetric    = "metric"    // nothing names the metric, or it is not a usable name
+	ReasonLabel     = "label"     // a level of the topic cannot be a label
 	ReasonValue     = "value"     // no value where one should be
 	ReasonClock     = "clock"     // no usable time in the message
 )
@@ -140,6 +141,11 @@ func (d *Decoder) decode(m *broker.Message, out *Batch) *Rejection {
 	} else if d.topic.hasMetric {
 		return rejectf(ReasonMetric, "the level of {metric} is empty in topic %s", quote(m.Topic))
 	}
+	var fault string
+	if r.labels, fault = d.labels.get(c.labels[:len(d.topic.labels)]); fault != "" {
+		r.problem(ReasonLabel, "%s; it is no label of the device", fault)
+	}
+	said := len(out.Problems)
 	var rej *Rejection
 	if d.scalar {
 		rej = r.scalar(m.Payload)
@@ -149,7 +155,7 @@ func (d *Decoder) decode(m *broker.Message, out *Batch) *Rejection {
 	if rej != nil {
 		return rej
 	}
-	if len(out.Samples) == r.first && len(out.Problems) == r.problems {
+	if len(out.Samples) == r.first && len(out.Problems) == said {
 		return rejectf(ReasonValue, "there is no value in the payload")
 	}
 	if r.unsorted {
@@ -168,6 +174,7 @@ type reading struct {
 	flags           rules.Flags
 	topicDevice     string // "" where the topic names none
 	topicMetric     string
+	labels          map[string]string // that the topic says
 	unsorted        bool
 	places          [slots]place // by path
 	ownTime         place        // of a well-known key of the document
@@ -202,6 +209,7 @@ func (r *reading) add(metric string) (*rules.Sample, *Rejection) {
 	r.out.Samples = append(r.out.Samples, rules.Sample{
 		Source: r.d.name, Device: r.device, Metric: r.d.renamed(metric),
 		At: r.at, Received: r.received, Clock: r.clock, Flags: r.flags,
+		Labels: r.labels,
 	})
 	return &r.out.Samples[n], nil
 }

@@ -3,6 +3,7 @@ package decode
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,6 +109,57 @@ func TestSampleCarriesWhatTheTransportKnows(t *testing.T) {
 	}
 	if s.At != s.At.Round(0).UTC() {
 		t.Error("the event time carries a monotonic reading or a zone")
+	}
+}
+
+func TestNamesInATopicAreLabels(t *testing.T) {
+	f := func(topic, sent, labels string) {
+		t.Helper()
+		d := mustNew(t, Options{Topic: topic, Decoder: "scalar"})
+		var b Batch
+		if err := d.Decode(broker.Message{Topic: sent, Payload: []byte("1"), Received: arrival}, &b); err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(b.Samples[0].Labels)
+		for _, p := range b.Problems {
+			got += " " + p.Reason
+		}
+		if got != labels {
+			t.Errorf("%s: %s, want %s", sent, got, labels)
+		}
+	}
+	f("plants/{site}/{device}/{metric}", "plants/lyon/f1/t", "map[site:lyon]")
+	f("{a}/{device}/{b}/+/#", "x/f1/y/z/w", "map[a:x b:y]")
+	f("{a}/{device}/{b}", "/f1/y", "map[b:y]")
+	f("{a}/{device}/{b}", "x/f1/y\n", "map[a:x] label")
+	f("plants/+/{device}", "plants/lyon/f1", "map[]")
+}
+
+func TestLabelsOfATopicAreNotMadeAgain(t *testing.T) {
+	d := mustNew(t, Options{Topic: "{site}/{line}/{device}", Decoder: "scalar"})
+	var b Batch
+	for i := range 3 * labelSlots { // more than are kept
+		topics := []string{"lyon/a/f1", "lyo/na/f1", fmt.Sprintf("s%d/b/f2", i)}
+		for _, topic := range topics {
+			b.Reset()
+			m := broker.Message{Topic: topic, Payload: []byte("1"), Received: arrival}
+			if err := d.Decode(m, &b); err != nil {
+				t.Fatal(err)
+			}
+			if l := b.Samples[0].Labels; l["site"]+"/"+l["line"]+"/"+b.Samples[0].Device != topic {
+				t.Fatalf("%s has labels %v", topic, l)
+			}
+		}
+	}
+	m := broker.Message{Topic: "lyon/a/f1", Payload: []byte("1"), Received: arrival}
+	allocated := testing.AllocsPerRun(100, func() {
+		b.Reset()
+		if err := d.Decode(m, &b); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocated != 0 {
+		t.Errorf("%v allocations a message", allocated)
 	}
 }
 
@@ -298,7 +350,7 @@ func TestBatchKeepsNothingOfTheMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, s := range before {
-		if s != b.Samples[i] || strings.Contains(s.Text+s.Metric, "zz") {
+		if !reflect.DeepEqual(s, b.Samples[i]) || strings.Contains(s.Text+s.Metric, "zz") {
 			t.Errorf("%+v became %+v", s, b.Samples[i])
 		}
 	}

@@ -12,8 +12,9 @@
 //
 // A topic template is an MQTT filter in which a whole level may be a name in
 // braces: site/{site}/{device}/{metric}. {device} and {metric} say what they
-// are called; + and any other name match one level; # at the end matches the
-// rest.
+// are called; every other name, eight at most, is a label of the device, and its
+// value is what stands there ({site} in plants/lyon/f1 is site = lyon). + matches
+// a level that says nothing, # at the end the rest.
 //
 // # Devices
 //

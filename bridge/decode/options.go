@@ -74,6 +74,7 @@ type Decoder struct {
 	maxPayload, maxDepth, maxMetrics int
 
 	devices, metrics, texts *names
+	labels                  *labelSets
 }
 
 // New checks options and compiles a decoder. Its error joins an [*OptionError]
@@ -100,6 +101,7 @@ func New(o Options) (*Decoder, error) {
 		c.wrong("topic", err.Error(), "write an MQTT filter such as plants/{site}/{device}/telemetry")
 		d.topic = &template{}
 	}
+	d.labels = newLabelSets(d.topic.labels)
 	switch o.Decoder {
 	case "", "json":
 		c.json(d, &o)

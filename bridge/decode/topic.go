@@ -13,6 +13,7 @@ type template struct {
 	levels               []level
 	rest                 bool // ends in #
 	hasDevice, hasMetric bool
+	labels               []string // names that are neither, in their order
 }
 
 type level struct {
@@ -24,9 +25,10 @@ type levelKind uint8
 
 const (
 	levelLiteral levelKind = iota
-	levelAny               // +, or a name without a meaning
+	levelAny               // +
 	levelDevice
 	levelMetric
+	levelLabel
 )
 
 func parseTemplate(src string) (*template, error) {
@@ -57,12 +59,17 @@ func parseTemplate(src string) (*template, error) {
 				return nil, fmt.Errorf("{%s} stands in it twice", name)
 			}
 			seen[name] = true
-			kind := levelAny
+			var kind levelKind
 			switch name {
 			case "device":
 				kind, t.hasDevice = levelDevice, true
 			case "metric":
 				kind, t.hasMetric = levelMetric, true
+			default:
+				kind = levelLabel
+				if t.labels = append(t.labels, name); len(t.labels) > maxLabels {
+					return nil, fmt.Errorf("it has more than %d names beside {device} and {metric}", maxLabels)
+				}
 			}
 			t.levels = append(t.levels, level{kind: kind})
 			part = "+"
@@ -90,7 +97,10 @@ func isName(s string) bool {
 }
 
 // captures are what a topic says.
-type captures struct{ device, metric string }
+type captures struct {
+	device, metric string
+	labels         [maxLabels]string // by the template's labels
+}
 
 func (t *template) match(topic string) (captures, bool) {
 	var c captures
@@ -101,7 +111,7 @@ func (t *template) match(topic string) (captures, bool) {
 	if topic[0] == '$' && (len(t.levels) == 0 || t.levels[0].kind != levelLiteral) {
 		return c, false
 	}
-	rest, more := topic, true
+	rest, more, label := topic, true, 0
 	for i := range t.levels {
 		if !more {
 			return c, false
@@ -117,6 +127,9 @@ func (t *template) match(topic string) (captures, bool) {
 			c.device = part
 		case levelMetric:
 			c.metric = part
+		case levelLabel:
+			c.labels[label] = part
+			label++
 		}
 	}
 	return c, !more || t.rest
