@@ -17,11 +17,10 @@ import (
 type instance struct {
 	rule    *rule
 	channel *channel
-	mark    uint64 // see Output.Stamp
-	started int64  // of the current or last episode; 0 if there was none
-	due     int64  // next timer, 0 for none
-	place   int    // in Engine.timers
-	seq     int    // of the last event in the episode
+	started int64 // of the current or last episode; 0 if there was none
+	due     int64 // next timer, 0 for none
+	place   int   // in Engine.timers
+	seq     int   // of the last event in the episode
 	episode *episode
 }
 
@@ -257,7 +256,7 @@ func (ep *episode) top(base *rung, p point) {
 	}
 }
 
-// state is a snapshot that shares nothing with the engine.
+// state is a snapshot that shares nothing that changes with the engine.
 func (a *instance) state() State {
 	c := a.channel
 	kind := c.metric.kind
@@ -265,6 +264,7 @@ func (a *instance) state() State {
 		Key:       a.rule.id + "/" + c.device.id,
 		Rule:      a.rule.id,
 		Device:    c.device.id,
+		Labels:    c.device.learnt,
 		Levels:    make([]LevelState, len(a.rule.rungs)),
 		Seq:       a.seq,
 		StartedAt: wall(a.started),

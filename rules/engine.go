@@ -38,15 +38,20 @@ type Engine struct {
 // A device is one sender with its metrics, as far as rules look at them.
 type device struct {
 	id       string
-	def      *DeviceDef // nil when the file does not describe it
+	def      *DeviceDef // the file's, with the labels learnt; nil without either
 	channels []*channel
+
+	learnt map[string]string // labels that samples or states have told
+	heard  map[string]string // those of the last sample that had any
+	moved  bool              // labels came after rules were bound to it
 }
 
 // A channel is one metric of one device, with the alarms that it decides.
 type channel struct {
 	device  *device
 	metric  *metric
-	alarms  []instance // never grows: alarms are pointed to
+	alarms  []instance // by rule; see Engine.bindRules for who points to them
+	mark    uint64     // see Output.Stamp
 	refused bool       // a rule had no room for this device
 	primed  bool       // last.value is only a retained one
 	clock   Clock
@@ -97,7 +102,7 @@ func (e *Engine) Step(in Input, out *Output) {
 	e.now = max(e.now, in.Now.UnixNano())
 	if e.shifted != nil {
 		for _, a := range e.shifted {
-			out.Transitions = append(out.Transitions, Transition{State: a.state(), instance: a})
+			out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
 		}
 		e.shifted = nil
 	}
@@ -123,9 +128,12 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	if c == nil {
 		return
 	}
+	if len(s.Labels) != 0 && !same(s.Labels, c.device.heard) {
+		e.learn(c.device, s)
+	}
+	out.Depends = max(out.Depends, c.mark)
 	for i := range c.alarms {
 		a := &c.alarms[i]
-		out.Depends = max(out.Depends, a.mark)
 		// A timer that has run out by now ran out before this sample came,
 		// whether or not a tick has said so.
 		if a.due != 0 && a.due <= e.now {
@@ -159,7 +167,7 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	before := c.last
 	c.last, c.clock = point{at, v}, s.Clock
 	for i := range c.alarms {
-		if a := &c.alarms[i]; a.episode != nil || s.Flags&Retained == 0 && a.rule.wakes(v) {
+		if a := &c.alarms[i]; a.episode != nil || s.Flags&Retained == 0 && a.rule.wakes(v) && c.device.looks(a.rule) {
 			j := judgement{now: e.now, at: at, value: v, before: before}
 			j.bridged, j.ahead = e.downtime(before.at, at)
 			e.judge(a, &j, out)
@@ -237,7 +245,7 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 // lapse lets the timers of an alarm that have run out by now end, each at its
 // own time, so that it does not matter when the tick came.
 func (e *Engine) lapse(a *instance, out *Output) {
-	out.Depends = max(out.Depends, a.mark)
+	out.Depends = max(out.Depends, a.channel.mark)
 	for a.due != 0 && a.due <= e.now {
 		due, was := a.due, a.standing()
 		for i := range a.rule.rungs {
@@ -257,7 +265,7 @@ func (e *Engine) settle(a *instance, was standing, at int64, out *Output) {
 	if was.phase == recovering && now.phase == firing {
 		ep.relapses++
 	}
-	t := Transition{instance: a}
+	t := Transition{channel: a.channel}
 	switch {
 	case was.top < 0 && now.top >= 0:
 		a.begin(at)
@@ -327,6 +335,7 @@ func (e *Engine) channel(s *Sample, out *Output) *channel {
 			return nil
 		}
 		d = e.device(s.Device)
+		e.learn(d, s)
 	}
 	c := e.bind(d, m, e.options.MaxInstances)
 	if c.refused {
@@ -354,30 +363,61 @@ func (e *Engine) bind(d *device, m *metric, limit int) *channel {
 		}
 	}
 	c := &channel{device: d, metric: m}
+	d.channels = append(d.channels, c)
+	e.bindRules(c, limit)
+	return c
+}
+
+// bindRules gives a channel an alarm for each rule that looks at it and has
+// none yet. Alarms move when their number grows; the timers follow them, and
+// nothing else points to an alarm from one step to the next.
+func (e *Engine) bindRules(c *channel, limit int) {
+	d, m := c.device, c.metric
+	c.refused = false
 	var bound []*rule
 	for _, list := range [][]*rule{m.byDevice[d.id], m.general} {
 		for _, r := range list {
-			if !r.applies(d.id, d.def) {
-				continue
-			}
-			if e.counts[r.index].instances >= limit {
+			switch {
+			case !r.applies(d.id, d.def) || c.alarm(r) != nil:
+			case e.counts[r.index].instances >= limit:
 				c.refused = true
-				continue
+			default:
+				e.counts[r.index].instances++
+				bound = append(bound, r)
 			}
-			e.counts[r.index].instances++
-			bound = append(bound, r)
 		}
 	}
-	slices.SortFunc(bound, func(a, b *rule) int { return a.index - b.index })
-	if len(bound) > 0 {
-		c.alarms = make([]instance, len(bound))
+	c.add(bound, e)
+}
+
+// add gives the channel alarms that are at rest.
+func (c *channel) add(bound []*rule, e *Engine) {
+	if len(bound) == 0 {
+		return
 	}
-	for i, r := range bound {
-		c.alarms[i] = instance{rule: r, channel: c, place: -1}
+	alarms := make([]instance, len(c.alarms), len(c.alarms)+len(bound))
+	copy(alarms, c.alarms)
+	for _, r := range bound {
+		alarms = append(alarms, instance{rule: r, channel: c, place: -1})
 		e.counts[r.index].standing[Unset][inactive]++
 	}
-	d.channels = append(d.channels, c)
-	return c
+	slices.SortFunc(alarms, func(a, b instance) int { return a.rule.index - b.rule.index })
+	c.alarms = alarms
+	for i := range alarms {
+		if a := &alarms[i]; a.place >= 0 {
+			e.timers[a.place] = a
+		}
+	}
+}
+
+// alarm is the channel's alarm of a rule; nil for none.
+func (c *channel) alarm(r *rule) *instance {
+	for i := range c.alarms {
+		if c.alarms[i].rule == r {
+			return &c.alarms[i]
+		}
+	}
+	return nil
 }
 
 // An AlarmCount says how many alarms of a rule stand alike.

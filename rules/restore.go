@@ -15,12 +15,19 @@ import (
 // MaxInstances and MaxDevices limit new ones.
 func (e *Engine) Restore(s State) bool {
 	r := e.program.byID[s.Rule]
-	if r == nil || !r.applies(s.Device, e.program.devices[s.Device]) {
+	if r == nil || !e.restores(r, &s) {
 		e.orphans = append(e.orphans, s)
 		return false
 	}
-	c := e.bind(e.device(s.Device), r.metric, math.MaxInt)
-	a := &c.alarms[slices.IndexFunc(c.alarms, func(a instance) bool { return a.rule == r })]
+	d := e.device(s.Device)
+	e.label(d, s.Labels, false)
+	c := e.bind(d, r.metric, math.MaxInt)
+	a := c.alarm(r)
+	if a == nil { // it is only by labels of its own that the rule looks at it, or there was no room
+		e.counts[r.index].instances++
+		c.add([]*rule{r}, e)
+		a, d.moved = c.alarm(r), true
+	}
 	was := a.standing()
 	a.restore(&s)
 	if v, ok := r.metric.kind.private(s.Last); ok && nanos(s.LastAt) > c.last.at {
@@ -31,6 +38,17 @@ func (e *Engine) Restore(s State) bool {
 	e.counts[r.index].standing[now.severity][now.phase]++
 	e.schedule(a)
 	return true
+}
+
+// restores reports whether a rule looks at a stored alarm's device, by what is
+// known of it or by the labels it had when the alarm was stored.
+func (e *Engine) restores(r *rule, s *State) bool {
+	def := e.program.devices[s.Device]
+	if r.applies(s.Device, labelled(def, s.Labels)) {
+		return true
+	}
+	d := e.devices[s.Device]
+	return d != nil && r.applies(s.Device, labelled(def, d.learnt))
 }
 
 // Orphans yields the restored states that no rule of the program claims.

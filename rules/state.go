@@ -11,6 +11,8 @@ type State struct {
 	Rule   string `json:"rule"`   // rule id
 	Device string `json:"device"` // instance
 
+	Labels map[string]string `json:"labels,omitempty"` // of the device, as samples told them
+
 	Levels []LevelState `json:"levels"` // by ascending severity, as the rule lists them
 
 	Episode   string    `json:"episode,omitempty"` // current or last
@@ -47,7 +49,7 @@ type Transition struct {
 	State  State
 	Events []Event
 
-	instance *instance
+	channel *channel // nil for the end of an alarm that no engine has
 }
 
 // An Input is one thing that happens to an engine: a sample, or with a nil
@@ -63,8 +65,8 @@ type Input struct {
 type Output struct {
 	Transitions []Transition
 
-	// Depends is the highest mark ever given, by [Output.Stamp], to an alarm
-	// that these steps looked at. What they decided is safe once everything up
+	// Depends is the highest mark ever given, by [Output.Stamp], to the alarms
+	// that these steps looked at, or to others of the same device and metric. What they decided is safe once everything up
 	// to that mark is.
 	Depends uint64
 
@@ -80,9 +82,11 @@ func (o *Output) Reset() {
 	o.Depends = 0
 }
 
-// Stamp marks the alarms of o's transitions with the caller's commit number.
+// Stamp marks what o's transitions changed with the caller's commit number.
 func (o *Output) Stamp(mark uint64) {
 	for i := range o.Transitions {
-		o.Transitions[i].instance.mark = mark
+		if c := o.Transitions[i].channel; c != nil {
+			c.mark = mark
+		}
 	}
 }
