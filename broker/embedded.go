@@ -76,7 +76,7 @@ type Embedded struct {
 	rate           float64
 	inflight       int
 	seed           maphash.Seed
-	lobby          chan struct{} // a place for each connection not yet let in
+	lobby          *lobby
 	arrivals       *perAddress
 	sometimes      *rate.Sometimes
 
@@ -137,7 +137,7 @@ func newEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		rate:           cmp.Or(o.Rate, 1000),
 		inflight:       cmp.Or(o.Inflight, 100),
 		seed:           maphash.MakeSeed(),
-		lobby:          make(chan struct{}, lobbySize),
+		lobby:          newLobby(),
 		arrivals:       newPerAddress(arrivalRate, arrivalBurst),
 		sometimes:      &rate.Sometimes{First: 20, Interval: time.Second},
 		owners:         map[string]*conn{},

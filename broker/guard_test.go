@@ -30,8 +30,11 @@ func inBubble(t *testing.T, o EmbeddedOptions, handle Handler, f func(t *testing
 		f(t, e, func() *wire {
 			client, server := net.Pipe()
 			clients = append(clients, client)
-			e.lobby <- struct{}{}
-			e.work.Go(func() { e.serve(ctx, &listener{name: "mqtt"}, server) })
+			g, err := e.lobby.arrive(ctx, addressOf(server.RemoteAddr()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.work.Go(func() { e.serve(ctx, &listener{name: "mqtt"}, server, g) })
 			return newWire(t, client)
 		})
 		for _, c := range clients {

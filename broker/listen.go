@@ -17,9 +17,6 @@ import (
 const (
 	// connectTime is how long a connection may take to say who it is.
 	connectTime = 5 * time.Second
-	// lobbySize is how many connections may be saying so at once; others wait in
-	// the kernel's queue.
-	lobbySize = 512
 	// arrivalRate and arrivalBurst bound the connections from one address. A
 	// gateway or a load balancer is one address for all that is behind it.
 	arrivalRate  = rate.Limit(1000)
@@ -103,34 +100,39 @@ func (e *Embedded) accept(ctx context.Context, l *listener) {
 		}
 		delay = minAcceptDelay
 		l.failed.Store(nil)
-		select {
-		case e.lobby <- struct{}{}:
-		case <-ctx.Done():
-			_ = nc.Close()
-			return
-		}
-		if from := addressOf(nc.RemoteAddr()); !e.arrivals.allow(from) {
-			<-e.lobby
+		from := addressOf(nc.RemoteAddr())
+		if !e.arrivals.allow(from) {
 			_ = nc.Close()
 			e.turnAway("rate", from, "", errors.New("too many connections from this address"))
 			continue
 		}
-		e.work.Go(func() { e.serve(ctx, l, nc) })
+		g, err := e.lobby.arrive(ctx, from)
+		if err != nil {
+			_ = nc.Close()
+			if ctx.Err() != nil {
+				return
+			}
+			e.turnAway("crowd", from, "", err)
+			continue
+		}
+		e.work.Go(func() { e.serve(ctx, l, nc, g) })
 	}
 }
 
-// serve owns a connection that has a place in the lobby, until it has ended.
-func (e *Embedded) serve(ctx context.Context, l *listener, nc net.Conn) {
+// serve owns a connection on its way in, until it has ended.
+func (e *Embedded) serve(ctx context.Context, l *listener, nc net.Conn, g *guest) {
+	sp := &speaker{Conn: nc}
+	nc = sp
 	if l.tls != nil {
-		nc = tls.Server(nc, l.tls)
+		nc = tls.Server(sp, l.tls)
 	}
 	c := &conn{
 		Conn:   nc,
 		broker: e,
-		from:   addressOf(nc.RemoteAddr()),
+		from:   g.from,
 		done:   make(chan struct{}),
 		gone:   make(chan struct{}),
-		leave:  sync.OnceFunc(func() { <-e.lobby }),
+		leave:  sync.OnceFunc(g.leave),
 		readBy: time.Now().Add(connectTime),
 	}
 	if !e.enter(c) {
@@ -144,6 +146,14 @@ func (e *Embedded) serve(ctx context.Context, l *listener, nc net.Conn) {
 	if err := nc.SetDeadline(c.readBy); err != nil {
 		return
 	}
+	if err := sp.listen(ctx); err != nil {
+		e.log.Debug("connection ended before it said anything", "address", c.from, "error", err)
+		return
+	}
+	if err := c.takePlace(ctx, g); err != nil {
+		e.turnAway("crowd", c.from, "", err)
+		return
+	}
 	if err := c.handshake(ctx); err != nil {
 		e.turnAway("handshake", c.from, "", err)
 		return
@@ -151,6 +161,16 @@ func (e *Embedded) serve(ctx context.Context, l *listener, nc net.Conn) {
 	if err := e.server.EstablishConnection(l.name, c); err != nil {
 		e.log.Debug("connection ended", "address", c.from, "error", err)
 	}
+}
+
+// takePlace enters the lobby. The time that this takes is not the client's.
+func (c *conn) takePlace(ctx context.Context, g *guest) error {
+	since := time.Now()
+	if err := g.enter(ctx); err != nil {
+		return err
+	}
+	c.readBy = c.readBy.Add(time.Since(since))
+	return c.Conn.SetDeadline(c.readBy)
 }
 
 // handshake shakes hands where there is TLS. A certificate that was verified

@@ -131,8 +131,11 @@ func FuzzConn(f *testing.F) {
 		})
 		eventually(t, "not running", e.running.Load)
 		client, server := net.Pipe()
-		e.lobby <- struct{}{}
-		e.work.Go(func() { e.serve(context.Background(), &listener{name: "mqtt"}, server) })
+		g, err := e.lobby.arrive(context.Background(), addressOf(server.RemoteAddr()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.work.Go(func() { e.serve(context.Background(), &listener{name: "mqtt"}, server, g) })
 		w := newWire(t, client)
 		w.hello(hello{version: version, id: "fuzz", clean: true})
 		acked := make(chan map[uint16]bool)
