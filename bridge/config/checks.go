@@ -99,7 +99,9 @@ func (l *loader) keyPair(path []string, k *KeyPair) {
 // readable reports whether a file that the configuration names can be read.
 func (l *loader) readable(path []string, name string) bool {
 	_, err := readFile(l.resolve(name), maxPEM)
-	if err != nil {
+	if err != nil && looksSecret(name) {
+		l.main.atValue(path, "names no file that can be read, and may be the secret itself", "put it into a file, and name that")
+	} else if err != nil {
 		l.main.atValue(path, fmt.Sprintf("the file %s %v", name, err), "name a file that the user who runs tocsin can read")
 	}
 	return err == nil

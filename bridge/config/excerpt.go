@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,9 +11,7 @@ const maxExcerpt = 160 // characters of a line that are shown
 // excerpt shows the line of a fault and the one before it, with carets below.
 func (s *source) excerpt(at span) string {
 	number, column := s.position(at.start)
-	if s.lines == nil && !s.binary {
-		s.lines = s.showable()
-	}
+	s.show()
 	if number > len(s.lines) || column > maxExcerpt {
 		return ""
 	}
@@ -42,60 +39,22 @@ func (s *source) excerpt(at span) string {
 	return b.String()
 }
 
-// showable is the text by lines, cut to what fits on a screen, with asterisks,
-// character for character, where a secret may stand: in the strings of the keys
-// that hold one, and in what looks like one wherever it is, since a broken file
-// does not tell its keys.
-func (s *source) showable() []string {
-	text := []byte(s.text)
-	for key, p := range s.places {
-		if secretPath(strings.Split(key, "\x00")) {
-			mask(text, p.value.start, p.value.end)
-		}
+// show makes the lines that may be shown, at the first fault.
+func (s *source) show() {
+	if s.lines == nil && !s.binary {
+		s.lines = s.showable()
 	}
-	for _, re := range []string{
-		`((?:whsec|whsk)_[A-Za-z0-9+/=_-]+)`,
-		`//([^/\s"'@]+)@`,
-		`(\$argon2[^\s"']+)`,
-		`(?i)(?:secret|password|token)["']?[ \t]*=[ \t]*\[?[ \t]*(["'].*)`,
-	} {
-		for _, m := range regexp.MustCompile(re).FindAllSubmatchIndex(text, -1) {
-			mask(text, m[2], m[3])
-		}
-	}
-	lines := strings.Split(strings.ReplaceAll(string(text), "\x00", ""), "\n")
-	for i, line := range lines {
-		line = strings.TrimSuffix(line, "\r")
-		if runes := []rune(line); len(runes) > maxExcerpt {
-			line = string(runes[:maxExcerpt]) + "…"
-		}
-		lines[i] = line
-	}
-	return lines
 }
 
-// secretPath reports whether the string at a path is a secret by its key.
-func secretPath(path []string) bool {
-	last := path[len(path)-1]
-	if len(path) > 1 && strings.Trim(last, "0123456789") == "" {
-		last = path[len(path)-2]
-	}
-	return last == "secret" || last == "password" || last == "token"
+// masked reports whether something is masked in the line of a fault.
+func (s *source) masked(at span) bool {
+	s.show()
+	number, _ := s.position(at.start)
+	return number <= len(s.lines) && strings.Count(s.lines[number-1], "*") > strings.Count(s.line(number), "*")
 }
 
-// mask overwrites a part of a text, quotes and line ends excepted. Of a longer
-// character only the first byte becomes an asterisk, and the others become 0.
-func mask(text []byte, start, end int) {
-	if start < end && (text[start] == '{' || text[start] == '[') {
-		return // a reference to a secret, or a list whose elements are masked
-	}
-	for i := start; i < end; i++ {
-		switch c := text[i]; {
-		case c == '"', c == '\'', c == '\n', c == '\r':
-		case utf8.RuneStart(c):
-			text[i] = '*'
-		default:
-			text[i] = 0
-		}
-	}
+// line is a line as it is written.
+func (s *source) line(number int) string {
+	line, _, _ := strings.Cut(s.text[s.starts[number-1]:], "\n")
+	return line
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -58,10 +59,14 @@ func expandString(text string, getenv func(string) (string, bool)) (string, erro
 		}
 		name, rest, closed := strings.Cut(text[at+2:], "}")
 		if !closed || !isVariable(name) {
-			return "", fmt.Errorf("%q is no variable (write ${NAME} with letters, digits and _, or $${ for a plain ${)", text[at:])
+			// What follows may be the rest of a password.
+			return "", errors.New("a ${ has no name of a variable and } behind it (write ${NAME} with letters, digits and _, or $${ for a plain ${)")
 		}
 		value, ok := getenv(name)
 		if !ok {
+			if !isVariableName(name) {
+				return "", errors.New("a variable is not set (set it in the environment, or write $${ for a plain ${)")
+			}
 			return "", fmt.Errorf("the variable %s is not set (set it in the environment, or write $${%s} for the plain text)", name, name)
 		}
 		if invalidByte(value) >= 0 {

@@ -35,12 +35,21 @@ type scanner struct {
 	arrays map[string]int // path of an array of tables → index of the last
 	deep   int            // offset where the nesting went too deep, or -1
 	mute   bool           // nothing is noted: beyond the elements that are
+
+	// seen, unless nil, is told of every value that is no table or list, and of
+	// whatever the scanner stopped in, which then reaches to the end of the text.
+	// It is told of those, too, that have no place: written twice, or too many.
+	seen func(path []string, at span)
 }
 
 // scan reads a text as far as it can be read.
-func scan(text string) *scanner {
+func scan(text string) *scanner { return watch(text, nil) }
+
+// watch is scan that tells of the values it reads.
+func watch(text string, seen func(path []string, at span)) *scanner {
 	s := &scanner{
 		text:   text,
+		seen:   seen,
 		places: make(map[string]place),
 		again:  make(map[int]twice),
 		arrays: make(map[string]int),
@@ -82,6 +91,12 @@ func (s *scanner) put(path []string, p place) {
 		return
 	}
 	s.places[k] = p
+}
+
+func (s *scanner) tell(path []string, at span) {
+	if s.seen != nil {
+		s.seen(path, at)
+	}
 }
 
 // header reads [a.b] or [[a.b]] and returns the path of the table.
@@ -128,13 +143,19 @@ func (s *scanner) header() ([]string, bool) {
 // pair reads key = value below a table.
 func (s *scanner) pair(table []string) bool {
 	keys, at, ok := s.keys()
+	path := append(table[:len(table):len(table)], keys...)
 	if !ok || !s.peek('=') {
+		s.tell(path, span{at.start, len(s.text)})
 		return false
 	}
 	s.pos++
 	s.space(false)
-	path := append(table[:len(table):len(table)], keys...)
-	return s.value(path, at)
+	start := s.pos
+	if !s.value(path, at) {
+		s.tell(path, span{start, len(s.text)})
+		return false
+	}
+	return true
 }
 
 // keys reads a.b."c d" and the space behind it.
@@ -144,7 +165,7 @@ func (s *scanner) keys() (keys []string, at span, ok bool) {
 	for {
 		key, ok := s.key()
 		if !ok {
-			return nil, at, false
+			return keys, at, false
 		}
 		keys = append(keys, key)
 		at.end = s.pos
@@ -210,6 +231,7 @@ func (s *scanner) value(path []string, key span) bool {
 		}
 	}
 	if inner == nil {
+		s.tell(path, span{start, s.pos})
 		s.put(path, place{key: key, value: span{start, s.pos}})
 		return true
 	}

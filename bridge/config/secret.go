@@ -46,6 +46,9 @@ func (l *loader) secret(path []string, s *Secret) bool {
 
 func (l *loader) secretFromEnv(name string) (string, error) {
 	text, ok := l.getenv(name)
+	if !ok && !isVariableName(name) {
+		return "", errors.New(`env names no variable that is set, and may be the secret itself (write the name of the variable it is in, as in { env = "OPS_SECRET" })`)
+	}
 	if !ok {
 		return "", fmt.Errorf("the variable %s is not set (set it in the environment of tocsin)", name)
 	}
@@ -65,6 +68,9 @@ func (l *loader) secretFromFile(path []string, name string) (string, error) {
 				file, given = credential, true
 			}
 		}
+	}
+	if looksSecret(name) && !exists(file) {
+		return "", errors.New(`file names no file, and may be the secret itself (put the secret into a file for tocsin alone to read, and name that)`)
 	}
 	if err := l.contained(name, file); err != nil && !given {
 		return "", err

@@ -153,6 +153,9 @@ func (s *source) syntaxProblem(err error, again map[int]twice) {
 		return
 	}
 	fact, remedy := syntaxAdvice(pe.Message)
+	if s.masked(at) && fact == pe.Message {
+		fact, remedy = "a value cannot be read", "put text in quotes, and end it with the quote it began with"
+	}
 	s.problem(at, nil, "is not TOML here: "+fact, remedy)
 }
 
@@ -208,7 +211,7 @@ func (s *source) problem(at span, path []string, fact, remedy string) {
 	line, column := s.position(at.start)
 	s.report.add(Problem{
 		File: s.name, Line: line, Column: column,
-		Place: placeName(path), Fact: fact, Remedy: remedy,
+		Place: scrub(placeName(path)), Fact: scrub(scrubURLs(fact)), Remedy: scrub(remedy),
 		Excerpt: s.excerpt(at),
 	})
 }
