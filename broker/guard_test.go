@@ -625,3 +625,24 @@ func TestAddressInUseIsNamed(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Go binds the wildcard of IPv4 as that of IPv6 unless told otherwise.
+func TestIPv4AddressIsBoundAsIPv4(t *testing.T) {
+	f := func(listen string, want bool) {
+		t.Helper()
+		e, err := NewEmbedded(EmbeddedOptions{Listen: listen, Anonymous: AnonymousAlways})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.closeListeners()
+		if got := e.Addrs()[0].Addr.(*net.TCPAddr).IP.To4() != nil; got != want {
+			t.Errorf("%s is bound as %s", listen, e.Addrs()[0])
+		}
+	}
+	f("0.0.0.0:0", true)
+	f("127.0.0.1:0", true)
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil { // this machine has IPv6
+		_ = l.Close()
+		f("[::]:0", false)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -57,7 +58,7 @@ func listenAll(o EmbeddedOptions) ([]*listener, error) {
 		if l.address == "" {
 			continue
 		}
-		nl, err := net.Listen("tcp", l.address)
+		nl, err := net.Listen(network(l.address), l.address)
 		if err != nil {
 			for _, other := range out {
 				_ = other.Close()
@@ -67,6 +68,16 @@ func listenAll(o EmbeddedOptions) ([]*listener, error) {
 		out = append(out, &listener{Listener: nl, name: l.name, tls: l.tls})
 	}
 	return out, nil
+}
+
+// network is "tcp4" for an IPv4 address: "tcp" would bind the wildcard of IPv6 for
+// 0.0.0.0.
+func network(address string) string {
+	host, _, _ := net.SplitHostPort(address) // Listen says what is wrong with it
+	if a, err := netip.ParseAddr(host); err == nil && a.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 func (e *Embedded) closeListeners() {

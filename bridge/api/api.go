@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +54,8 @@ type Server struct {
 // New binds the listener. [Server.Run] has to be called, or the listener stays
 // bound.
 func New(o Options) (*Server, error) {
-	ln, err := net.Listen("tcp", cmp.Or(o.Listen, "127.0.0.1:0"))
+	listen := cmp.Or(o.Listen, "127.0.0.1:0")
+	ln, err := net.Listen(network(listen), listen)
 	if err != nil {
 		return nil, fmt.Errorf("http.listen: %w (is another process there? choose another address)", err)
 	}
@@ -62,6 +64,16 @@ func New(o Options) (*Server, error) {
 		return nil, errors.Join(err, ln.Close())
 	}
 	return s, nil
+}
+
+// network is "tcp4" for an IPv4 address: "tcp" would bind the wildcard of IPv6 for
+// 0.0.0.0.
+func network(address string) string {
+	host, _, _ := net.SplitHostPort(address) // Listen says what is wrong with it
+	if a, err := netip.ParseAddr(host); err == nil && a.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 func newServer(o *Options, ln net.Listener) (*Server, error) {

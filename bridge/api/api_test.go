@@ -493,3 +493,11 @@ func TestBrokenListenerEndsRun(t *testing.T) {
 		}
 	})
 }
+
+// Go binds the wildcard of IPv4 as that of IPv6 unless told otherwise.
+func TestIPv4AddressIsBoundAsIPv4(t *testing.T) {
+	s := start(t, Options{Listen: "0.0.0.0:0", Token: NewToken(secret)})
+	if s.Addr().(*net.TCPAddr).IP.To4() == nil {
+		t.Errorf("bound as %s", s.Addr())
+	}
+}
