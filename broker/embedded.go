@@ -38,7 +38,7 @@ type EmbeddedOptions struct {
 	TLSListen      string                // host:port for MQTT over TLS; "" is off
 	TLS            *tls.Config           // required by TLSListen; verified client certificates name the user by CN
 	Anonymous      Anonymous             // who may come without a name
-	MaxPacket      int                   // bytes of one packet; 0 is 256 KiB
+	MaxPacket      int                   // bytes of one packet, at most 1 MiB; 0 is 256 KiB
 	MaxConnections int                   // 0 is 10,000
 	Rate           float64               // messages and requests per second and client; 0 is 1,000, below 0 is no limit
 	Inflight       int                   // messages a client may have open at QoS 2, and duplicates looked for; 0 is 100
@@ -186,8 +186,8 @@ func (o *EmbeddedOptions) check() error {
 	default:
 		bad("anonymous is %q (it is never, loopback or always)", o.Anonymous)
 	}
-	if o.MaxPacket < 0 || o.MaxPacket > 16<<20 {
-		bad("max_packet is %d bytes (it is 1 byte to 16 MiB)", o.MaxPacket)
+	if o.MaxPacket < 0 || o.MaxPacket > 1<<20 {
+		bad("max_packet is %d bytes (it is 1 byte to 1 MiB)", o.MaxPacket)
 	}
 	if o.MaxConnections < 0 || o.MaxConnections > 10_000_000 {
 		bad("max_connections is %d (it is 1 to 10,000,000)", o.MaxConnections)

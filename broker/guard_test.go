@@ -596,7 +596,7 @@ func TestAnonymousIsClosedByDefault(t *testing.T) {
 
 func TestEveryMistakeInTheOptionsIsNamed(t *testing.T) {
 	_, err := NewEmbedded(EmbeddedOptions{
-		TLSListen: "127.0.0.1:0", Anonymous: "x", MaxPacket: -1, MaxConnections: -1, Inflight: 70000,
+		TLSListen: "127.0.0.1:0", Anonymous: "x", MaxPacket: 1<<20 + 1, MaxConnections: -1, Inflight: 70000,
 		Users: map[string]User{"a/b": {}, "c": {
 			Publish:   []string{"a/#/b", "dev-%c/x", "a+/b", "$SYS/x", ""},
 			Subscribe: []string{"a#"},
