@@ -52,6 +52,9 @@ func (l *loader) checkEmbedded(b *EmbeddedBroker) {
 	if plain && tls && b.Listen == b.TLS.Listen && !strings.HasSuffix(b.Listen, ":0") {
 		l.main.atValue(at("tls.listen"), "both listeners have the same address", "give TLS its own port, such as 8883")
 	}
+	if _, written := l.main.places[pathKey(at("anonymous"))]; !written && len(b.Users) > 0 {
+		b.Anonymous = "never" // who gives passwords out does not expect that none is needed
+	}
 	if l.oneOf(at("anonymous"), b.Anonymous, "never", "loopback", "always") {
 		l.checkAnonymous(b, plain, tls)
 	}
@@ -80,6 +83,8 @@ func (l *loader) checkAnonymous(b *EmbeddedBroker, plain, tls bool) {
 			"add [broker.embedded.user.NAME], or listen on 127.0.0.1")
 	case b.Anonymous == "always" && open:
 		l.main.warnValue(path, "everyone on the network may connect and publish", `add users and set anonymous = "never"`)
+	case b.Anonymous != "never" && users && !open:
+		l.main.warnValue(path, "anybody on this machine may publish anything, in spite of the users", `remove it, or set anonymous = "never"`)
 	case b.Anonymous == "never" && !users:
 		l.main.atValue(path, "nobody may connect: there are no users", "add [broker.embedded.user.NAME]")
 	}

@@ -44,7 +44,7 @@ type Broker struct {
 type EmbeddedBroker struct {
 	Listen         string           `toml:"listen"` // host:port, "" is off; default 127.0.0.1:1883
 	TLS            TLSListener      `toml:"tls"`
-	Anonymous      string           `toml:"anonymous"`       // never, loopback (default), always
+	Anonymous      string           `toml:"anonymous"`       // never, loopback, always; by default loopback without users, never with them
 	MaxPacket      Size             `toml:"max_packet"`      // default 256 KiB
 	MaxConnections int              `toml:"max_connections"` // default 10000
 	PerClient      PerClient        `toml:"per_client"`
