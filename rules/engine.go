@@ -29,6 +29,7 @@ type Engine struct {
 	timers  timers
 	counts  []ruleCount // by rule
 	orphans []State
+	ended   int // orphans up to this one have been told of, where they must
 	now     int64
 
 	gaps    []gap       // downtime that late samples may still cover
@@ -100,6 +101,9 @@ func NewEngine(p *Program, o Options) *Engine {
 // kept.
 func (e *Engine) Step(in Input, out *Output) {
 	e.now = max(e.now, in.Now.UnixNano())
+	for ; e.ended < len(e.orphans); e.ended++ {
+		e.cancel(&e.orphans[e.ended], out)
+	}
 	if e.shifted != nil {
 		for _, a := range e.shifted {
 			out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})

@@ -45,7 +45,7 @@ type Event struct {
 	ValueAtFire any    `json:"value_at_fire,omitempty"`
 	Peak        *Point `json:"peak,omitempty"`
 	Duration    string `json:"duration,omitempty"` // "10m0s"
-	Reason      string `json:"reason,omitempty"`   // cleared | acked | no_data | rule_changed
+	Reason      string `json:"reason,omitempty"`   // cleared | acked | no_data | rule_changed | rule_removed
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
 	// leaves it to each endpoint's own filter. Endpoints is who is owed this

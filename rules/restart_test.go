@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -106,12 +107,97 @@ func TestASecondRestartRemembersTheFirstGap(t *testing.T) {
 
 func TestStatesWithoutARuleAreKeptAside(t *testing.T) {
 	e := NewEngine(mustCompile(t, coldFile(freezer(t))), Options{})
-	gone := State{Key: "old/freezer-07", Rule: "old", Device: "freezer-07", Levels: []LevelState{{Severity: Warning, On: true}}, Told: []string{"ops"}}
+	gone := State{Key: "old/freezer-07", Rule: "old", Device: "freezer-07", Levels: []LevelState{{Severity: Warning, On: true}}}
 	if e.Restore(gone) {
 		t.Error("a state of no rule was restored")
 	}
-	if kept := slices.Collect(e.Orphans()); len(kept) != 1 || kept[0].Key != gone.Key {
+	var out Output
+	if e.Step(Input{Now: start}, &out); len(out.Transitions) != 0 {
+		t.Errorf("nobody was told, and now %+v", out.Transitions)
+	}
+	if kept := slices.Collect(e.Orphans()); len(kept) != 1 || !reflect.DeepEqual(kept[0], gone) {
 		t.Errorf("kept %+v", kept)
+	}
+	if n := e.Devices(); n != 0 {
+		t.Errorf("%d devices", n)
+	}
+}
+
+// orphaned restarts without caring whether a rule claims what was stored.
+func (r *run) orphaned(p *Program, up float64) {
+	r.t.Helper()
+	r.e = NewEngine(p, Options{})
+	for _, b := range r.stored {
+		var s State
+		if err := json.Unmarshal(b, &s); err != nil {
+			r.t.Fatal(err)
+		}
+		r.e.Restore(s)
+	}
+	r.e.Resume(minutes(up-1), minutes(up))
+	r.step(Input{Now: minutes(up)})
+	r.out.Stamp(1)
+}
+
+func TestTheEndOfAnAlarmWithoutARuleIsTold(t *testing.T) {
+	removed := coldFile(freezer(t))
+	removed.Rule["other"] = removed.Rule["freezer-warm"]
+	delete(removed.Rule, "freezer-warm")
+	elsewhere := coldFile(ladder(t))
+	elsewhere.Rule["freezer-warm"].Except = Scope{"freezer-*"}
+	for name, c := range map[string]struct {
+		file                   *File
+		reason, because, title string
+	}{
+		"removed": {removed, "rule_removed", "rule freezer-warm is not configured any more; in alarm since 14:00:00",
+			"freezer-07: alarm cancelled, rule freezer-warm is not configured any more"},
+		"elsewhere": {elsewhere, "rule_changed", "rule freezer-warm does not look at freezer-07 any more; in alarm since 14:00:00",
+			"freezer-07: alarm cancelled, rule freezer-warm does not look at freezer-07 any more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := mustCompile(t, coldFile(ladder(t)))
+			r := newRun(t, p, Options{})
+			for i, v := range []float64{-14, -9, -9, -9} {
+				r.labelled(float64(i), v, 0, map[string]string{"line": "3"})
+			}
+			r.orphaned(mustCompile(t, c.file), 10)
+			if len(r.events) != 3 {
+				t.Fatalf("told %q", r.bytes)
+			}
+			ev, fired := r.events[2], r.events[0]
+			if ev.Type != AlarmCancelled || ev.Reason != c.reason || ev.Because != c.because || ev.Title != c.title {
+				t.Errorf("told %s", r.bytes[2])
+			}
+			if ev.Alarm.Key != fired.Alarm.Key || ev.Alarm.Episode != fired.Alarm.Episode || ev.Alarm.Seq != 3 || ev.Alarm.State != "inactive" || ev.Alarm.Severity != Critical {
+				t.Errorf("alarm %+v", ev.Alarm)
+			}
+			if !slices.Equal(ev.Endpoints, []string{"oncall", "ops"}) || ev.Condition != nil || ev.Device.Labels["line"] != "3" || ev.Device.Via != "gw-lyon" || ev.Duration != "10m0s" {
+				t.Errorf("told %v: %s", ev.Endpoints, r.bytes[2])
+			}
+			r.step(Input{Now: minutes(11)})
+			r.orphaned(mustCompile(t, c.file), 20)
+			if len(r.events) != 3 {
+				t.Errorf("told again: %q", r.bytes[3:])
+			}
+			r.orphaned(p, 30) // the rule is back
+			r.sample(minutes(31), -14)
+			if len(r.events) != 4 || r.events[3].Alarm.Seq != 1 || r.events[3].Alarm.Episode == fired.Alarm.Episode {
+				t.Errorf("then told %q", r.bytes[3:])
+			}
+		})
+	}
+}
+
+func TestDevicesAreCounted(t *testing.T) {
+	e := NewEngine(mustCompile(t, coldFile(freezer(t))), Options{})
+	var out Output
+	for i, d := range []string{"a", "b", "a"} {
+		s := reading(minutes(float64(i)), -20)
+		s.Device = d
+		e.Step(Input{Now: s.At, Sample: s}, &out)
+	}
+	if n := e.Devices(); n != 2 {
+		t.Errorf("%d devices, want 2", n)
 	}
 }
 

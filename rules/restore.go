@@ -5,13 +5,14 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 )
 
 // Restore gives the engine a stored alarm, before the first Step. It tells
 // nobody anything. It reports false for an alarm whose rule is gone or no
-// longer looks at the device: that state is kept as it is, see
-// [Engine.Orphans]. A stored alarm counts, but is never refused, where
+// longer looks at the device: it is kept aside, see [Engine.Orphans], and if
+// somebody was told of it, the next Step tells its end. A stored alarm counts, but is never refused, where
 // MaxInstances and MaxDevices limit new ones.
 func (e *Engine) Restore(s State) bool {
 	r := e.program.byID[s.Rule]
@@ -51,8 +52,64 @@ func (e *Engine) restores(r *rule, s *State) bool {
 	return d != nil && r.applies(s.Device, labelled(def, d.learnt))
 }
 
+// Devices is how many devices the engine knows.
+func (e *Engine) Devices() int { return len(e.devices) }
+
 // Orphans yields the restored states that no rule of the program claims.
 func (e *Engine) Orphans() iter.Seq[State] { return slices.Values(e.orphans) }
+
+// cancel ends an alarm that nothing can end any more: whoever was told of it
+// would wait for ever.
+func (e *Engine) cancel(s *State, out *Output) {
+	severity := Unset
+	for _, l := range s.Levels {
+		if l.On {
+			severity = max(severity, l.Severity)
+		}
+	}
+	if severity == Unset || len(s.Told) == 0 {
+		return
+	}
+	at := wall(e.now)
+	rule, fact := EventRule{ID: s.Rule}, "rule "+s.Rule+" is not configured any more"
+	reason := "rule_removed"
+	if r := e.program.byID[s.Rule]; r != nil {
+		rule, fact = r.public(), "rule "+s.Rule+" does not look at "+s.Device+" any more"
+		reason = "rule_changed"
+	}
+	ev := Event{
+		ID:   "evt_" + digest("event", s.Episode, strconv.Itoa(s.Seq+1), string(AlarmCancelled)),
+		Type: AlarmCancelled,
+		At:   at,
+		Alarm: EventAlarm{
+			Key: s.Rule + "/" + s.Device, Episode: s.Episode, Seq: s.Seq + 1, State: inactive.String(),
+			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses,
+		},
+		Rule:    rule,
+		Device:  EventDevice{ID: s.Device},
+		Because: fact + "; in alarm since " + clock(s.StartedAt.UTC(), at),
+		Title:   s.Device + ": alarm cancelled, " + fact,
+
+		ValueAtFire: s.ValueAtFire,
+		Peak:        s.Peak,
+		Duration:    max(0, at.Sub(s.StartedAt)).String(),
+		Reason:      reason,
+		Endpoints:   s.Told,
+	}
+	if d := labelled(e.program.devices[s.Device], s.Labels); d != nil {
+		ev.Device.Labels, ev.Device.Via = d.Labels, d.Via
+	}
+	levels := make([]LevelState, len(s.Levels))
+	for i, l := range s.Levels {
+		levels[i].Severity = l.Severity
+	}
+	*s = State{
+		Key: ev.Alarm.Key, Rule: s.Rule, Device: s.Device, Labels: s.Labels, Levels: levels,
+		Episode: s.Episode, Seq: s.Seq + 1, StartedAt: s.StartedAt,
+		LastAt: s.LastAt, Last: s.Last, LastClock: s.LastClock,
+	}
+	out.Transitions = append(out.Transitions, Transition{State: *s, Events: []Event{ev}})
+}
 
 // States yields every alarm as it stands, by device and rule: more than what
 // transitions have told, for it includes the newest reading and evidence.

@@ -49,7 +49,7 @@ type Transition struct {
 	State  State
 	Events []Event
 
-	channel *channel // nil for the end of an alarm that no engine has
+	channel *channel // nil where no rule claims the alarm
 }
 
 // An Input is one thing that happens to an engine: a sample, or with a nil

@@ -35,7 +35,7 @@ func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event 
 			Key: r.id + "/" + c.device.id, Episode: episode, Seq: a.seq, State: phase.String(),
 			Severity: severity, StartedAt: wall(a.started), Relapses: ep.relapses,
 		},
-		Rule:      EventRule{ID: r.id, Revision: r.revision, Source: r.source, Runbook: r.runbook, Labels: r.labels},
+		Rule:      r.public(),
 		Device:    EventDevice{ID: c.device.id},
 		Condition: &EventCondition{Text: g.sentence, Limit: g.limit, Clear: g.clear, LimitFrom: g.limitFrom},
 		Evidence:  ep.points(c.metric.kind),
@@ -65,6 +65,11 @@ func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event 
 	}
 	ev.Endpoints = slices.Clone(ep.told)
 	return ev
+}
+
+// public is the rule as events show it.
+func (r *rule) public() EventRule {
+	return EventRule{ID: r.id, Revision: r.revision, Source: r.source, Runbook: r.runbook, Labels: r.labels}
 }
 
 // union is the sorted union of two lists of names, and shares memory with neither.
