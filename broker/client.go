@@ -142,15 +142,9 @@ func (c *Client) Ready() error {
 	return nil
 }
 
-func (c *Client) down(err error) {
-	c.why.Store(&err)
-	c.metrics.connected.WithLabelValues(c.options.Name).Set(0)
-}
+func (c *Client) down(err error) { c.why.Store(&err) }
 
-func (c *Client) up() {
-	c.why.Store(nil)
-	c.metrics.connected.WithLabelValues(c.options.Name).Set(1)
-}
+func (c *Client) up() { c.why.Store(nil) }
 
 // Run connects, subscribes and takes messages until ctx ends, and connects again
 // whenever the connection is lost. It may be called once.

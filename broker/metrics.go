@@ -45,26 +45,23 @@ func newEmbeddedMetrics(r prometheus.Registerer) (*embeddedMetrics, error) {
 }
 
 type clientMetrics struct {
-	connected    *prometheus.GaugeVec
 	connects     *prometheus.CounterVec
 	sessionsLost *prometheus.CounterVec
 	refused      *prometheus.CounterVec
 }
 
-// newClientMetrics shares the metrics among all clients of one registry.
+// newClientMetrics shares the metrics among all clients of one registry. Whether
+// a source is connected is not among them: who has all sources asks Ready.
 func newClientMetrics(r prometheus.Registerer) (*clientMetrics, error) {
 	counter := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_source_" + name, Help: help}, []string{"source"})
 	}
 	m := &clientMetrics{
-		connected: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_source_connected",
-			Help: "Whether the source is connected and subscribed."}, []string{"source"}),
 		connects:     counter("connects_total", "Connections made to the external broker."),
 		sessionsLost: counter("sessions_lost_total", "Reconnections at which the external broker had forgotten our session, and messages with it."),
 		refused:      counter("refused_total", "Messages that could not be made safe and were left for the broker to send again."),
 	}
 	var err error
-	m.connected, err = shared(r, m.connected, err)
 	m.connects, err = shared(r, m.connects, err)
 	m.sessionsLost, err = shared(r, m.sessionsLost, err)
 	m.refused, err = shared(r, m.refused, err)
