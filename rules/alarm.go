@@ -276,6 +276,9 @@ func (a *instance) state() State {
 	}
 	if c.last.at != 0 {
 		s.Last = kind.public(c.last.value)
+		if c.metric.unit == "" {
+			s.Unit = c.unit()
+		}
 	}
 	for i := range a.rule.rungs {
 		s.Levels[i].Severity = a.rule.rungs[i].severity

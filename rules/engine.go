@@ -60,7 +60,8 @@ type channel struct {
 	foreign *foreignUnit
 }
 
-// A foreignUnit remembers how to convert from the unit a device declares.
+// A foreignUnit remembers how to convert from the unit a device declares, or just
+// its name where the metric has none.
 type foreignUnit struct {
 	unit string
 	conv conversion
@@ -188,7 +189,12 @@ func (c *channel) read(s *Sample) (value, string) {
 		return value{}, "time"
 	}
 	var conv *conversion
-	if s.Unit != "" && s.Unit != c.metric.unit {
+	switch {
+	case s.Unit == c.metric.unit:
+		if s.Unit == "" && c.foreign != nil {
+			c.foreign = nil // nobody says any more
+		}
+	case s.Unit != "":
 		if c.foreign == nil || c.foreign.unit != s.Unit {
 			conv, ok := convert(s.Unit, c.metric.unit)
 			c.foreign = &foreignUnit{strings.Clone(s.Unit), conv, ok}
@@ -211,6 +217,14 @@ func (c *channel) read(s *Sample) (value, string) {
 		}
 	}
 	return v, reason
+}
+
+// unit is what the channel's readings are in, as far as anybody says.
+func (c *channel) unit() string {
+	if c.metric.unit == "" && c.metric.kind == Number && c.foreign != nil {
+		return c.foreign.unit
+	}
+	return c.metric.unit
 }
 
 // atRest reports whether no alarm of the channel is under way.

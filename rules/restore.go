@@ -33,6 +33,9 @@ func (e *Engine) Restore(s State) bool {
 	a.restore(&s)
 	if v, ok := r.metric.kind.private(s.Last); ok && nanos(s.LastAt) > c.last.at {
 		c.last, c.clock = point{nanos(s.LastAt), v}, s.LastClock
+		if c.metric.unit == "" && s.Unit != "" {
+			c.foreign = &foreignUnit{unit: s.Unit, ok: true}
+		}
 	}
 	now := a.standing()
 	e.counts[r.index].standing[was.severity][was.phase]--
@@ -106,7 +109,7 @@ func (e *Engine) cancel(s *State, out *Output) {
 	*s = State{
 		Key: ev.Alarm.Key, Rule: s.Rule, Device: s.Device, Labels: s.Labels, Levels: levels,
 		Episode: s.Episode, Seq: s.Seq + 1, StartedAt: s.StartedAt,
-		LastAt: s.LastAt, Last: s.Last, LastClock: s.LastClock,
+		LastAt: s.LastAt, Last: s.Last, LastClock: s.LastClock, Unit: s.Unit,
 	}
 	out.Transitions = append(out.Transitions, Transition{State: *s, Events: []Event{ev}})
 }

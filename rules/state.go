@@ -25,6 +25,7 @@ type State struct {
 	LastAt      time.Time `json:"last_at,omitzero"` // event time of the newest sample judged
 	Last        any       `json:"last,omitempty"`
 	LastClock   Clock     `json:"last_clock,omitempty"`
+	Unit        string    `json:"unit,omitempty"` // of the values, where only the payload says it
 	ValueAtFire any       `json:"value_at_fire,omitempty"`
 	Peak        *Point    `json:"peak,omitempty"`
 	Evidence    []Point   `json:"evidence,omitempty"`

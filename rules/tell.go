@@ -43,7 +43,7 @@ func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event 
 	}
 	if c.last.at != 0 {
 		ev.Reading = &EventReading{
-			Metric: c.metric.name, Value: c.metric.kind.public(c.last.value), Unit: c.metric.unit,
+			Metric: c.metric.name, Value: c.metric.kind.public(c.last.value), Unit: c.unit(),
 			At: wall(c.last.at), Clock: c.clock.String(), Quality: "good",
 		}
 	}
@@ -125,7 +125,7 @@ func (a *instance) title(g *rung, severity Severity) string {
 		case "device":
 			return c.device.id
 		case "unit":
-			return c.metric.unit
+			return c.unit()
 		case "threshold":
 			return g.threshold
 		case "severity":

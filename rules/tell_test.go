@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,32 @@ func TestNumbersAndDurationsForPeople(t *testing.T) {
 	}
 	if got := clock(start.Add(-15*time.Hour), start); got != "2026-11-05 23:00:00" {
 		t.Errorf("yesterday is %q", got)
+	}
+}
+
+func TestAUnitThatOnlyThePayloadKnowsIsTold(t *testing.T) {
+	file := &File{Rule: map[string]*RuleDef{"dry": {Metric: "soil"}}}
+	file.Rule["dry"].Below, file.Rule["dry"].ClearFor = qty(t, "20"), dur(t, "1m")
+	p := mustCompile(t, file)
+	r := newRun(t, p, Options{})
+	f := func(minute, v float64, unit string) {
+		t.Helper()
+		s := reading(minutes(minute), v)
+		s.Metric, s.Unit = "soil", unit
+		r.step(Input{Now: minutes(minute), Sample: s})
+	}
+	f(0, 12, "%")
+	f(1, 50, "%")
+	r.restart(p)
+	r.tick(minutes(5)) // resolved by time, before another reading
+	f(6, 12, "")
+	want := []string{"% freezer-07: soil 12 %, limit 20", "% freezer-07: soil 50 %, limit 20", " freezer-07: soil 12, limit 20"}
+	var got []string
+	for _, ev := range r.events {
+		got = append(got, ev.Reading.Unit+" "+ev.Title)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
