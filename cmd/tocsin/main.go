@@ -29,11 +29,9 @@ func main() { os.Exit(run(untilSignal(), processEnv())) }
 // second one then finds the default handler and ends the process.
 //
 // A closed standard output is an error of the write and not the end: a bridge
-// does not stop because nobody reads its first lines. And what the standard
-// library logs by itself, a receiver can write: it goes nowhere.
+// does not stop because nobody reads its first lines.
 func untilSignal() context.Context {
 	signal.Ignore(syscall.SIGPIPE)
-	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx
@@ -54,7 +52,10 @@ type env struct {
 	LookupEnv func(string) (string, bool)
 }
 
+// processEnv is the process's own. What the standard library logs by itself a
+// receiver may have written, so it goes nowhere.
 func processEnv() env {
+	log.SetOutput(io.Discard)
 	return env{
 		Args:      os.Args[1:],
 		Stdin:     os.Stdin,
