@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"os"
@@ -23,7 +25,22 @@ func TestMain(m *testing.M) {
 	if os.Getenv(fewFilesEnv) != "" {
 		os.Exit(serveWithFewFiles())
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(quiet{m})
+}
+
+// quiet fails the tests when anything, the libraries included, writes to the
+// standard logger: it knows neither our format nor our levels.
+type quiet struct{ *testing.M }
+
+func (q quiet) Run() int {
+	var said logBuffer
+	log.SetOutput(&said)
+	code := q.M.Run()
+	if s := said.String(); s != "" {
+		fmt.Fprintf(os.Stderr, "written to the standard logger:\n%s", s)
+		return 1
+	}
+	return code
 }
 
 // patience is how long a test waits for what must happen.
