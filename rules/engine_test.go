@@ -403,7 +403,10 @@ func TestSamplesThatAreNotJudged(t *testing.T) {
 	f("null", func(s *Sample) { s.Invalid = "null" })
 	f("range", func(s *Sample) { s.Num = 125.1 })
 	f("code", func(s *Sample) { s.Num = 85 })
-	f("type", func(s *Sample) { s.Kind, s.Text = Text, "warm" })
+	for _, text := range []string{"warm", "1_0", "1_000", "0x10", "0x1p4", "12,5", "inf", "-Infinity", "NaN", "1 000", "1e", "--5", ""} {
+		f("type", func(s *Sample) { s.Kind, s.Text = Text, text })
+	}
+	f("", func(s *Sample) { s.Kind, s.Text = Text, "1e+1" })
 	f("type", func(s *Sample) { s.Kind = Bool })
 	f("unit", func(s *Sample) { s.Unit = "V" })
 	f("unit", func(s *Sample) { s.Unit = "furlong" })

@@ -87,8 +87,8 @@ func (m *metric) read(s *Sample, conv *conversion, last *value) (value, string) 
 	}
 	v := s.Num
 	if s.Kind != Number {
-		parsed, err := strconv.ParseFloat(strings.TrimSpace(s.Text), 64)
-		if err != nil || s.Kind == Bool {
+		parsed, ok := parseNumber(strings.TrimSpace(s.Text))
+		if !ok || s.Kind == Bool {
 			return value{}, "type"
 		}
 		v = parsed
@@ -108,6 +108,17 @@ func (m *metric) read(s *Sample, conv *conversion, last *value) (value, string) 
 		}
 	}
 	return value{num: v}, ""
+}
+
+// parseNumber reads a finite decimal number, which may have an exponent. What
+// strconv reads besides (1_000, 0x1p4, inf) is program text: a device that sends
+// it means something else, such as two numbers.
+func parseNumber(s string) (float64, bool) {
+	if strings.ContainsFunc(s, func(c rune) bool { return !strings.ContainsRune("0123456789+-.eE", c) }) {
+		return 0, false
+	}
+	v, err := strconv.ParseFloat(s, 64)
+	return v, err == nil
 }
 
 // metric checks a [metric.NAME] table and what the rules ask of the metric. A
@@ -163,8 +174,8 @@ func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) Kind {
 			numbers, booleans = false, false
 		}
 		for _, s := range use.scalars() {
-			_, err := strconv.ParseFloat(string(s), 64)
-			numbers = numbers && err == nil
+			_, number := parseNumber(string(s))
+			numbers = numbers && number
 			booleans = booleans && (s == "true" || s == "false")
 		}
 	}
@@ -318,8 +329,8 @@ func (c *compiler) scalar(path []string, key string, s Scalar, m *metric) (value
 	case Text:
 		return value{text: string(s)}, true
 	}
-	v, err := strconv.ParseFloat(string(s), 64)
-	if err != nil || v-v != 0 {
+	v, ok := parseNumber(string(s))
+	if !ok {
 		c.fail(path, key+" ("+strconv.Quote(string(s))+") is no number, and "+m.name+" is judged as a number", `compare it with a number, or give [metric.`+m.name+`] type = "text" or "bool"`)
 		return value{}, false
 	}

@@ -47,13 +47,16 @@ func (r *reading) scalar(payload []byte) *Rejection {
 }
 
 // isUnit reports whether what follows a number can be its unit. Digits are
-// allowed behind a space only: 12 m3/h has a unit, 0x10 and 1h30m have none.
+// allowed behind a space only: 12 m3/h has a unit, 0x10 and 1h30m have none. An x
+// needs a space too, for 0xFF is a number that nobody here reads.
 func isUnit(b []byte, spaced bool) bool {
 	if len(b) > 16 {
 		return false
 	}
 	for i, c := range string(b) {
 		switch {
+		case i == 0 && !spaced && (c == 'x' || c == 'X'):
+			return false
 		case unicode.IsLetter(c):
 		case c == '%', c == '°', c == '℃', c == '℉':
 		case i > 0 && (c == '/' || c == '²' || c == '³' || c == '·' || c == '^' || c == '*'):
