@@ -101,7 +101,7 @@ func newServer(o *Options, ln net.Listener) (*Server, error) {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          newServerLog(log),
 		ConnState:         s.connState,
 	}
 	if s.tls {

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -500,4 +502,53 @@ func TestIPv4AddressIsBoundAsIPv4(t *testing.T) {
 	if s.Addr().(*net.TCPAddr).IP.To4() == nil {
 		t.Errorf("bound as %s", s.Addr())
 	}
+}
+
+// What clients do wrong is not for the log of a healthy process; what we do wrong is.
+func TestHTTPServerSpeaksThroughOurLog(t *testing.T) {
+	donor := httptest.NewUnstartedServer(nil)
+	donor.StartTLS()
+	defer donor.Close()
+	f := func(o Options, request, want string) {
+		t.Helper()
+		var ours, standard lockedBuffer
+		log.SetOutput(&standard)
+		defer log.SetOutput(os.Stderr)
+		o.Log = slog.New(slog.NewTextHandler(&ours, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		s := start(t, o)
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		_, _ = io.WriteString(c, request)
+		_, _ = io.Copy(io.Discard, c) // it is logged before the connection is closed
+		if got := ours.String(); !strings.Contains(got, want) || strings.Count(got, "\n") != 1 {
+			t.Errorf("log %q, want one line with %q", got, want)
+		}
+		if got := standard.String(); got != "" {
+			t.Errorf("the standard logger is used: %q", got)
+		}
+	}
+	f(Options{TLS: &tls.Config{Certificates: donor.TLS.Certificates, MinVersion: tls.VersionTLS12}},
+		"no handshake at all", `level=DEBUG msg="http server"`)
+	f(Options{Ready: func() []string { panic("ready is broken") }},
+		"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n", `level=ERROR msg="http server"`)
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
