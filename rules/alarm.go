@@ -137,17 +137,19 @@ func (t *timer) judge(g *rung, holds truth, j *judgement) bool {
 	t.samples++
 	// The samples may have gone further than our clock, as in a batch that was
 	// kept back: what they have covered is not waited for again.
-	held := j.at - t.since - max(0, t.uncovered-j.ahead)
+	uncovered := max(0, t.uncovered-j.ahead)
+	held := j.at - t.since - uncovered
 	t.deadline = min(t.deadline, j.now+int64(wait)-held)
 	if t.samples >= need && j.now >= t.deadline {
+		t.uncovered = uncovered // as far as it lies before the end
 		t.flip(j.at)
 		return true
 	}
 	return changed || need > 1 && t.samples <= need
 }
 
-// flip ends a timer that has run its time. Since and samples stay until the
-// event is written.
+// flip ends a timer that has run its time. Since, samples and uncovered stay
+// until the event is written.
 func (t *timer) flip(at int64) { t.on, t.running, t.ended = !t.on, false, at }
 
 // lapse flips a timer that runs out on our clock just then.

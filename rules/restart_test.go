@@ -78,6 +78,38 @@ func TestDowntimeCountsNeitherForNorAgainst(t *testing.T) {
 		"0s pending", "10m fired warning")
 }
 
+// What nobody has seen is not counted in words either.
+func TestWordsLeaveDowntimeOut(t *testing.T) {
+	f := func(want string, up float64, after func(*run)) {
+		t.Helper()
+		p := mustCompile(t, coldFile(freezer(t)))
+		r := newRun(t, p, Options{})
+		for i := range 5 {
+			r.sample(minutes(float64(i)), -14)
+		}
+		r.restart(p)
+		r.e.Resume(minutes(4), minutes(up))
+		r.step(Input{Now: minutes(up)})
+		after(r)
+		if n := len(r.events); n == 0 || r.events[n-1].Because != want {
+			t.Errorf("told %q, want %s", r.bytes, want)
+		}
+	}
+	f("above -15 °C since 14:00:00 (10m 0s without 20m 0s of downtime, 1 of 1 samples); peak -14 °C at 14:00:00", 24,
+		func(r *run) { r.tick(minutes(60)) })
+	f("above -15 °C since 14:00:00 (11m 0s without 20m 0s of downtime, 2 of 2 samples); peak -14 °C at 14:00:00", 24,
+		func(r *run) { r.step(Input{Now: minutes(25), Sample: reading(minutes(31), -14)}) })
+	f("above -15 °C since 14:00:00 (10m 0s, 2 of 2 samples); peak -14 °C at 14:00:00", 24, // kept back, and from the midst of the gap
+		func(r *run) { r.step(Input{Now: minutes(25), Sample: reading(minutes(10), -14)}) })
+	f("at or below -17 °C since 15:01:00 (5m 0s without 1h 0m 0s of downtime, 1 sample); in alarm for 2h 6m 0s; peak -14 °C at 14:00:00", 24,
+		func(r *run) {
+			r.tick(minutes(60))
+			r.sample(minutes(61), -20)
+			r.e.Resume(minutes(62), minutes(122))
+			r.tick(minutes(200))
+		})
+}
+
 func TestATimerThatRanOutBeforeTheCrashEndsAtItsOwnTime(t *testing.T) {
 	p := mustCompile(t, coldFile(freezer(t)))
 	r := newRun(t, p, Options{})

@@ -98,7 +98,11 @@ func (a *instance) because(typ Type, g *rung, t *timer, now standing, at int64) 
 		if t.samples == 1 && typ != AlarmFired {
 			count = "1 sample"
 		}
-		s = fmt.Sprintf("%s since %s (%s, %s)", text, clock(wall(t.since), when), spell(time.Duration(t.ended-t.since)), count)
+		held := spell(time.Duration(t.ended - t.since - t.uncovered))
+		if t.uncovered > 0 {
+			held += " without " + spell(time.Duration(t.uncovered)) + " of downtime"
+		}
+		s = fmt.Sprintf("%s since %s (%s, %s)", text, clock(wall(t.since), when), held, count)
 	} else {
 		s = fmt.Sprintf("%s at %s", text, clock(wall(t.ended), when))
 		if named := entering && g.op == is || !entering && (g.op == isNot || g.clearIs != nil); !named {
