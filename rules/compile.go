@@ -23,13 +23,13 @@ type compiler struct {
 	mentions []NotifyRef
 }
 
-func (c *compiler) fail(path []string, fact, remedy string) {
-	c.problems = append(c.problems, Problem{Path: path, Fact: fact, Remedy: remedy})
+func (c *compiler) fail(path []string, fact, remedy string, absent ...[]string) {
+	c.problems = append(c.problems, Problem{Path: path, Fact: fact, Remedy: remedy, Absent: absent})
 	c.errors++
 }
 
-func (c *compiler) warn(path []string, fact, remedy string) {
-	c.problems = append(c.problems, Problem{Path: path, Fact: fact, Remedy: remedy, Warning: true})
+func (c *compiler) warn(path []string, fact, remedy string, absent ...[]string) {
+	c.problems = append(c.problems, Problem{Path: path, Fact: fact, Remedy: remedy, Warning: true, Absent: absent})
 }
 
 // join makes a path of its own: problems outlive the compiler's slices.
@@ -142,18 +142,19 @@ func (c *compiler) rule(id string, def *RuleDef) *rule {
 	maps.Copy(r.labels, def.Labels)
 
 	if def.Metric == "" {
-		c.fail(path, "names no metric", `write metric = "temperature", or what your devices call the reading`)
-		return r
+		c.fail(path, "names no metric", `write metric = "temperature", or what your devices call the reading`, join(path, "metric"))
 	}
-	r.metric = c.metrics[def.Metric]
-	if c.file.Metric[def.Metric] == nil {
+	r.metric = c.metrics[def.Metric] // nil without a name: what needs no metric is checked all the same
+	if r.metric != nil && c.file.Metric[def.Metric] == nil {
 		if n := nearest(def.Metric, slices.Sorted(maps.Keys(c.file.Metric))); n != "" {
 			c.warn(join(path, "metric"), fmt.Sprintf("no [metric.%s] is declared, but [metric.%s] is", def.Metric, n), fmt.Sprintf("did you mean %q?", n))
 		}
 	}
 	c.ladder(path, def, r)
 	c.title(path, def, r)
-	r.revision = r.hash()
+	if r.metric != nil {
+		r.revision = r.hash()
+	}
 	return r
 }
 
@@ -182,7 +183,8 @@ func (c *compiler) ladder(path []string, def *RuleDef, r *rule) {
 			continue
 		}
 		if up.severity == base.severity {
-			c.fail(at, "level "+name+" has the severity of the rule itself", "give the level another severity, or change severity of the rule")
+			c.fail(at, "level "+name+" has the severity of the rule itself", "give the level another severity, or change severity of the rule",
+				join(path, "severity"), []string{"defaults", "severity"})
 			continue
 		}
 		up.time(inherit(level.Timing, timing))
@@ -220,14 +222,18 @@ func (c *compiler) order(path []string, low, high *rung) {
 	if _, written := c.file.Rule[path[1]].Level[high.severity.String()]; !written {
 		at = path
 	}
+	absent := [][]string{{"defaults", "for"}, {"defaults", "samples"}}
+	for _, table := range [][]string{path, join(path, "level", low.severity.String()), join(path, "level", high.severity.String())} {
+		absent = append(absent, append(fireKeys(table), join(table, "for"), join(table, "samples"))...)
+	}
 	switch {
 	case low.op.upward() && high.op.upward() && high.lo < low.lo,
 		low.op.downward() && high.op.downward() && high.lo > low.lo:
 		c.warn(at, fmt.Sprintf("levels are out of order: %s (%s) is reached before %s (%s)", high.severity, high.text, low.severity, low.text),
-			"give the more severe level the limit that is further away")
+			"give the more severe level the limit that is further away", absent...)
 	case low.text == high.text && high.hold <= low.hold && high.samples <= low.samples:
 		c.warn(at, fmt.Sprintf("%s (%s) never begins after %s", high.severity, high.sentence, low.severity),
-			"give the more severe level a limit that is further away, or a longer for")
+			"give the more severe level a limit that is further away, or a longer for", absent...)
 	}
 }
 
@@ -239,8 +245,12 @@ func (c *compiler) timing(path []string, t Timing) {
 		key   string
 		value *Duration
 	}{{"for", t.For}, {"clear_for", t.ClearFor}} {
-		if d.value != nil && (*d.value < 0 || *d.value > longest) {
-			c.fail(join(path, d.key), d.key+" is negative or longer than ten years", `write a duration such as "10m"`)
+		switch {
+		case d.value == nil:
+		case *d.value < 0:
+			c.fail(join(path, d.key), d.key+" is negative", `write a duration such as "10m"`)
+		case *d.value > longest:
+			c.fail(join(path, d.key), d.key+" is longer than ten years", `write a shorter duration, such as "10m"`)
 		}
 	}
 	if t.Samples != nil && (*t.Samples < 1 || *t.Samples > 1_000_000) {
@@ -267,7 +277,7 @@ func (c *compiler) scope(at []string, s Scope) {
 			c.fail(at, strconv.Quote(pattern)+" is no label pattern", `write "label:name=value"`)
 		case kind == "type" || kind == "label":
 			if !c.selects(pattern) {
-				c.warn(at, strconv.Quote(pattern)+" selects no declared device", "declare one as [device.NAME], with its type and labels")
+				c.warn(at, strconv.Quote(pattern)+" selects no declared device", "declare one as [device.NAME], with its type and labels", []string{"device"})
 			}
 		default:
 			if _, err := path.Match(pattern, ""); err != nil {
@@ -294,12 +304,13 @@ func (c *compiler) title(path []string, def *RuleDef, r *rule) {
 			text = "{device}: {metric} {value} {unit}, limit {threshold}"
 		}
 	}
-	t, err := parseTitle(text)
-	switch {
-	case err != nil:
-		c.fail(join(path, "title"), err.fact, err.remedy)
-	case t.formatted() && r.metric.kind != Number:
-		c.fail(join(path, "title"), "asks for decimals of "+r.metric.name+", which is a "+r.metric.kind.String(), "write {value}")
+	t, wrong := parseTitle(text)
+	for _, p := range wrong {
+		c.fail(join(path, "title"), p.fact, p.remedy)
+	}
+	if m := r.metric; m != nil && t.formatted() && m.kind != Number {
+		c.fail(join(path, "title"), "asks for decimals of "+m.name+", which is a "+m.kind.String(), "write {value}",
+			append(fireKeys(path), []string{"metric", m.name, "type"})...)
 	}
 	r.title = t
 }

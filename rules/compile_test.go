@@ -142,6 +142,11 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 	f("placeholder never closed", func(_ *File, r *RuleDef) { r.Title = "{device is warm" })
 	f("placeholder never opened", func(_ *File, r *RuleDef) { r.Title = "device} is warm" })
 	f("unknown format", func(_ *File, r *RuleDef) { r.Title = "{value:.1f}" })
+	f("title with three mistakes", func(_ *File, r *RuleDef) { r.Title = "} {devise} is {valu:.1}, {" })
+	f("no metric, and more", func(_ *File, r *RuleDef) {
+		r.Metric, r.Title, r.Samples = "", "{devise}", ptr(0)
+		r.Level = map[string]*LevelDef{"criticl": {}}
+	})
 	f("format of a device", func(_ *File, r *RuleDef) { r.Title = "{device:.1}" })
 	f("decimals of a text", func(f *File, r *RuleDef) {
 		delete(f.Metric, "temperature")

@@ -225,18 +225,31 @@ func (c *Condition) quantities() []Quantity {
 	return list
 }
 
-// compileCondition checks what a rule or level asks of metric m. The first
+// fireKeys are the paths of all fire keys of a table.
+func fireKeys(table []string) [][]string {
+	var paths [][]string
+	for _, key := range keys {
+		paths = append(paths, join(table, key))
+	}
+	return paths
+}
+
+// condition checks what a rule or level asks of metric m, nil if none is
+// named. The first
 // return is meaningless when the second is false; problems say why.
 func (c *compiler) condition(path []string, def *Condition, m *metric) (condition, bool) {
 	fire, _ := def.written()
 	switch len(fire) {
 	case 0:
-		c.fail(path, "has no condition", "give it one of "+strings.Join(keys[:], ", "))
+		c.fail(path, "has no condition", "give it one of "+strings.Join(keys[:], ", "), fireKeys(path)...)
 		return condition{}, false
 	case 1:
 	default:
 		c.twoConditions(path, fire)
 		return condition{}, false
+	}
+	if m == nil {
+		return condition{op: fire[0]}, false
 	}
 	out := condition{kind: m.kind, op: fire[0], measured: m.unit, metric: m.name}
 	before := c.errors

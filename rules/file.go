@@ -98,4 +98,8 @@ type Problem struct {
 	Fact    string
 	Remedy  string
 	Warning bool // worth saying, and no reason to refuse
+
+	// Absent are the keys that would have made a difference and are not there:
+	// if one of them was written, and could not be read, this follows from that.
+	Absent [][]string
 }

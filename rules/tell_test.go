@@ -178,11 +178,13 @@ func FuzzTitle(f *testing.F) {
 	}
 	fill := func(p titlePart) string { return "<" + p.name + ">" }
 	f.Fuzz(func(t *testing.T, s string) {
-		parsed, err := parseTitle(s)
-		if err != nil {
-			if err.fact == "" || err.remedy == "" {
+		parsed, wrong := parseTitle(s)
+		for _, p := range wrong {
+			if p.fact == "" || p.remedy == "" {
 				t.Errorf("%q: no fact or remedy", s)
 			}
+		}
+		if wrong != nil {
 			return
 		}
 		var back strings.Builder
@@ -193,8 +195,8 @@ func FuzzTitle(f *testing.F) {
 				back.WriteString("{" + p.name + "}")
 			}
 		}
-		again, err := parseTitle(back.String())
-		if err != nil || again.render(fill) != parsed.render(fill) {
+		again, wrong := parseTitle(back.String())
+		if wrong != nil || again.render(fill) != parsed.render(fill) {
 			t.Errorf("%q became %q", s, back.String())
 		}
 	})

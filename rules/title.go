@@ -23,9 +23,11 @@ var placeholders = [...]string{"device", "value", "unit", "threshold", "severity
 // A titleProblem is what is wrong with a title, and what to do.
 type titleProblem struct{ fact, remedy string }
 
-// parseTitle reads a title: {name}, {value:.1}, {value:+.2}, {{ and }} for braces.
-func parseTitle(s string) (title, *titleProblem) {
+// parseTitle reads a title: {name}, {value:.1}, {value:+.2}, {{ and }} for
+// braces. It reports everything wrong with it; the title is nil if anything is.
+func parseTitle(s string) (title, []titleProblem) {
 	var t title
+	var wrong []titleProblem
 	var literal strings.Builder
 	flush := func() {
 		if literal.Len() > 0 {
@@ -48,18 +50,23 @@ func parseTitle(s string) (title, *titleProblem) {
 			continue
 		}
 		if brace == '}' {
-			return nil, &titleProblem{"has a } that closes nothing", "write }} for a brace"}
+			wrong = append(wrong, titleProblem{"has a } that closes nothing", "write }} for a brace"})
+			continue
 		}
 		inside, rest, ok := strings.Cut(s, "}")
 		if !ok {
-			return nil, &titleProblem{"has a { that is never closed", "write {{ for a brace"}
+			wrong = append(wrong, titleProblem{"has a { that is never closed", "write {{ for a brace"})
+			break
 		}
 		part, err := parsePlaceholder(inside)
 		if err != nil {
-			return nil, err
+			wrong = append(wrong, *err)
 		}
 		flush()
 		t, s = append(t, part), rest
+	}
+	if wrong != nil {
+		return nil, wrong
 	}
 	flush()
 	return t, nil

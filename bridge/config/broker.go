@@ -115,7 +115,8 @@ func (l *loader) checkUser(path []string, name string, u *User) {
 			}
 		}
 	}
-	if len(u.Publish) == 0 && len(u.Subscribe) == 0 {
+	if len(u.Publish) == 0 && len(u.Subscribe) == 0 &&
+		!l.main.undecoded(under(path, "publish")) && !l.main.undecoded(under(path, "subscribe")) {
 		l.main.warnKey(path, fmt.Sprintf("user %q may do nothing", name), `add publish = ["plants/%c/#"]`)
 	}
 }

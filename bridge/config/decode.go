@@ -42,6 +42,11 @@ type (
 func (d decoder) value(path []string, value any, v reflect.Value) {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
+		defer func(pointer reflect.Value) {
+			if d.faulty[pathKey(path)] && !isTable(pointer.Type().Elem()) {
+				pointer.SetZero() // a value that was not read is none, and not zero
+			}
+		}(v)
 		v = v.Elem()
 	}
 	if def, ok := v.Addr().Interface().(defaulter); ok {
@@ -96,6 +101,12 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 	default:
 		d.scalar(path, value, v)
 	}
+}
+
+// isTable reports whether a type is written as a table with keys of its own.
+func isTable(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[tomlUnmarshaler]()) &&
+		!reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // text decodes a value that is written as text, or as a number.
@@ -239,6 +250,16 @@ func (d decoder) unknown(path, known []string) {
 		return
 	}
 	d.atKey(path, fact, suggest(path[len(path)-1], known, "the keys here are "))
+	if meant := nearest(path[len(path)-1], known); meant != "" {
+		d.miss(under(path[:len(path)-1], meant))
+	}
+}
+
+// miss notes that a key is not there because of what has been reported.
+func (d decoder) miss(path []string) {
+	if _, written := d.places[pathKey(path)]; !written {
+		d.faulty[pathKey(path)] = true
+	}
 }
 
 // notYet reports a key that is documented and that this version does not obey.
@@ -252,6 +273,9 @@ func (d decoder) notYet(path []string, value any, l *later) {
 		report = d.warnKey
 	}
 	report(path, fmt.Sprintf("key %q is not supported by this version", path[len(path)-1]), l.remedy)
+	for _, key := range l.instead {
+		d.miss(under(path[:len(path)-1], key))
+	}
 }
 
 // isOff reports whether a value is how something is left out.

@@ -11,6 +11,7 @@ type later struct {
 	remedy   string   // what to do instead
 	same     []string // values that this version's behaviour is the same as
 	harmless bool     // a warning
+	instead  []string // keys beside it that are not missed while this one is there
 }
 
 // laterMain lists the keys of the main file.
@@ -63,8 +64,8 @@ func laterRules() []later {
 		"rate_above", "rate_below", "delta_above", "over", "agg", "deviates", "flat", "invalid", "skew",
 		"repeats", "across", "reduce", "quorum", "fresh", "min_samples",
 	} {
-		list = append(list, later{path: "rule.*." + key, remedy: condition},
-			later{path: "rule.*.level.*." + key, remedy: condition})
+		list = append(list, later{path: "rule.*." + key, remedy: condition, instead: []string{"above", "metric"}},
+			later{path: "rule.*.level.*." + key, remedy: condition, instead: []string{"above", "metric"}})
 	}
 	for _, l := range []later{
 		{path: "override", remedy: "write a second rule for those devices, and name them in except of the first"},

@@ -17,6 +17,8 @@ import (
 type ruleSet struct {
 	file  rules.File
 	owner map[string]*source // path of a table, of two keys or one → the file it is in
+	files []*source          // all that could be parsed
+	whole bool               // and none that could not
 }
 
 // checkRules reads the rule files, merges them, compiles them, and checks that
@@ -30,13 +32,13 @@ func (l *loader) checkRules() {
 			Rule:   map[string]*rules.RuleDef{},
 		},
 		owner: map[string]*source{},
+		whole: true,
 	}
-	whole := true
 	for _, file := range l.ruleFiles() {
 		name := filepath.ToSlash(file)
 		s := readSource(name, file, &l.problems)
 		if s.tree == nil {
-			whole = false
+			set.whole = false
 			continue
 		}
 		s.expand(l.getenv)
@@ -47,7 +49,7 @@ func (l *loader) checkRules() {
 		l.ruleProblem(set, p)
 	}
 	l.checkNotify(set)
-	if whole && !l.main.undecoded([]string{"rules"}) && len(set.file.Rule) == 0 {
+	if set.whole && !l.main.undecoded([]string{"rules"}) && len(set.file.Rule) == 0 {
 		l.main.warnValue([]string{"rules"}, "there is no rule, so nothing will ever be told",
 			`add one to a file that rules names, as in [rule.freezer-warm]`)
 	}
@@ -100,6 +102,7 @@ func (l *loader) admitRuleFile(at []string, pattern, file string) bool {
 // mergeRules decodes a rule file and adds it to the set. What two files define
 // is a problem of the second.
 func (l *loader) mergeRules(set *ruleSet, s *source) {
+	set.files = append(set.files, s)
 	var file rules.File
 	decoder{source: s, later: laterRules(), elsewhere: mainTables()}.decode(&file)
 	if _, ok := s.tree["schema"]; ok && file.Schema != 1 {
@@ -151,9 +154,8 @@ func (l *loader) ruleSource(s *source, id string) string {
 	return name + ":" + strconv.Itoa(line)
 }
 
-// ruleProblem reports what the compiler found at the place of its path. Of a
-// rule with something undecoded nothing more is said: it would be a
-// consequence.
+// ruleProblem reports what the compiler found at the place of its path, unless
+// it is a consequence of what was reported before.
 func (l *loader) ruleProblem(set *ruleSet, p rules.Problem) {
 	s := set.of(p.Path)
 	if s == nil {
@@ -161,7 +163,7 @@ func (l *loader) ruleProblem(set *ruleSet, p rules.Problem) {
 		s.problem(s.find([]string{"rules"}).value, p.Path, p.Fact, p.Remedy)
 		return
 	}
-	if len(p.Path) >= 2 && s.undecoded(p.Path[:2]) {
+	if set.follows(s, p) {
 		return
 	}
 	place := p.Path
@@ -174,6 +176,39 @@ func (l *loader) ruleProblem(set *ruleSet, p rules.Problem) {
 	} else {
 		report()
 	}
+}
+
+// follows reports whether a problem, of what is in file s, follows from
+// something that could not be decoded.
+func (set *ruleSet) follows(s *source, p rules.Problem) bool {
+	for n := range p.Path {
+		if s.faulty[pathKey(p.Path[:n+1])] {
+			return true
+		}
+	}
+	table := len(p.Path) <= 2 || len(p.Path) == 4 && p.Path[2] == "level"
+	if !table && s.undecoded(p.Path) {
+		return true
+	}
+	absent := p.Absent
+	if len(p.Path) > 2 && p.Path[0] == "rule" && !slices.Contains(plainKeys(), p.Path[len(p.Path)-1]) {
+		// What a limit or a value means depends on its metric.
+		if rule := set.file.Rule[p.Path[1]]; rule != nil {
+			for _, key := range []string{"type", "unit", "true_is", "false_is"} {
+				absent = append(absent, []string{"metric", rule.Metric, key})
+			}
+		}
+	}
+	return slices.ContainsFunc(absent, func(path []string) bool {
+		// A device may be declared in the file that could not be parsed.
+		return path[0] == "device" && !set.whole ||
+			slices.ContainsFunc(set.files, func(s *source) bool { return s.undecoded(path) })
+	})
+}
+
+// plainKeys are the keys of a rule whose meaning no metric changes.
+func plainKeys() []string {
+	return []string{"for", "clear_for", "samples", "devices", "except", "title", "metric"}
 }
 
 // of returns the file that a path leads into, or nil.
@@ -264,6 +299,9 @@ func (l *loader) checkReach(set *ruleSet, id string, rule *rules.RuleDef) {
 		}
 	}
 	at := []string{"rule", id}
+	if s := set.of(at); s.undecoded(under(at, "notify")) || s.undecoded(under(at, "severity")) {
+		return
+	}
 	set.of(at).atKey(at, fmt.Sprintf("rule %q reaches no endpoint: its severity is %v, and none matches that", id, severity),
 		`add notify = ["NAME"], or widen the match of an endpoint`)
 }
