@@ -91,9 +91,38 @@ func readyReason(t *testing.T, c *Client, want ...string) {
 
 func TestReasonAndRemedyOfAFailedConnection(t *testing.T) {
 	m := startMosquitto(t, "allow_anonymous false", "password_file "+passwordFile(t, "bridge", "right"))
-	readyReason(t, runClient(t, ClientOptions{URL: "mqtt://" + m.addr, Username: "bridge", Password: "wrong"}, safe), "not Authorized", "check username and password")
-	readyReason(t, runClient(t, ClientOptions{URL: "mqtt://" + freeAddress(t)}, safe), "refused", "check that the broker runs")
-	readyReason(t, runClient(t, ClientOptions{URL: "mqtt://no-such-host.invalid"}, safe), "host name")
+	f := func(o ClientOptions, want ...string) {
+		t.Helper()
+		c := runClient(t, o, safe)
+		readyReason(t, c, want...)
+		for _, foreign := range []string{"network Error", "dial tcp", "Authorized"} {
+			if err := c.Ready(); err != nil && strings.Contains(err.Error(), foreign) {
+				t.Errorf("%q is not in our words", err)
+			}
+		}
+	}
+	f(ClientOptions{URL: "mqtt://" + m.addr, Username: "bridge", Password: "wrong"},
+		"connecting to "+m.addr+": the broker does not let us in (check username and password")
+	closed := freeAddress(t)
+	for _, scheme := range []string{"mqtt", "mqtts", "ws", "wss"} {
+		f(ClientOptions{URL: scheme + "://" + closed}, "connecting to "+closed+": connection refused (check that the broker runs")
+	}
+	f(ClientOptions{URL: "mqtt://no-such-host.invalid"}, "connecting to no-such-host.invalid:1883: ", "host name")
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it hangs up
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
+	defer func() { _ = l.Close() }()
+	f(ClientOptions{URL: "mqtt://" + l.Addr().String()}, "connecting to "+l.Addr().String()+": ")
 }
 
 func TestRefusedSubscriptionIsReported(t *testing.T) {

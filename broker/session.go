@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -165,7 +166,7 @@ func (s *session) options(ctx context.Context) *paho.ClientOptions {
 		SetConnectTimeout(connectTimeout).
 		SetWriteTimeout(writeTimeout).
 		SetDefaultPublishHandler(s.arrived).
-		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lose(explain(err)) }).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lose(explain("connection lost", err)) }).
 		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 			return s.dial(ctx, u)
 		})
@@ -205,7 +206,7 @@ func (s *session) connect(ctx context.Context, conn paho.Client, again bool) err
 		return ctx.Err()
 	}
 	if err := token.Error(); err != nil {
-		return explain(err)
+		return explain("connecting to "+c.url.Host, err)
 	}
 	c.metrics.connects.WithLabelValues(c.options.Name).Inc()
 	present := token.(*paho.ConnectToken).SessionPresent()
@@ -309,8 +310,9 @@ func (s *session) report(refused []string) {
 	s.client.down(err)
 }
 
-// explain says what to do about a connection that failed.
-func explain(err error) error {
+// explain says what happened and what to do about a connection that failed.
+func explain(what string, err error) error {
+	err = cause(err)
 	remedy := ""
 	var (
 		unknownCA x509.UnknownAuthorityError
@@ -320,11 +322,17 @@ func explain(err error) error {
 	)
 	switch {
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
+		err = errors.New("the broker does not let us in")
 		remedy = "check username and password, and what the broker allows them"
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
+		err = errors.New("the broker does not take our client id")
 		remedy = "choose another client_id"
 	case errors.Is(err, packets.ErrorRefusedBadProtocolVersion):
-		remedy = "the broker must speak MQTT 3.1.1"
+		err = errors.New("the broker does not speak MQTT 3.1.1")
+		remedy = "let it, or use another"
+	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
+		err = errors.New("the broker says that it is not available")
+		remedy = "its log says why"
 	case errors.As(err, &unknownCA):
 		remedy = "name the authority that signed the broker's certificate in tls.ca"
 	case errors.As(err, &wrongName), errors.As(err, &badCert):
@@ -334,10 +342,28 @@ func explain(err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		remedy = "check that the broker runs and listens at the port of url"
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("the broker closed the connection: %w (its log says why)", err)
+		err = errors.New("the broker closed the connection")
+		remedy = "its log says why"
 	}
 	if remedy == "" {
-		return fmt.Errorf("connection: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("connection: %w (%s)", err, remedy)
+	return fmt.Errorf("%s: %w (%s)", what, err, remedy)
+}
+
+// cause takes off what the library and package net put around an error, and what
+// our own words say better.
+func cause(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, packets.ErrorNetworkError) {
+		all := several.Unwrap()
+		err = all[len(all)-1]
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "read" || op.Op == "write") {
+		err = op.Err
+	}
+	if sys, ok := err.(*os.SyscallError); ok {
+		err = sys.Err
+	}
+	return err
 }
