@@ -48,6 +48,8 @@ func TestEveryWrongOptionIsNamedWithARemedy(t *testing.T) {
 		"{device}/x/{device}": `{device} stands in it twice`,
 		"$share/g/{device}":   `a shared subscription is the broker's to make, not the source's`,
 		"{device}/\x00":       `it contains a NUL character`,
+
+		"{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}": `it has more than 8 names beside {device} and {metric}`,
 	} {
 		f(Options{Topic: topic, Device: "$.id"}, `source.plant.topic: `+fact+` (write an MQTT filter such as plants/{site}/{device}/telemetry)`)
 	}
