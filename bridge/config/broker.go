@@ -49,9 +49,6 @@ func (l *loader) checkEmbedded(b *EmbeddedBroker) {
 	if b.Listen == "" && b.TLS.Listen == "" {
 		l.main.atValue(at("listen"), "every listener is switched off", `set listen = "127.0.0.1:1883"`)
 	}
-	if plain && tls && b.Listen == b.TLS.Listen && !strings.HasSuffix(b.Listen, ":0") {
-		l.main.atValue(at("tls.listen"), "both listeners have the same address", "give TLS its own port, such as 8883")
-	}
 	if _, written := l.main.places[pathKey(at("anonymous"))]; !written && len(b.Users) > 0 {
 		b.Anonymous = "never" // who gives passwords out does not expect that none is needed
 	}

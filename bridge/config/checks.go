@@ -1,11 +1,16 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 func (l *loader) checkStore() {
@@ -14,9 +19,91 @@ func (l *loader) checkStore() {
 		l.main.atValue(keys("store.path"), "path is empty", `name a folder, as in path = "data"`)
 	}
 	s.Path = l.resolve(s.Path)
+	l.checkFolder(s.Path)
 	if s.Retention.Size > 0 && s.Retention.Size < 16<<20 {
 		l.main.atValue(keys("store.retention.size"), "size is too small to work with", "give it at least 16MiB, or 0 for no limit")
 	}
+}
+
+// checkFolder says what would keep the store from being opened at a path, and
+// leaves everything there as it is.
+func (l *loader) checkFolder(path string) {
+	at := keys("store.path")
+	if path == "" {
+		return
+	}
+	folder := path // the nearest one that exists
+	info, err := os.Stat(folder)
+	for errors.Is(err, fs.ErrNotExist) && filepath.Dir(folder) != folder {
+		folder = filepath.Dir(folder)
+		info, err = os.Stat(folder)
+	}
+	switch {
+	case errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir():
+		if folder == path && err == nil {
+			l.main.atValue(at, fmt.Sprintf("path %s is a file", l.config.Store.Path), "name a folder; it is made if it is not there")
+			return
+		}
+		l.main.atValue(at, fmt.Sprintf("path %s leads through a file", l.config.Store.Path), "name a folder whose parent is one; it is made if it is not there")
+		return
+	case err != nil:
+		l.main.atValue(at, fmt.Sprintf("the folder %s cannot be looked at: %v", folder, bare(err)), "let the user who runs tocsin in, or name another folder")
+		return
+	case writable(folder) != nil:
+		fact := fmt.Sprintf("nothing can be written to the folder %s: %v", folder, writable(folder))
+		if folder != path {
+			fact = fmt.Sprintf("the folder %s cannot be made in %s: %v", path, folder, writable(folder))
+		}
+		l.main.atValue(at, fact, "let the user who runs tocsin write there, or name another folder")
+		return
+	}
+	for _, name := range []string{"lock", "tocsin.db"} { // the store's own
+		file := filepath.Join(path, name)
+		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+			l.main.atValue(at, fmt.Sprintf("%s is in the way of the store's own file of that name", file), "remove it, or name another folder")
+		}
+	}
+}
+
+// checkListeners refuses two listeners that cannot be open at once.
+func (l *loader) checkListeners() {
+	type listener struct{ key, addr string }
+	var open []listener
+	if e := l.config.Broker.Embedded; l.config.Broker.Mode == Embedded {
+		open = append(open, listener{"broker.embedded.listen", e.Listen}, listener{"broker.embedded.tls.listen", e.TLS.Listen})
+	}
+	open = append(open, listener{"http.listen", l.config.HTTP.Listen})
+	for i, second := range open {
+		for _, first := range open[:i] {
+			if sameListener(first.addr, second.addr) {
+				at, other := second, first
+				if _, written := l.main.places[pathKey(keys(at.key))]; !written {
+					at, other = first, second // a default; it is the one written that is changed
+				}
+				l.main.atValue(keys(at.key), fmt.Sprintf("%s is taken: %s listens on %s", at.addr, other.key, other.addr), "give each listener a port of its own")
+			}
+		}
+	}
+}
+
+// sameListener reports whether two addresses cannot both be listened on.
+func sameListener(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	nA, badA := strconv.ParseUint(portA, 10, 16)
+	nB, badB := strconv.ParseUint(portB, 10, 16)
+	if errors.Join(errA, errB, badA, badB) != nil || nA != nB || nA == 0 {
+		return false
+	}
+	covers := func(a, b string) bool {
+		if a == "" || a == b {
+			return true
+		}
+		ipA, errA := netip.ParseAddr(strings.Replace(a, "localhost", "127.0.0.1", 1))
+		ipB, errB := netip.ParseAddr(strings.Replace(b, "localhost", "127.0.0.1", 1))
+		return errA == nil && errB == nil && (ipA == ipB || ipA.IsUnspecified() && (ipA.Is6() || ipB.Is4()))
+	}
+	return covers(hostA, hostB) || covers(hostB, hostA)
 }
 
 func (l *loader) checkHTTP() {

@@ -59,6 +59,7 @@ func (l *loader) check() {
 	l.checkSources()
 	l.checkStore()
 	l.checkHTTP()
+	l.checkListeners()
 	l.checkEndpoints()
 	l.checkLog()
 	l.checkRules()
