@@ -109,6 +109,27 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 		r.Level = map[string]*LevelDef{"critical": {Condition: Condition{Above: qty(t, "50 °F")}}}
 	})
 	f("limit outside the range", func(f *File, r *RuleDef) { f.Metric["temperature"].Range = rng(t, "-55", "-15") })
+	f("limit below the range", func(f *File, r *RuleDef) { f.Metric["temperature"].Range = rng(t, "-10", "50") })
+	f("ranges that cannot be left", func(f *File, r *RuleDef) {
+		f.Metric["temperature"].Range = rng(t, "0", "50")
+		value(r, Condition{Outside: rng(t, "-5", "60")})
+	})
+	f("ranges that cannot be entered", func(f *File, r *RuleDef) {
+		f.Metric["temperature"].Range = rng(t, "0", "50")
+		value(r, Condition{Inside: rng(t, "60", "70")})
+	})
+	f("clear outside the range", func(f *File, r *RuleDef) {
+		f.Metric["temperature"].Range = rng(t, "-16", "50")
+	})
+	f("value outside the range", func(f *File, r *RuleDef) {
+		f.Metric["temperature"].Range = rng(t, "0", "50")
+		value(r, Condition{Is: scalar("60")})
+	})
+	f("value that is an error code", func(f *File, r *RuleDef) {
+		f.Metric["temperature"].Range = nil
+		f.Metric["temperature"].Invalid = []float64{85}
+		value(r, Condition{In: []Scalar{"1", "85"}})
+	})
 	f("range with one value", func(f *File, r *RuleDef) { f.Metric["temperature"].Range = rng(t, "-55") })
 	f("range of another dimension", func(f *File, r *RuleDef) { f.Metric["temperature"].Range = rng(t, "0 V", "5 V") })
 	f("unknown type", func(f *File, r *RuleDef) { f.Metric["temperature"].Type = "boolean" })

@@ -249,19 +249,21 @@ func TestStoreInFolderThatCannotBeWrittenIsRefused(t *testing.T) {
 		t.Skip("root may write everywhere")
 	}
 	for _, folder := range []string{"data", "."} {
-		setUp(t, &txtar.Archive{})
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(folder, 0o500); err != nil { // #nosec G302 -- a folder
-			t.Fatal(err)
-		}
-		c, problems := Load("tocsin.toml", Options{})
-		if err := os.Chmod(folder, 0o700); err != nil { // #nosec G302 -- a folder
-			t.Fatal(err)
-		}
-		if c != nil || problems.Errors() != 1 || !strings.Contains(problems[0].Place, "store") {
-			t.Errorf("%s: %v", folder, problems)
-		}
+		t.Run(folder, func(t *testing.T) {
+			setUp(t, &txtar.Archive{})
+			if err := os.MkdirAll(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(folder, 0o500); err != nil { // #nosec G302 -- a folder
+				t.Fatal(err)
+			}
+			c, problems := Load("tocsin.toml", Options{})
+			if err := os.Chmod(folder, 0o700); err != nil { // #nosec G302 -- a folder
+				t.Fatal(err)
+			}
+			if c != nil || problems.Errors() != 1 || !strings.HasPrefix(problems[0].Place, "store") {
+				t.Errorf("%v", problems)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -257,9 +258,11 @@ func (l *loader) checkNotify(set *ruleSet) {
 				check([]string{"rule", id, "level", severity}, level.Notify)
 			}
 		}
-		if len(rule.Notify) == 0 && len(set.file.Defaults.Notify) == 0 {
+		if filters, severities := leftToFilters(&set.file, rule); len(severities) > 0 {
 			filtered = true
-			l.checkReach(set, id, rule)
+			if filters {
+				l.checkReach(set, id, severities)
+			}
 		}
 	}
 	if filtered || len(set.file.Rule) == 0 {
@@ -273,18 +276,38 @@ func (l *loader) checkNotify(set *ruleSet) {
 	}
 }
 
+// leftToFilters returns the severities of a rule at which nobody is named, so
+// that the endpoints' own filters decide, and whether that is all of them.
+func leftToFilters(file *rules.File, rule *rules.RuleDef) (all bool, severities []rules.Severity) {
+	notify := rule.Notify
+	if notify == nil { // an empty list is one that is written
+		notify = file.Defaults.Notify
+	}
+	all = len(notify) == 0
+	if all {
+		severities = append(severities, cmp.Or(rule.Severity, file.Defaults.Severity, rules.Warning))
+	}
+	for _, name := range slices.Sorted(maps.Keys(rule.Level)) {
+		names := notify
+		if level := rule.Level[name]; level != nil && level.Notify != nil {
+			names = level.Notify
+		}
+		var severity rules.Severity
+		switch err := severity.UnmarshalText([]byte(name)); {
+		case len(names) > 0:
+			all = false
+		case err == nil:
+			severities = append(severities, severity)
+		}
+	}
+	return all, severities
+}
+
 // checkReach reports a rule that names nobody while no endpoint's filter would
-// let it pass.
-func (l *loader) checkReach(set *ruleSet, id string, rule *rules.RuleDef) {
-	if len(l.config.Endpoints) == 0 || len(rule.Level) > 0 {
+// let it pass at any of its severities.
+func (l *loader) checkReach(set *ruleSet, id string, severities []rules.Severity) {
+	if len(l.config.Endpoints) == 0 {
 		return
-	}
-	severity := rule.Severity
-	if severity == rules.Unset {
-		severity = set.file.Defaults.Severity
-	}
-	if severity == rules.Unset {
-		severity = rules.Warning
 	}
 	for name, e := range l.config.Endpoints {
 		if l.main.undecoded([]string{"endpoint", name, "match"}) {
@@ -292,16 +315,23 @@ func (l *loader) checkReach(set *ruleSet, id string, rule *rules.RuleDef) {
 		}
 		types := len(e.Match.Types) == 0 || slices.ContainsFunc(e.Match.Types, func(p string) bool {
 			ok, err := path.Match(p, string(rules.AlarmFired))
-			return ok && err == nil
+			return ok && err == nil || len(severities) > 1 // it may want what happens between them
 		})
-		if types && (len(e.Match.Severity) == 0 || slices.Contains(e.Match.Severity, severity)) {
+		matches := func(s rules.Severity) bool { return slices.Contains(e.Match.Severity, s) }
+		if types && (len(e.Match.Severity) == 0 || slices.ContainsFunc(severities, matches)) {
 			return
 		}
 	}
 	at := []string{"rule", id}
-	if s := set.of(at); s.undecoded(under(at, "notify")) || s.undecoded(under(at, "severity")) {
-		return
+	for _, key := range []string{"notify", "severity", "level"} {
+		if set.of(at).undecoded(under(at, key)) {
+			return
+		}
 	}
-	set.of(at).atKey(at, fmt.Sprintf("rule %q reaches no endpoint: its severity is %v, and none matches that", id, severity),
+	words := make([]string, len(severities))
+	for i, s := range severities {
+		words[i] = s.String()
+	}
+	set.of(at).atKey(at, fmt.Sprintf("rule %q reaches no endpoint: its severity is %s, and none matches that", id, strings.Join(words, " or ")),
 		`add notify = ["NAME"], or widen the match of an endpoint`)
 }
