@@ -488,3 +488,86 @@ func (f faulty) Commit(ctx context.Context, b bridge.Batch) error {
 }
 
 func (f faulty) States(ctx context.Context) iter.Seq2[rules.State, error] { return f.Store.States(ctx) }
+
+func TestRemovedRuleEndsItsAlarmOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		synctest.Wait()
+		delete(w.rules.Rule, "warm")
+		for range 2 {
+			if err := w.halt(); err != nil {
+				t.Fatal(err)
+			}
+			w.start()
+			time.Sleep(time.Minute)
+		}
+		equal(t, "types", w.endpoints["ops"].types(), []string{"alarm.fired", "alarm.cancelled"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestEndpointThatLeftKeepsWhatItIsOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops", "crm")
+		crm := w.endpoints["crm"]
+		crm.answer = func(int, webhook.Message) webhook.Result { return failing(500) }
+		w.registry = prometheus.NewRegistry()
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		synctest.Wait()
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+		delete(w.endpoints, "crm")
+		w.registry = prometheus.NewRegistry()
+		w.start()
+		const want = `# HELP tocsin_deliveries_pending Deliveries owed.
+# TYPE tocsin_deliveries_pending gauge
+tocsin_deliveries_pending{endpoint="crm"} 1
+tocsin_deliveries_pending{endpoint="ops"} 0
+`
+		if err := testutil.GatherAndCompare(w.registry, strings.NewReader(want), "tocsin_deliveries_pending"); err != nil {
+			t.Error(err)
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+		crm.answer = nil
+		w.endpoints["crm"], w.registry = crm, nil
+		w.start()
+		time.Sleep(time.Minute)
+		equal(t, "crm after its return", crm.types(), []string{"alarm.fired"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestNamesInATopicSelectAndLabel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "lyon", "paris")
+		w.topic = "plant/{site}/{device}"
+		w.match = map[string]bridge.Match{"lyon": {Labels: map[string]string{"site": "lyon"}}, "paris": {Labels: map[string]string{"site": "paris"}}}
+		w.start()
+		for _, site := range []string{"lyon", "paris"} {
+			receipt := w.Handle(broker.Message{Topic: "plant/" + site + "/freezer-" + site, Payload: []byte(`{"temperature":-12}`), QoS: 1, Received: time.Now()})
+			if err := receipt(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		for _, site := range []string{"lyon", "paris"} {
+			got := w.endpoints[site].list()
+			if len(got) != 1 || got[0].Alarm != "warm/freezer-"+site || !strings.Contains(got[0].Body, `"labels":{"site":"`+site+`"}`) {
+				t.Errorf("%s was told %+v", site, got)
+			}
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

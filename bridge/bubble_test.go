@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,6 +118,8 @@ type world struct {
 	endpoints map[string]*receiver
 	targets   map[string]string
 	retry     bridge.RetryPolicy
+	topic     string
+	match     map[string]bridge.Match
 	rules     *rules.File
 	wrap      func(bridge.Store) bridge.Store
 	registry  *prometheus.Registry
@@ -164,7 +167,7 @@ func (w *world) start() {
 	if program == nil {
 		w.t.Fatalf("rules do not compile: %v", problems)
 	}
-	decoder, err := decode.New(decode.Options{Name: "plant", Topic: "plant/{device}"})
+	decoder, err := decode.New(decode.Options{Name: "plant", Topic: cmp.Or(w.topic, "plant/{device}")})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -183,7 +186,7 @@ func (w *world) start() {
 		o.Registerer = w.registry
 	}
 	for name, r := range w.endpoints {
-		o.Endpoints = append(o.Endpoints, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry})
+		o.Endpoints = append(o.Endpoints, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry, Match: w.match[name]})
 	}
 	if w.Bridge, err = bridge.New(ctx, o); err != nil {
 		w.t.Fatal(err)

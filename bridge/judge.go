@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,12 +173,13 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 		if err != nil {
 			return fmt.Errorf("reading alarm states: %w", err)
 		}
-		if !engines[b.shardOf(s.Device)].Restore(s) {
+		active := slices.ContainsFunc(s.Levels, func(l rules.LevelState) bool { return l.On })
+		if !engines[b.shardOf(s.Device)].Restore(s) && active {
 			orphans++
 		}
 	}
 	if orphans > 0 {
-		b.log.Warn("stored alarms have no rule any more; their states are kept", "alarms", orphans)
+		b.log.Warn("alarms have no rule any more: whoever was told of them is told that they are cancelled", "alarms", orphans)
 	}
 	for _, sh := range b.shards {
 		engines[sh].Resume(from, to)

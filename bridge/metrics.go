@@ -54,8 +54,8 @@ func (m *metrics) collectors() []prometheus.Collector {
 
 // gauges reads at every scrape what would be costly to keep up to date.
 type gauges struct {
-	bridge                               *Bridge
-	alarms, pending, dead, oldest, state *prometheus.Desc
+	bridge                                        *Bridge
+	alarms, devices, pending, dead, oldest, state *prometheus.Desc
 }
 
 func newGauges(b *Bridge) *gauges {
@@ -65,6 +65,7 @@ func newGauges(b *Bridge) *gauges {
 	return &gauges{
 		bridge:  b,
 		alarms:  desc("tocsin_alarms", "Alarms that are not inactive.", "rule", "severity", "state"),
+		devices: desc("tocsin_devices", "Devices heard of, by presence.", "presence"),
 		pending: desc("tocsin_deliveries_pending", "Deliveries owed.", "endpoint"),
 		dead:    desc("tocsin_deliveries_dead", "Deliveries given up and kept for replay.", "endpoint"),
 		oldest:  desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
@@ -74,7 +75,7 @@ func newGauges(b *Bridge) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.alarms, g.pending, g.dead, g.oldest, g.state} {
+	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.pending, g.dead, g.oldest, g.state} {
 		ch <- d
 	}
 }
@@ -85,7 +86,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for c, n := range g.bridge.countAlarms() {
+	alarms, devices := g.bridge.count()
+	gauge(g.devices, float64(devices), "unknown") // nothing tells of presence yet
+	for c, n := range alarms {
 		gauge(g.alarms, float64(n), strings.ToValidUTF8(c.rule, "?"), c.severity.String(), c.state)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -127,16 +130,18 @@ type alarmClass struct {
 	state    string
 }
 
-func (b *Bridge) countAlarms() map[alarmClass]int {
-	counts := make(map[alarmClass]int)
+// count counts alarms that are not inactive, and devices.
+func (b *Bridge) count() (counts map[alarmClass]int, devices int) {
+	counts = make(map[alarmClass]int)
 	for _, sh := range b.shards {
 		sh.mu.Lock()
 		if sh.engine != nil {
 			for c := range sh.engine.Alarms() {
 				counts[alarmClass{c.Rule, c.Severity, c.State}] += c.Count
 			}
+			devices += sh.engine.Devices()
 		}
 		sh.mu.Unlock()
 	}
-	return counts
+	return counts, devices
 }

@@ -85,6 +85,9 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 	if closer, ok := a.source.(io.Closer); ok {
 		a.close = append(a.close, func() { _ = closer.Close() }) // a listener that never served
 	}
+	if err := registerState(registry, cfg, a.source); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
 	a.bridge, err = bridge.New(ctx, bridge.Options{
 		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: db, Endpoints: endpoints, Enable: o.enable,
 		LastAlive: db.LastAlive(), Registerer: registry, Log: a.log,
@@ -167,6 +170,32 @@ func (a *assembly) announce(ctx context.Context, ready func()) {
 		}
 	}
 	ready()
+}
+
+// registerState registers the gauges of what only this package sees together.
+func registerState(registry prometheus.Registerer, cfg *config.Config, src source) error {
+	loaded := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "tocsin_config_last_reload_success", Help: "1 when the configuration was last read without an error.",
+	})
+	loaded.Set(1) // with an error there would be no bridge
+	gauges := []prometheus.Collector{loaded}
+	for name := range cfg.Sources {
+		gauges = append(gauges, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tocsin_source_connected", Help: "1 while messages of the source can come in.",
+			ConstLabels: prometheus.Labels{"source": name},
+		}, func() float64 {
+			if src.Ready() != nil {
+				return 0
+			}
+			return 1
+		}))
+	}
+	for _, g := range gauges {
+		if err := registry.Register(g); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {
