@@ -1,12 +1,6 @@
 package bridge
 
-import (
-	"encoding/json"
-	"fmt"
-	"time"
-
-	"tocsin/rules"
-)
+import "time"
 
 // Body is what an endpoint with the preset "standard" reads: the event in the
 // envelope that Standard Webhooks recommends. It depends on nothing but the
@@ -20,13 +14,4 @@ func Body(d Delivery) []byte {
 	body = append(body, `","data":`...)
 	body = append(body, d.Data...)
 	return append(body, '}')
-}
-
-// EventData is an event as a store keeps it and as an endpoint reads it.
-func EventData(ev *rules.Event) ([]byte, error) {
-	data, err := json.Marshal(ev)
-	if err != nil {
-		return nil, fmt.Errorf("encoding event %s: %w", ev.ID, err)
-	}
-	return data, nil
 }
