@@ -1,7 +1,10 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -43,27 +46,56 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // ParseDuration reads a duration as time.ParseDuration does, and days ("7d",
 // "1d12h") before it.
 func ParseDuration(s string) (time.Duration, error) {
-	rest, days := s, time.Duration(0)
-	if n, after, ok := strings.Cut(s, "d"); ok {
-		v, err := strconv.ParseUint(n, 10, 16)
-		if err != nil {
-			return 0, durationError(s)
-		}
-		days, rest = time.Duration(v)*24*time.Hour, after
-		if rest == "" {
-			return days, nil
-		}
+	size, negative := strings.CutPrefix(s, "-")
+	v, err := parseDuration(size)
+	switch {
+	case err == nil && !negative:
+		return v, nil
+	case err == nil || negative && errors.Is(err, errTooLong):
+		return 0, fmt.Errorf("%q is negative, and a duration is not (%s)", s, durations)
+	case errors.Is(err, errTooLong):
+		return 0, fmt.Errorf("%q is too long (a duration of up to 290 years)", s)
 	}
-	v, err := time.ParseDuration(rest)
-	if err != nil || v < 0 || days+v < 0 {
-		return 0, durationError(s)
-	}
-	return days + v, nil
+	return 0, fmt.Errorf("%q is no duration (%s)", s, durations)
 }
 
-func durationError(s string) error {
-	return fmt.Errorf("%q is no duration (\"90s\", \"10m\", \"1h30m\" or \"7d\")", s)
+// durations is how durations are written.
+const durations = `"90s", "10m", "1h30m" or "7d"`
+
+var errTooLong = errors.New("too long")
+
+// parseDuration reads a duration without a sign.
+func parseDuration(s string) (time.Duration, error) {
+	n, rest, hasDays := strings.Cut(s, "d")
+	if !hasDays {
+		n, rest = "0", s
+	}
+	days, err := strconv.ParseUint(n, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, err
+	}
+	var v time.Duration
+	if rest != "" || !hasDays {
+		var short error
+		if v, short = time.ParseDuration(rest); short != nil {
+			// The library does not tell what is too long from what is none.
+			if _, again := time.ParseDuration(numerals.ReplaceAllString(rest, "1")); again == nil {
+				return 0, errTooLong
+			}
+			return 0, short
+		}
+	}
+	if v < 0 {
+		return 0, errors.New("it has a sign within")
+	}
+	const day = 24 * time.Hour
+	if err != nil || days > uint64((math.MaxInt64-v)/day) {
+		return 0, errTooLong
+	}
+	return time.Duration(days)*day + v, nil
 }
+
+var numerals = regexp.MustCompile(`[0-9]+`)
 
 // A Quantity is a number with the unit it was written in, "" for the metric's own.
 type Quantity struct {

@@ -60,3 +60,26 @@ func TestLeavesReadWhatTOMLDecodes(t *testing.T) {
 		t.Error("5 minutes is a duration")
 	}
 }
+
+func TestDurationThatIsRefusedSaysWhy(t *testing.T) {
+	f := func(s, want string) {
+		t.Helper()
+		v, err := ParseDuration(s)
+		if got := fmt.Sprint(err); got != want {
+			t.Errorf("%s is %v, error %s, want %s", s, v, got, want)
+		}
+	}
+	const usual = ` ("90s", "10m", "1h30m" or "7d")`
+	for _, s := range []string{"0", "0s", "1.5h", "106751d", "1d0.5h", "1h1m", "2562047h"} {
+		f(s, "<nil>")
+	}
+	for _, s := range []string{"", "-", "5", "10 minutes", "d", "1dx", "--5s", "1d-2h", "1.5d", "x", "-x", "5 s", "1d5"} {
+		f(s, fmt.Sprintf("%q is no duration", s)+usual)
+	}
+	for _, s := range []string{"-5s", "-1d", "-1d2h", "-99999999h"} {
+		f(s, fmt.Sprintf("%q is negative, and a duration is not", s)+usual)
+	}
+	for _, s := range []string{"99999999h", "106752d", "106751d24h", "99999999999999999999d", "99999999999999999999s"} {
+		f(s, fmt.Sprintf("%q is too long (a duration of up to 290 years)", s))
+	}
+}

@@ -77,14 +77,7 @@ func (l *loader) secretFromFile(path []string, name string) (string, error) {
 	}
 	b, err := readFile(file, maxSecret)
 	if err != nil {
-		remedy := "name a file that holds the secret"
-		if errors.Is(err, fs.ErrNotExist) {
-			remedy = "create it, for tocsin alone to read: chmod 600"
-			if path[0] == "endpoint" {
-				remedy = "make it with: tocsin keygen --out " + filepath.ToSlash(file)
-			}
-		}
-		return "", fmt.Errorf("the file %s %w (%s)", name, err, remedy)
+		return "", fmt.Errorf("the file %s %w (%s)", name, err, secretAdvice(path, file, err))
 	}
 	if !given {
 		if err := private(file); err != nil {
@@ -96,6 +89,22 @@ func (l *loader) secretFromFile(path []string, name string) (string, error) {
 		return "", fmt.Errorf("the file %s is empty (write the secret into it)", name)
 	}
 	return text, nil
+}
+
+// secretAdvice is what to do about a secret's file that cannot be read.
+func secretAdvice(path []string, file string, err error) string {
+	file = filepath.ToSlash(file)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user who runs tocsin read it: chown that user " + file
+	case !errors.Is(err, fs.ErrNotExist):
+		return "name a file that holds the secret"
+	case path[0] == "endpoint", path[0] == "http":
+		return "make it with: tocsin keygen --out " + file
+	case strings.HasPrefix(pathKey(path), pathKey(keys("broker.embedded.user"))):
+		return "make it with: tocsin hash-password > " + file + ", and chmod 600"
+	}
+	return "write the secret into it, and chmod 600 " + file
 }
 
 func exists(file string) bool {

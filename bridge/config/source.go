@@ -50,7 +50,7 @@ func readSource(name, path string, report *Problems) *source {
 func fileAdvice(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "create it, or name another file with -c"
+		return "create it, or name the right one with -c FILE"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user that runs tocsin read it"
 	case errors.Is(err, errTooLarge):
