@@ -132,6 +132,32 @@ func TestUserIsAcceptedHereAndByTheBroker(t *testing.T) {
 	}
 }
 
+// The same for the topics that are subscribed to at an external broker.
+func TestTopicIsAcceptedHereAndByTheClient(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("secret", []byte(webhook.NewSecret().Reveal()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range []string{
+		"a/{device}", "{device}/+/#", "%c/{device}", "a/%u/{device}", "a%c/{device}", "{device}/%u-1", "{device}/%%c", "{device}/100%", "{device}/%C", "$SYS/{device}",
+	} {
+		text := "[endpoint.ops]\nurl = \"https://a.example.com\"\nsecret = { file = \"secret\" }\n[broker]\nmode = \"external\"\n" +
+			"[broker.external]\nurl = \"mqtt://127.0.0.1\"\nclient_id = \"t\"\n[source.s]\n" + fmt.Sprintf("topic = %q\n", topic)
+		if err := os.WriteFile("tocsin.toml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, problems := config.Load("tocsin.toml", config.Options{})
+		d, err := decode.New(decode.Options{Name: "s", Topic: topic, Decoder: "json", Time: decode.TimeOptions{Format: "auto"}, Clock: "auto"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = broker.NewClient(broker.ClientOptions{URL: "mqtt://127.0.0.1", ClientID: "t", Topics: []string{d.Filter()}})
+		if (c != nil) != (err == nil) {
+			t.Errorf("they differ over %q\nLoad: %v\nbroker: %v", topic, problems, err)
+		}
+	}
+}
+
 // list writes strings as TOML does.
 func list(s []string) string {
 	quoted := make([]string, len(s))

@@ -27,6 +27,9 @@ func (l *loader) checkSources() {
 func (l *loader) checkSource(path []string, s *Source) {
 	at := func(dotted string) []string { return append(path[:len(path):len(path)], keys(dotted)...) }
 	names, err := checkTopic(s.Topic)
+	if err == nil && l.config.Broker.Mode == External {
+		err = checkSubscription(s.Topic)
+	}
 	if err != nil {
 		l.main.leaf(at("topic"), err, "")
 	}
@@ -123,6 +126,16 @@ func checkTopic(topic string) (names []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// checkSubscription checks what package broker refuses to subscribe to besides.
+func checkSubscription(topic string) error {
+	for level := range strings.SplitSeq(topic, "/") {
+		if level != "%c" && level != "%u" && (strings.Contains(level, "%c") || strings.Contains(level, "%u")) {
+			return fmt.Errorf("%q cannot be subscribed to at an external broker (%%c and %%u must not be within a level; use + or {name} for it)", level)
+		}
+	}
+	return nil
 }
 
 // isPlaceholder reports whether a name can stand in braces.
