@@ -20,14 +20,23 @@ func newCheckCommand(e env) *cobra.Command {
 		quiet  bool
 	)
 	cmd := &cobra.Command{
-		Use:   "check",
+		Use:   "check [FILE]",
 		Short: "Report everything wrong with a configuration, all at once",
 		Long: `Check reads the configuration and the rules it names as "tocsin run" would, and
 reports everything that run would refuse, and what is only suspicious as a warning.
+FILE is the same as -c FILE.
 
 It exits with 0 when run would start, and with 2 when it would not.`,
-		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) > 1:
+				return usageError(cmd, fmt.Sprintf("takes one file, got %q besides", args[1]))
+			case len(args) == 1 && cmd.Flags().Changed("config"):
+				return usageError(cmd, fmt.Sprintf("takes one file, got -c %q and %q", path, args[0]))
+			case len(args) == 1:
+				path = args[0]
+			}
 			_, problems := config.Load(path, config.Options{Getenv: e.LookupEnv})
 			write := writeReport
 			if asJSON {
