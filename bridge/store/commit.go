@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -102,20 +101,10 @@ func encode(b bridge.Batch) (*work, error) {
 	for i := range b.Transitions {
 		newest[b.Transitions[i].State.Key] = i
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	text := func(v any) ([]byte, error) {
-		buf.Reset()
-		if err := enc.Encode(v); err != nil {
-			return nil, err
-		}
-		return bytes.Clone(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
-	}
 	for i := range b.Transitions {
 		t := &b.Transitions[i]
 		if t.State.Key != "" && newest[t.State.Key] == i {
-			data, err := text(&t.State)
+			data, err := json.Marshal(&t.State)
 			if err != nil {
 				return nil, fmt.Errorf("encoding alarm %s: %w", t.State.Key, err)
 			}
@@ -123,9 +112,9 @@ func encode(b bridge.Batch) (*work, error) {
 		}
 		for j := range t.Events {
 			e := &t.Events[j]
-			data, err := text(e)
+			data, err := e.AppendJSON(nil)
 			if err != nil {
-				return nil, fmt.Errorf("encoding event %s: %w", e.ID, err)
+				return nil, err
 			}
 			k.events = append(k.events, newEvent{
 				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key), at: e.At, data: data, endpoints: e.Endpoints,
