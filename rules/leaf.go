@@ -79,6 +79,7 @@ func parseDuration(s string) (time.Duration, error) {
 		var short error
 		if v, short = time.ParseDuration(rest); short != nil {
 			// The library does not tell what is too long from what is none.
+			numerals := regexp.MustCompile(`[0-9]+`)
 			if _, again := time.ParseDuration(numerals.ReplaceAllString(rest, "1")); again == nil {
 				return 0, errTooLong
 			}
@@ -94,8 +95,6 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	return time.Duration(days)*day + v, nil
 }
-
-var numerals = regexp.MustCompile(`[0-9]+`)
 
 // A Quantity is a number with the unit it was written in, "" for the metric's own.
 type Quantity struct {

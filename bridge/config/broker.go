@@ -99,7 +99,7 @@ func (l *loader) checkUser(path []string, name string, u *User) {
 		if err := checkHash(u.Password.Reveal()); err != nil {
 			l.main.leaf(password, err, "make one with: tocsin hash-password")
 		}
-	case !u.Password.written():
+	case !u.Password.written() && !l.main.undecoded(password):
 		l.main.atValue(password, "the user has no password", `add password = { file = "secrets/`+name+`.hash" }, made with: tocsin hash-password`)
 	}
 	for key, list := range map[string][]string{"publish": u.Publish, "subscribe": u.Subscribe} {

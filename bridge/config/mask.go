@@ -18,15 +18,15 @@ import (
 // wherever it is.
 func (s *source) showable() []string {
 	text := []byte(s.text)
-	m := masker{text: text, known: map[string]bool{}}
+	m := masker{text: text, known: map[string]bool{}, settings: settings()}
 	watch(s.text, m.value)
-	for _, at := range comments.FindAllIndex(text, -1) {
+	for _, at := range regexp.MustCompile(`#[^\n]*`).FindAllIndex(text, -1) {
 		m.comment(at[0], at[1])
 	}
-	for _, at := range urls.FindAllIndex(text, -1) {
+	for _, at := range urls().FindAllIndex(text, -1) {
 		m.url(at[0], at[1], false)
 	}
-	for _, at := range tokens.FindAllSubmatchIndex(text, -1) {
+	for _, at := range tokens().FindAllSubmatchIndex(text, -1) {
 		mask(text, at[2], at[3])
 		mask(text, at[4], at[5])
 	}
@@ -41,19 +41,27 @@ func (s *source) showable() []string {
 	return lines
 }
 
-var (
-	comments = regexp.MustCompile(`#[^\n]*`)
-	settings = regexp.MustCompile(`([A-Za-z0-9_.-]+)["']?[ \t]*[=:]`)
-	// urls are texts in quotes, which may hold one, and those without quotes.
-	urls = regexp.MustCompile(`"(?:[^"\\\n]|\\[^\n])*"?|'[^'\n]*'?|[A-Za-z][A-Za-z0-9+.-]*://[^\s"']*`)
-	// tokens are what is a secret by its looks.
-	tokens = regexp.MustCompile(`(?i)((?:whsec|whsk)_[^\s"',}\]]+|\$argon2[^\s"']+)|\b(?:bearer|basic)[ \t]+([^\s"',}\]]+)`)
-)
+// settings finds keys in a comment, up to their values.
+func settings() *regexp.Regexp {
+	return regexp.MustCompile(`([A-Za-z0-9_.-]+)["']?[ \t]*[=:]`)
+}
+
+// urls finds texts in quotes, which may hold a URL, and URLs without quotes.
+func urls() *regexp.Regexp {
+	return regexp.MustCompile(`"(?:[^"\\\n]|\\[^\n])*"?|'[^'\n]*'?|[A-Za-z][A-Za-z0-9+.-]*://[^\s"']*`)
+}
+
+// tokens finds what is a secret by its looks.
+func tokens() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)((?:whsec|whsk)_[^\s"',}\]]+|\$argon2[^\s"']+)|\b(?:bearer|basic)[ \t]+([^\s"',}\]]+)`)
+}
 
 // A masker overwrites secrets in a text.
 type masker struct {
 	text  []byte
 	known map[string]bool // keys that were judged
+
+	settings *regexp.Regexp // [settings]
 }
 
 // value masks a value, as much of it as must be.
@@ -109,7 +117,7 @@ func (m *masker) url(start, end int, lacking bool) {
 // comment masks a value that was commented out.
 func (m *masker) comment(start, end int) {
 	text := m.text[start:end]
-	for _, at := range settings.FindAllSubmatchIndex(text, -1) {
+	for _, at := range m.settings.FindAllSubmatchIndex(text, -1) {
 		if m.secretPath(strings.Split(string(text[at[2]:at[3]]), ".")) {
 			mask(text, at[1], len(text))
 			return
@@ -165,6 +173,7 @@ func near(name, word string, letters int) bool {
 // looksSecret reports whether what should be a name is rather the secret that
 // was to be under that name.
 func looksSecret(name string) bool {
+	looks := regexp.MustCompile(`(?i)^(whsec|whsk)_|^\$|^(bearer|basic)\s|-----BEGIN`)
 	if looks.MatchString(name) || strings.ContainsAny(name, "\n\r") || strings.Contains(name, "://") {
 		return true
 	}
@@ -176,8 +185,6 @@ func looksSecret(name string) bool {
 	return false
 }
 
-var looks = regexp.MustCompile(`(?i)^(whsec|whsk)_|^\$|^(bearer|basic)\s|-----BEGIN`)
-
 // isVariableName reports whether a name of a variable can be shown: it is
 // written as such names are, and as secrets are not.
 func isVariableName(name string) bool {
@@ -187,7 +194,7 @@ func isVariableName(name string) bool {
 // scrub masks in a message what looks like a secret: messages quote the file.
 func scrub(message string) string {
 	text := []byte(message)
-	for _, at := range tokens.FindAllSubmatchIndex(text, -1) {
+	for _, at := range tokens().FindAllSubmatchIndex(text, -1) {
 		mask(text, at[2], at[3])
 		mask(text, at[4], at[5])
 	}
@@ -197,7 +204,7 @@ func scrub(message string) string {
 // scrubURLs masks in a message what URLs hold behind their hosts.
 func scrubURLs(message string) string {
 	m := masker{text: []byte(message)}
-	for _, at := range urls.FindAllStringIndex(message, -1) {
+	for _, at := range urls().FindAllStringIndex(message, -1) {
 		m.url(at[0], at[1], false)
 	}
 	return strings.ReplaceAll(string(m.text), "\x00", "")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -181,4 +182,27 @@ func TestLinkedConfigurationMayLinkToWhereItIsManaged(t *testing.T) {
 	if c, problems := Load("tocsin.toml", Options{}); c == nil || len(problems) > 0 {
 		t.Fatal(problems)
 	}
+}
+
+// Masking keeps every line and every column, so that carets stay below what
+// they point at.
+func FuzzMaskedTextKeepsItsShape(f *testing.F) {
+	f.Add("[a]\nurl = \"https://u:p@h:1x/p?q#f\" # password = 'é'\n")
+	f.Add("secret = [{ file = \"whsec_é\" }, 'b']\nheaders.x = \"\"\"a\nb\"\"\"\n")
+	f.Add("url = \"@\"\ntoken: Bearer x\nurl = ':x'\nurl=\"[::1]:x/\"")
+	f.Fuzz(func(t *testing.T, text string) {
+		if invalidByte(text) >= 0 {
+			return
+		}
+		got, want := (&source{text: text}).showable(), strings.Split(text, "\n")
+		if len(got) != len(want) {
+			t.Fatalf("%d lines became %d", len(want), len(got))
+		}
+		for i, line := range want {
+			n := utf8.RuneCountInString(strings.TrimSuffix(line, "\r"))
+			if n <= maxExcerpt && utf8.RuneCountInString(got[i]) != n {
+				t.Errorf("%q became %q", line, got[i])
+			}
+		}
+	})
 }
