@@ -275,9 +275,10 @@ func (c *compiler) scope(at []string, s Scope) {
 			c.fail(at, "group: is not supported by this version", `select by "type:…" or "label:name=value"`)
 		case kind == "label" && (!pair || label == ""):
 			c.fail(at, strconv.Quote(pattern)+" is no label pattern", `write "label:name=value"`)
-		case kind == "type" || kind == "label":
+		case kind == "label": // a topic may give it
+		case kind == "type":
 			if !c.selects(pattern) {
-				c.warn(at, strconv.Quote(pattern)+" selects no declared device", "declare one as [device.NAME], with its type and labels", []string{"device"})
+				c.warn(at, strconv.Quote(pattern)+" selects no declared device", "declare one as [device.NAME], with its type", []string{"device"})
 			}
 		default:
 			if _, err := path.Match(pattern, ""); err != nil {

@@ -189,7 +189,6 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 	f("group", func(_ *File, r *RuleDef) { r.Devices = Scope{"group:freezers"} })
 	f("label without a value", func(_ *File, r *RuleDef) { r.Except = Scope{"label:site"} })
 	f("type nobody has", func(_ *File, r *RuleDef) { r.Devices = Scope{"type:pump"} })
-	f("label nobody has", func(_ *File, r *RuleDef) { r.Devices = Scope{"label:site=paris"} })
 	f("its own parent", func(f *File, _ *RuleDef) { f.Device["freezer-07"].Via = "freezer-07" })
 	f("everything at once", func(f *File, r *RuleDef) {
 		r.Title, r.Clear, r.Samples, f.Schema = "{nobody}", rng(t, "-1"), ptr(-1), 9

@@ -55,7 +55,7 @@ func (l *loader) checkEmbedded(b *EmbeddedBroker) {
 	if l.oneOf(at("anonymous"), b.Anonymous, "never", "loopback", "always") {
 		l.checkAnonymous(b, plain, tls)
 	}
-	within(l, at("max_packet"), b.MaxPacket, 16<<20)
+	within(l, at("max_packet"), b.MaxPacket, 1<<20)
 	within(l, at("max_connections"), b.MaxConnections, 10_000_000)
 	within(l, at("per_client.rate"), b.PerClient.Rate, math.MaxInt32)
 	within(l, at("per_client.inflight"), b.PerClient.Inflight, 65535)

@@ -14,7 +14,7 @@ import (
 
 func (l *loader) checkEndpoints() {
 	if len(l.config.Endpoints) == 0 {
-		l.main.atValue([]string{"endpoint"}, "there is no endpoint, so nobody would be told of anything",
+		l.needed([]string{"endpoint"}, "there is no endpoint, so nobody will be told of anything",
 			`add one: [endpoint.ops] with url = "https://…" and secret = { file = "secrets/ops" }`)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.config.Endpoints)) {
@@ -80,6 +80,16 @@ func (l *loader) checkSecrets(path []string, e *Endpoint) {
 	}
 }
 
+// needed reports that something is missing without which rules do nothing. A
+// bridge without rules may start without it.
+func (l *loader) needed(at []string, fact, remedy string) {
+	if len(l.config.RuleFiles) == 0 {
+		l.main.warnValue(at, fact, remedy)
+		return
+	}
+	l.main.atValue(at, fact, remedy)
+}
+
 // eventTypes are what an endpoint can be told of.
 func eventTypes() []string {
 	return []string{
@@ -88,15 +98,32 @@ func eventTypes() []string {
 	}
 }
 
+// laterTypes are documented, and no event of this version has them.
+func laterTypes() []string {
+	return []string{
+		"alarm.reminder", "alarm.returned", "alarm.occurred", "alarm.flapping", "alarm.flap_ended", "alarm.stale",
+		"alarm.acked", "alarm.unacked", "alarm.shelved", "alarm.unshelved",
+		"device.online", "device.offline", "device.new", "source.disconnected", "source.reconnected",
+		"reading.matched", "endpoint.failing", "endpoint.disabled", "endpoint.recovered", "config.rejected",
+	}
+}
+
 func (l *loader) checkMatch(at []string, m *Match) {
 	for i, pattern := range m.Types {
 		p := append(at[:len(at):len(at)], "types", strconv.Itoa(i))
-		known := slices.ContainsFunc(eventTypes(), func(t string) bool {
-			ok, err := path.Match(pattern, t)
-			return ok && err == nil
-		})
-		if !known {
-			l.main.atValue(p, fmt.Sprintf("no event of this version has the type %q", pattern), suggest(pattern, eventTypes(), "the types are "))
+		among := func(types []string) bool {
+			return slices.ContainsFunc(types, func(t string) bool {
+				ok, err := path.Match(pattern, t)
+				return ok && err == nil
+			})
+		}
+		fact := fmt.Sprintf("no event of this version has the type %q", pattern)
+		switch {
+		case among(eventTypes()):
+		case among(laterTypes()):
+			l.main.warnValue(p, fact, "it will match nothing yet")
+		default:
+			l.main.atValue(p, fact, suggest(pattern, eventTypes(), "the types are "))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Labels)) {

@@ -16,7 +16,11 @@ import (
 
 func (l *loader) checkSources() {
 	if len(l.config.Sources) == 0 {
-		l.main.atValue([]string{"source"}, "there is no source, so no message would be understood",
+		say := l.needed
+		if l.config.Broker.Mode == External {
+			say = l.main.atValue // there would be nothing to subscribe to
+		}
+		say([]string{"source"}, "there is no source, so no message will be understood",
 			`add one: [source.plant] with topic = "plants/{device}/telemetry"`)
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.config.Sources)) {
