@@ -303,6 +303,28 @@ func TestRetryAfterHoldsTheWholeEndpoint(t *testing.T) {
 	})
 }
 
+// A receiver may close a connection that was kept open just as it is used again.
+// That is no reason to hold an alarm back.
+func TestAttemptOverAStaleConnectionIsRepeatedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.retry = bridge.RetryPolicy{Schedule: []time.Duration{0, time.Minute}, Steady: true}
+		w.endpoints["ops"].answer = func(n int, _ webhook.Message) webhook.Result {
+			if n == 1 {
+				return webhook.Result{Verdict: webhook.Retry, Reused: true, Err: errBoom}
+			}
+			return webhook.Result{Verdict: webhook.Accepted, Status: 200}
+		}
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		synctest.Wait()
+		equal(t, "types, with no time gone by", w.endpoints["ops"].types(), []string{"alarm.fired"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestGoneEndpointIsDisabledAndKeepsWhatItIsOwed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "ops")

@@ -189,7 +189,11 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error)
 	default:
 		o.Fate = Retry
-		o.Due = now.Add(max(l.endpoint.Retry.wait(o.Attempt), res.RetryAfter))
+		wait := l.endpoint.Retry.wait(o.Attempt)
+		if res.Reused && res.Status == 0 {
+			wait = 0 // the receiver had closed an idle connection: a new one tells more
+		}
+		o.Due = now.Add(max(wait, res.RetryAfter))
 	}
 	if res.RetryAfter > 0 {
 		if until := now.Add(res.RetryAfter); until.After(l.floor) {
