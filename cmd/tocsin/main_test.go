@@ -93,7 +93,7 @@ func TestErrorsArePrintedOnceOnStandardErrorInOneLine(t *testing.T) {
 		}
 	}
 	f("chekc")
-	f("check", "x")
+	f("check", "x", "y")
 	f("check", "--config")
 	f("version", "--nonsense")
 	f("verify", "-x")
