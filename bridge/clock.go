@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -51,6 +52,10 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 		}
 		last = b.clock.now()
 		b.tick()
+		b.rejects.flush(time.Now())
+		if _, err := b.store.Log().Size(); err != nil {
+			b.fatal(fmt.Errorf("store: %w", err)) // noticed without anything to write
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 		s.samples.Add(float64(len(batch.Samples)))
 		for _, p := range batch.Problems {
 			b.metrics.problems.WithLabelValues(s.Name(), p.Reason).Add(float64(p.Count))
-			b.rejects.tell(s.Name(), p.Reason, p.Detail, &m)
+			b.rejects.note(s.Name(), p.Reason, p.Detail, &m)
 		}
 		r, err := b.judge(s.Name(), &m, batch.Samples)
 		switch {
@@ -72,7 +72,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 	}
 	if !matched {
 		b.metrics.unmatched.Inc()
-		b.rejects.tell("", "unmatched", "no source reads this topic", &m)
+		b.rejects.note("", "unmatched", "no source reads this topic", &m)
 	}
 	return receipt
 }
@@ -138,7 +138,7 @@ func (b *Bridge) step(source string, m *broker.Message, sh *shard, samples []rul
 	b.metrics.evaluations.Add(float64(len(samples)))
 	for _, reason := range sh.out.Problems {
 		b.metrics.problems.WithLabelValues(source, reason).Inc()
-		b.rejects.tell(source, reason, "a reading of "+samples[0].Device+" was not judged", m)
+		b.rejects.note(source, reason, notJudged(samples), m)
 	}
 	if len(sh.out.Transitions) == 0 {
 		// The receipt is fetched under the lock, so that a group which fails from
@@ -150,6 +150,14 @@ func (b *Bridge) step(source string, m *broker.Message, sh *shard, samples []rul
 	return g.number, g.receipt, nil
 }
 
+// notJudged says which reading it was, as far as that is known.
+func notJudged(samples []rules.Sample) string {
+	if len(samples) == 1 {
+		return fmt.Sprintf("%s of %s was not judged", samples[0].Metric, samples[0].Device)
+	}
+	return fmt.Sprintf("one of %d readings of %s was not judged", len(samples), samples[0].Device)
+}
+
 // reject counts a message of which nothing could be used.
 func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 	s.rejected.Inc()
@@ -158,7 +166,7 @@ func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 		reason, detail = r.Reason, r.Detail
 	}
 	b.metrics.problems.WithLabelValues(s.Name(), reason).Inc()
-	b.rejects.tell(s.Name(), reason, detail, m)
+	b.rejects.note(s.Name(), reason, detail, m)
 }
 
 // load makes every engine anew from the store. The bridge was deaf from the

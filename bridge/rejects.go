@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,28 +15,31 @@ const (
 )
 
 // rejects tells people about input that could not be used: who sent what, the
-// first of its kind at once and then one a minute with a count. The counters
-// count every one; a line for each would let one device fill the log.
+// first of its kind at once and then the last one of each minute, with a count.
+// The counters count every one; a line for each would let one device fill the
+// log.
 type rejects struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	last map[rejectKind]*rejectCount
+	last map[rejectKind]*reject
 }
 
 type rejectKind struct{ source, reason string }
 
-type rejectCount struct {
-	told  time.Time
-	count int // since then
+// A reject is the newest of its kind.
+type reject struct {
+	told                  time.Time
+	count                 int // since then
+	detail, topic, client string
 }
 
 func newRejects(log *slog.Logger) *rejects {
-	return &rejects{log: log, last: make(map[rejectKind]*rejectCount)}
+	return &rejects{log: log, last: make(map[rejectKind]*reject)}
 }
 
-// tell notes that something of a message was not used.
-func (r *rejects) tell(source, reason, detail string, m *broker.Message) {
+// note takes down that something of a message was not used.
+func (r *rejects) note(source, reason, detail string, m *broker.Message) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,14 +49,34 @@ func (r *rejects) tell(source, reason, detail string, m *broker.Message) {
 		if len(r.last) >= maxRejects {
 			return
 		}
-		c = new(rejectCount)
+		c = new(reject)
 		r.last[kind] = c
 	}
 	c.count++
+	c.detail, c.topic, c.client = detail, m.Topic, m.Client
+	r.tell(kind, c, now)
+}
+
+// flush tells what has waited for its minute.
+func (r *rejects) flush(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for kind, c := range r.last {
+		if c.count > 0 {
+			r.tell(kind, c, now)
+		}
+	}
+}
+
+func (r *rejects) tell(kind rejectKind, c *reject, now time.Time) {
 	if now.Sub(c.told) < rejectEvery {
 		return
 	}
-	r.log.Warn("input was not used", "source", source, "reason", reason, "detail", detail,
-		"topic", m.Topic, "client", m.Client, "count", c.count)
+	level := slog.LevelWarn
+	if kind.reason == "late" {
+		level = slog.LevelInfo // what MQTT delivers twice is late the second time
+	}
+	r.log.Log(context.Background(), level, "input was not used", "source", kind.source, "reason", kind.reason, "detail", c.detail,
+		"topic", c.topic, "client", c.client, "count", c.count)
 	c.told, c.count = now, 0
 }

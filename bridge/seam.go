@@ -55,7 +55,7 @@ type Log interface {
 	Endpoints(ctx context.Context) ([]EndpointState, error)
 	// Backlog counts what an endpoint is still owed and says since when.
 	Backlog(ctx context.Context, endpoint string) (Backlog, error)
-	// Size is the store's size on disk in bytes.
+	// Size is the store's size on disk in bytes. It fails when the store is broken.
 	Size() (int64, error)
 	// Trim deletes what was settled before the given time, in short slices,
 	// and then the oldest settled until the store is at most maxBytes (0: no limit).

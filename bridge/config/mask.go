@@ -53,7 +53,7 @@ func urls() *regexp.Regexp {
 
 // tokens finds what is a secret by its looks.
 func tokens() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)((?:whsec|whsk)_[^\s"',}\]]+|\$argon2[^\s"']+)|\b(?:bearer|basic)[ \t]+([^\s"',}\]]+)`)
+	return regexp.MustCompile(`(?i)((?:whsec|whsk)_[^\s"',}\]]+|\$argon2[^\s"']+)|\b(?:bearer|basic)[ \t]+([^\s"',}\]=]+)`)
 }
 
 // A masker overwrites secrets in a text.
@@ -149,7 +149,7 @@ func (m *masker) secretPath(path []string) bool {
 // included: password, pasword, client_secret, apiKey, X-Auth-Token, headers.
 func secretKey(key string) bool {
 	lower := strings.ToLower(key)
-	long := []string{"password", "passwd", "passphrase", "secret", "token", "authorization", "credential", "credentials", "headers", "cookie"}
+	long := []string{"password", "passwd", "passphrase", "secret", "token", "authorization", "credential", "credentials", "headers", "cookie", "bearer", "signature"}
 	if slices.ContainsFunc(long, func(word string) bool { return strings.Contains(lower, word) || near(key, word, 2) }) {
 		return true
 	}

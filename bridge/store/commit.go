@@ -86,7 +86,12 @@ func (d *DB) Commit(ctx context.Context, b bridge.Batch) error {
 	if err := d.write(context.WithoutCancel(ctx), k); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
-	d.alive.Store(true)
+	if !d.alive.Swap(true) {
+		// SQLite makes its log with the first write.
+		if err := d.watch(databaseFile+"-wal", databaseFile+"-shm"); err != nil {
+			return d.broken("using "+d.dir, err)
+		}
+	}
 	d.metrics.committed(time.Since(start))
 	return nil
 }

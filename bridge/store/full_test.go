@@ -332,7 +332,7 @@ func TestLastAliveIsWhenTheProcessBeforeRan(t *testing.T) {
 
 // Writes to a file that was deleted succeed, and are gone with the process.
 func TestRemovedFilesBreakTheStore(t *testing.T) {
-	for _, name := range []string{lockFile, databaseFile} {
+	for _, name := range []string{lockFile, databaseFile, databaseFile + "-wal", databaseFile + "-shm"} {
 		dir := t.TempDir()
 		d := open(t, dir)
 		if err := d.Commit(t.Context(), bridge.Batch{}); err != nil {

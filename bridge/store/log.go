@@ -87,7 +87,12 @@ func (d *DB) firstAfter(ctx context.Context, ep, after, newest int64) (num int64
 
 // Size is the size of the store's files in bytes. The file does not shrink when
 // something is deleted, its space is used again; [DB.Trim] with a limit gives it back.
-func (j journal) Size() (int64, error) { return j.d.size() }
+func (j journal) Size() (int64, error) {
+	if err := j.d.state(); err != nil {
+		return 0, err
+	}
+	return j.d.size()
+}
 
 func (d *DB) size() (total int64, err error) {
 	for _, name := range []string{databaseFile, databaseFile + "-wal", databaseFile + "-shm", reserveFile} {

@@ -58,8 +58,7 @@ type DB struct {
 	full      bool       // under writing: the reserve was given up
 	cursorsAt time.Time  // under writing: when cursors were last moved
 
-	alive atomic.Bool   // something was committed
-	files []fs.FileInfo // as they were opened
+	alive atomic.Bool // something was committed
 
 	mu     sync.Mutex // everything below
 	ended  error      // closed, or broken
@@ -68,6 +67,7 @@ type DB struct {
 	byNum  map[int64]*lane
 	rows   map[rowKey]row // to be written with the next transaction
 	tail   tail
+	files  []fs.FileInfo // those in use, as they were opened
 
 	soon       chan struct{} // rows are waiting
 	overflow   chan struct{} // the log file is long
@@ -135,12 +135,8 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 	if err := d.openReserve(); err != nil {
 		return err
 	}
-	for _, name := range []string{lockFile, databaseFile} {
-		info, err := os.Stat(filepath.Join(o.Path, name))
-		if err != nil {
-			return err
-		}
-		d.files = append(d.files, info)
+	if err := d.watch(lockFile, databaseFile); err != nil {
+		return err
 	}
 	d.metrics, err = newMetrics(o.Registerer, d)
 	return err
@@ -336,10 +332,27 @@ func (d *DB) touch() {
 	}
 }
 
+// watch remembers files as they are now.
+func (d *DB) watch(names ...string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range names {
+		info, err := os.Stat(filepath.Join(d.dir, name))
+		if err != nil {
+			return err
+		}
+		d.files = append(d.files, info)
+	}
+	return nil
+}
+
 // inPlace says whether the files that we write are still those that the next
 // process will find.
 func (d *DB) inPlace() error {
-	for _, f := range d.files {
+	d.mu.Lock()
+	files := d.files
+	d.mu.Unlock()
+	for _, f := range files {
 		now, err := os.Stat(filepath.Join(d.dir, f.Name()))
 		if err != nil || !os.SameFile(f, now) {
 			return fmt.Errorf("%s was removed or replaced while it was in use; what is written now is lost (start again)", f.Name())

@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,6 +82,11 @@ func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, f.duration)
 		defer cancel()
 	}
+	// A terminal that is closed and a reader that has seen enough end it too.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	colours := paletteFor(e.Stdout, e.LookupEnv)
+	e.Stdout = &watchedWriter{e.Stdout, stop}
 	dir, err := os.MkdirTemp("", "tocsin-demo-")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -109,8 +116,22 @@ func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("demo: %w", err), ln.Close())
 	}
-	d := &demo{f: f, dir: dir, a: a, profile: profile, secret: secret, ln: ln, out: e.Stdout, palette: paletteFor(e.Stdout, e.LookupEnv)}
+	d := &demo{f: f, dir: dir, a: a, profile: profile, secret: secret, ln: ln, out: e.Stdout, palette: colours}
 	return d.play(ctx)
+}
+
+// A watchedWriter calls lost when nobody reads any more.
+type watchedWriter struct {
+	io.Writer
+	lost func()
+}
+
+func (w *watchedWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if err != nil {
+		w.lost()
+	}
+	return n, err
 }
 
 // writeDemo writes the configuration that the demo runs.

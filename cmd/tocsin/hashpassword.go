@@ -23,7 +23,7 @@ func newHashPasswordCommand(e env) *cobra.Command {
 		Long: `Hash-password reads a password and prints its argon2id hash for
 [broker.embedded.user.NAME]. On a terminal it asks twice and shows nothing;
 otherwise it reads one line from standard input.`,
-		Example: `  tocsin hash-password > secrets/sensors.hash
+		Example: `  (umask 077; tocsin hash-password > secrets/sensors.hash)
   pass show sensors | tocsin hash-password`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
