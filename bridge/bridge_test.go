@@ -593,3 +593,23 @@ func TestNamesInATopicSelectAndLabel(t *testing.T) {
 		}
 	})
 }
+
+func TestUnusedInputIsToldOnceAMinuteAndToTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.start()
+		for range 30 {
+			if receipt := w.Handle(broker.Message{Topic: "plant/freezer-1", Payload: []byte("{"), Client: "c7", Received: time.Now()}); receipt != nil {
+				t.Fatal("bad input was refused: it would come back for ever")
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		lines := w.logged("input was not used")
+		if len(lines) != 2 || !strings.Contains(lines[0], "count=1") || !strings.Contains(lines[1], "count=29") || !strings.Contains(lines[1], "client=c7") {
+			t.Errorf("told as %q, want the first at once and the other 29 after a minute", lines)
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -130,10 +131,11 @@ type world struct {
 	done chan error
 
 	running bool
+	log     testLog
 }
 
 func newWorld(t *testing.T, endpoints ...string) *world {
-	w := &world{t: t, dir: t.TempDir(), endpoints: map[string]*receiver{}, targets: map[string]string{}, rules: freezerRules()}
+	w := &world{t: t, dir: t.TempDir(), endpoints: map[string]*receiver{}, targets: map[string]string{}, rules: freezerRules(), log: testLog{t: t}}
 	for _, name := range endpoints {
 		w.endpoints[name] = new(receiver)
 	}
@@ -180,7 +182,7 @@ func (w *world) start() {
 	}
 	o := bridge.Options{
 		Program: program, Decoders: []*decode.Decoder{decoder}, Source: devices{}, Store: s,
-		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if w.registry != nil {
 		o.Registerer = w.registry
@@ -203,12 +205,26 @@ func (w *world) start() {
 	synctest.Wait()
 }
 
-// testWriter sends the bridge's warnings to the test's log.
-type testWriter struct{ t *testing.T }
+// A testLog keeps the bridge's warnings and shows them with the test's.
+type testLog struct {
+	t     *testing.T
+	mu    sync.Mutex
+	lines []string
+}
 
-func (w testWriter) Write(b []byte) (int, error) {
-	w.t.Logf("%s", b)
+func (l *testLog) Write(b []byte) (int, error) {
+	l.t.Logf("%s", b)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(b))
 	return len(b), nil
+}
+
+// logged returns the lines that hold text.
+func (w *world) logged(text string) []string {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.log.lines), func(s string) bool { return !strings.Contains(s, text) })
 }
 
 func (w *world) halt() error {

@@ -57,7 +57,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 		s.samples.Add(float64(len(batch.Samples)))
 		for _, p := range batch.Problems {
 			b.metrics.problems.WithLabelValues(s.Name(), p.Reason).Add(float64(p.Count))
-			b.rejects.note(s.Name(), p.Reason, p.Detail, &m)
+			b.rejects.note(s.Name(), p.Reason, unused{detail: p.Detail}, &m)
 		}
 		r, err := b.judge(s.Name(), &m, batch.Samples)
 		switch {
@@ -72,7 +72,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 	}
 	if !matched {
 		b.metrics.unmatched.Inc()
-		b.rejects.note("", "unmatched", "no source reads this topic", &m)
+		b.rejects.note("", "unmatched", unused{detail: "no source reads this topic"}, &m)
 	}
 	return receipt
 }
@@ -150,12 +150,12 @@ func (b *Bridge) step(source string, m *broker.Message, sh *shard, samples []rul
 	return g.number, g.receipt, nil
 }
 
-// notJudged says which reading it was, as far as that is known.
-func notJudged(samples []rules.Sample) string {
+// notJudged says which reading it was. Of several only the device is known.
+func notJudged(samples []rules.Sample) unused {
 	if len(samples) == 1 {
-		return fmt.Sprintf("%s of %s was not judged", samples[0].Metric, samples[0].Device)
+		return unused{device: samples[0].Device, metric: samples[0].Metric}
 	}
-	return fmt.Sprintf("one of %d readings of %s was not judged", len(samples), samples[0].Device)
+	return unused{device: samples[0].Device}
 }
 
 // reject counts a message of which nothing could be used.
@@ -166,7 +166,7 @@ func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 		reason, detail = r.Reason, r.Detail
 	}
 	b.metrics.problems.WithLabelValues(s.Name(), reason).Inc()
-	b.rejects.note(s.Name(), reason, detail, m)
+	b.rejects.note(s.Name(), reason, unused{detail: detail}, m)
 }
 
 // load makes every engine anew from the store. The bridge was deaf from the
@@ -278,6 +278,8 @@ func (b *Bridge) heal(ctx context.Context, cause error) {
 		case err == nil:
 			b.refusing.CompareAndSwap(&reason, nil)
 			b.log.Info("space has returned; messages are accepted again", "after", b.clock.now().Sub(deaf).Round(time.Second))
+			return
+		case ctx.Err() != nil: // stopping, and still full
 			return
 		case !errors.Is(err, ErrFull):
 			b.fatal(fmt.Errorf("writing to the store: %w", err))

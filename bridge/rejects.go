@@ -29,17 +29,21 @@ type rejectKind struct{ source, reason string }
 
 // A reject is the newest of its kind.
 type reject struct {
-	told                  time.Time
-	count                 int // since then
-	detail, topic, client string
+	told  time.Time
+	count int // since then
+	unused
+	topic, client string
 }
+
+// unused is what was not used, as far as that is known.
+type unused struct{ device, metric, detail string }
 
 func newRejects(log *slog.Logger) *rejects {
 	return &rejects{log: log, last: make(map[rejectKind]*reject)}
 }
 
 // note takes down that something of a message was not used.
-func (r *rejects) note(source, reason, detail string, m *broker.Message) {
+func (r *rejects) note(source, reason string, what unused, m *broker.Message) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,7 +57,7 @@ func (r *rejects) note(source, reason, detail string, m *broker.Message) {
 		r.last[kind] = c
 	}
 	c.count++
-	c.detail, c.topic, c.client = detail, m.Topic, m.Client
+	c.unused, c.topic, c.client = what, m.Topic, m.Client
 	r.tell(kind, c, now)
 }
 
@@ -76,7 +80,7 @@ func (r *rejects) tell(kind rejectKind, c *reject, now time.Time) {
 	if kind.reason == "late" {
 		level = slog.LevelInfo // what MQTT delivers twice is late the second time
 	}
-	r.log.Log(context.Background(), level, "input was not used", "source", kind.source, "reason", kind.reason, "detail", c.detail,
-		"topic", c.topic, "client", c.client, "count", c.count)
+	r.log.Log(context.Background(), level, "input was not used", "source", kind.source, "reason", kind.reason,
+		"device", c.device, "metric", c.metric, "detail", c.detail, "topic", c.topic, "client", c.client, "count", c.count)
 	c.told, c.count = now, 0
 }
