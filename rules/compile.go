@@ -88,7 +88,7 @@ func (m *metric) bind(r *rule) {
 
 func (c *compiler) defaults() {
 	d := &c.file.Defaults
-	c.timing([]string{"defaults"}, Timing{d.For, d.ClearFor, d.Samples})
+	c.timing([]string{"defaults"}, d.Timing)
 	c.notify([]string{"defaults", "notify"}, d.Notify)
 }
 
@@ -162,7 +162,7 @@ func (c *compiler) rule(id string, def *RuleDef) *rule {
 func (c *compiler) ladder(path []string, def *RuleDef, r *rule) {
 	d := &c.file.Defaults
 	base := rung{severity: first(def.Severity, d.Severity, Warning), limitFrom: "rule " + r.id}
-	timing := inherit(def.Timing, Timing{d.For, d.ClearFor, d.Samples})
+	timing := inherit(def.Timing, d.Timing)
 	base.time(timing)
 	c.timing(path, def.Timing)
 	base.notify = def.Notify

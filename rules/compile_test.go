@@ -79,20 +79,20 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 	f("two families", func(_ *File, r *RuleDef) { r.Is = scalar("open") })
 	f("two limits that contradict", func(_ *File, r *RuleDef) { r.Below = qty(t, "-20") })
 	f("two limits of one side", func(_ *File, r *RuleDef) { r.AtLeast = qty(t, "-20") })
-	f("clear beyond the limit", func(_ *File, r *RuleDef) { r.Clear = rng(t, "-13 °C") })
+	f("clear beyond the limit", func(_ *File, r *RuleDef) { r.Clear = clr(t, "-13 °C") })
 	f("clear beyond the limit below", func(_ *File, r *RuleDef) {
-		value(r, Condition{AtMost: qty(t, "5"), Clear: rng(t, "4")})
+		value(r, Condition{AtMost: qty(t, "5"), Clear: clr(t, "4")})
 	})
-	f("clear with two limits", func(_ *File, r *RuleDef) { r.Clear = rng(t, "-20", "-17") })
+	f("clear with two limits", func(_ *File, r *RuleDef) { r.Clear = clr(t, "-20", "-17") })
 	f("clear_is with a limit", func(_ *File, r *RuleDef) { r.Clear, r.ClearIs = nil, scalar("closed") })
 	f("outside with one limit", func(_ *File, r *RuleDef) { value(r, Condition{Outside: rng(t, "2")}) })
 	f("outside the wrong way round", func(_ *File, r *RuleDef) { value(r, Condition{Outside: rng(t, "8", "2")}) })
 	f("outside cleared outside", func(_ *File, r *RuleDef) {
-		value(r, Condition{Outside: rng(t, "2", "8"), Clear: rng(t, "1", "7")})
+		value(r, Condition{Outside: rng(t, "2", "8"), Clear: clr(t, "1", "7")})
 	})
-	f("outside with one clear", func(_ *File, r *RuleDef) { value(r, Condition{Outside: rng(t, "2", "8"), Clear: rng(t, "5")}) })
+	f("outside with one clear", func(_ *File, r *RuleDef) { value(r, Condition{Outside: rng(t, "2", "8"), Clear: clr(t, "5")}) })
 	f("inside cleared inside", func(_ *File, r *RuleDef) {
-		value(r, Condition{Inside: rng(t, "2", "8"), Clear: rng(t, "3", "9")})
+		value(r, Condition{Inside: rng(t, "2", "8"), Clear: clr(t, "3", "9")})
 	})
 	f("unit of another dimension", func(_ *File, r *RuleDef) { r.Above = qty(t, "5 bar") })
 	f("unknown unit", func(_ *File, r *RuleDef) { r.Above = qty(t, "-15 C°") })
@@ -151,7 +151,7 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 		f.Metric["temperature"] = &MetricDef{Type: "bool"}
 		value(r, Condition{Is: scalar("ajar")})
 	})
-	f("clear with a value", func(_ *File, r *RuleDef) { value(r, Condition{Is: scalar("1"), Clear: rng(t, "2")}) })
+	f("clear with a value", func(_ *File, r *RuleDef) { value(r, Condition{Is: scalar("1"), Clear: clr(t, "2")}) })
 	f("clear_is that fires", func(_ *File, r *RuleDef) { value(r, Condition{In: []Scalar{"1", "2"}, ClearIs: scalar("2")}) })
 	f("in with nothing", func(_ *File, r *RuleDef) { value(r, Condition{In: []Scalar{}}) })
 	f("bad regular expression", func(f *File, r *RuleDef) {
@@ -179,8 +179,8 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 	f("level that adds nothing", level("critical", Condition{}))
 	f("levels out of order", level("critical", Condition{Above: qty(t, "-20")}))
 	f("level below out of order", level("info", Condition{Above: qty(t, "-10")}))
-	f("level's clear beyond its limit", level("critical", Condition{Above: qty(t, "-10"), Clear: rng(t, "-5")}))
-	f("level's clear beyond the rule's limit", level("critical", Condition{Clear: rng(t, "-5")}))
+	f("level's clear beyond its limit", level("critical", Condition{Above: qty(t, "-10"), Clear: clr(t, "-5")}))
+	f("level's clear beyond the rule's limit", level("critical", Condition{Clear: clr(t, "-5")}))
 	f("negative for", func(_ *File, r *RuleDef) { r.For = ptr(Duration(-1)) })
 	f("for of a century", func(f *File, _ *RuleDef) { f.Defaults.ClearFor = dur(t, "36500d") })
 	f("no samples", func(_ *File, r *RuleDef) { r.Samples = ptr(0) })
@@ -191,14 +191,14 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 	f("type nobody has", func(_ *File, r *RuleDef) { r.Devices = Scope{"type:pump"} })
 	f("its own parent", func(f *File, _ *RuleDef) { f.Device["freezer-07"].Via = "freezer-07" })
 	f("everything at once", func(f *File, r *RuleDef) {
-		r.Title, r.Clear, r.Samples, f.Schema = "{nobody}", rng(t, "-1"), ptr(-1), 9
+		r.Title, r.Clear, r.Samples, f.Schema = "{nobody}", clr(t, "-1"), ptr(-1), 9
 	})
 	golden(t, "problems.golden", all.String())
 }
 
 func TestAGoodFileHasNoProblems(t *testing.T) {
 	file := coldFile(ladder(t))
-	file.Defaults = Defaults{Severity: Major, For: dur(t, "1m"), Notify: []string{"ops"}, Labels: map[string]string{"team": "cold"}}
+	file.Defaults = Defaults{Severity: Major, Timing: Timing{For: dur(t, "1m")}, Notify: []string{"ops"}, Labels: map[string]string{"team": "cold"}}
 	file.Rule["quiet"] = &RuleDef{Metric: "door", Devices: Scope{"type:freezer", "gw-*"}, Except: Scope{"freezer-09"}, Condition: Condition{Is: ptr(Scalar("open"))}, Labels: map[string]string{"team": "doors"}}
 	file.Rule["freezer-warm"].Severity = Warning
 	p, list := Compile(file)

@@ -95,8 +95,13 @@ func (o operator) isLimit() bool { return o <= inside }
 // A condition is a compiled fire condition C with its clear condition R. They
 // are never true together; where neither is, lies the deadband.
 type condition struct {
-	kind Kind
-	op   operator
+	kind  Kind // of what is compared
+	op    operator
+	gauge int // index in rule.gauges of what is compared
+
+	// Of an expression, the rung's own clear expression: index+1 in rule.gauges;
+	// 0 for none, which is the opposite.
+	clearGauge int
 
 	lo, hi           float64 // the limit, in the metric's unit; hi for ranges only
 	clearLo, clearHi float64
@@ -214,7 +219,11 @@ func (c *Condition) quantities() []Quantity {
 			list = append(list, *q)
 		}
 	}
-	for _, r := range []*Range{c.Outside, c.Inside, c.Clear} {
+	ranges := []*Range{c.Outside, c.Inside}
+	if c.Clear != nil && c.Clear.Limits {
+		ranges = append(ranges, &c.Clear.Range)
+	}
+	for _, r := range ranges {
 		if r != nil {
 			list = append(list, r.Low)
 			if r.High != nil {
@@ -356,7 +365,7 @@ func (c *compiler) limitRange(path []string, def *Condition, m *metric, out *con
 		return
 	}
 	at = join(path, "clear")
-	if out.clearLo, out.clearHi, ok = c.bounds(at, def.Clear, m); !ok {
+	if out.clearLo, out.clearHi, ok = c.bounds(at, &def.Clear.Range, m); !ok {
 		return
 	}
 	span := withUnit(exact(out.clearLo), m.unit) + " to " + withUnit(exact(out.clearHi), m.unit)

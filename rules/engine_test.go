@@ -42,6 +42,11 @@ func rng(t tb, s ...string) *Range {
 	return r
 }
 
+func clr(t tb, s ...string) *Clear {
+	t.Helper()
+	return &Clear{Range: *rng(t, s...), Limits: true}
+}
+
 func dur(t tb, s string) *Duration {
 	t.Helper()
 	d, err := ParseDuration(s)
@@ -54,7 +59,7 @@ func dur(t tb, s string) *Duration {
 // freezer is the rule most tests use: above -15 for 10m, clear -17 for 5m.
 func freezer(t tb) *RuleDef {
 	r := &RuleDef{Metric: "temperature", Source: "rules/cold.toml:68", Notify: []string{"ops"}}
-	r.Above, r.Clear = qty(t, "-15 °C"), rng(t, "-17 °C")
+	r.Above, r.Clear = qty(t, "-15 °C"), clr(t, "-17 °C")
 	r.For, r.ClearFor = dur(t, "10m"), dur(t, "5m")
 	return r
 }
@@ -64,7 +69,7 @@ func ladder(t tb) *RuleDef {
 	r := freezer(t)
 	r.For, r.ClearFor = dur(t, "0s"), dur(t, "0s")
 	l := &LevelDef{Notify: []string{"ops", "oncall"}}
-	l.Above, l.Clear, l.For = qty(t, "-10 °C"), rng(t, "-12 °C"), dur(t, "2m")
+	l.Above, l.Clear, l.For = qty(t, "-10 °C"), clr(t, "-12 °C"), dur(t, "2m")
 	r.Level = map[string]*LevelDef{"critical": l}
 	return r
 }
@@ -501,10 +506,10 @@ func TestValueConditions(t *testing.T) {
 	f(nil, Condition{In: []Scalar{"1", "2"}}, "0 2 1 3", "1m fired 2", "3m resolved 3")
 	f(nil, Condition{Matches: ptr("^E[0-9]")}, "ok E4 ok", "1m fired E4", "2m resolved ok")
 	f(&MetricDef{Type: "text"}, Condition{Is: scalar("7")}, "6 7 8", "1m fired 7", "2m resolved 8")
-	f(nil, Condition{Outside: rng(t, "2", "8"), Clear: rng(t, "3", "7")}, "5 8 8.1 7.5 7", "2m fired 8.1", "4m resolved 7")
-	f(nil, Condition{Inside: rng(t, "2", "8"), Clear: rng(t, "1", "9")}, "0 5 8.5 9", "1m fired 5", "3m resolved 9")
+	f(nil, Condition{Outside: rng(t, "2", "8"), Clear: clr(t, "3", "7")}, "5 8 8.1 7.5 7", "2m fired 8.1", "4m resolved 7")
+	f(nil, Condition{Inside: rng(t, "2", "8"), Clear: clr(t, "1", "9")}, "0 5 8.5 9", "1m fired 5", "3m resolved 9")
 	f(nil, Condition{AtLeast: qty(t, "5")}, "4 5 4.9", "1m fired 5", "2m resolved 4.9")
-	f(nil, Condition{AtMost: qty(t, "5"), Clear: rng(t, "6")}, "6 5 5.5 6", "1m fired 5", "3m resolved 6")
+	f(nil, Condition{AtMost: qty(t, "5"), Clear: clr(t, "6")}, "6 5 5.5 6", "1m fired 5", "3m resolved 6")
 	f(nil, Condition{Below: qty(t, "300 mV")}, "300 299 300", "1m fired 299", "2m resolved 300")
 }
 

@@ -96,15 +96,21 @@ func parseDuration(s string) (time.Duration, error) {
 	return time.Duration(days)*day + v, nil
 }
 
-// A Quantity is a number with the unit it was written in, "" for the metric's own.
+// A Quantity is a number with the unit it was written in, "" for the metric's
+// own; or with Attr, written "@max_temp", an attribute of the device.
 type Quantity struct {
 	Value float64
 	Unit  string
+	Attr  string
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler: "-15", "-15 °C", "60%".
+// UnmarshalText implements encoding.TextUnmarshaler: "-15", "-15 °C", "60%", "@max_temp".
 func (q *Quantity) UnmarshalText(b []byte) error {
 	s := strings.TrimSpace(string(b))
+	if name, attr := strings.CutPrefix(s, "@"); attr && name != "" {
+		*q = Quantity{Attr: name}
+		return nil
+	}
 	end := strings.IndexFunc(s, func(r rune) bool {
 		return !unicode.IsDigit(r) && !strings.ContainsRune("+-.eE", r)
 	})
@@ -121,6 +127,9 @@ func (q *Quantity) UnmarshalText(b []byte) error {
 }
 
 func (q Quantity) String() string {
+	if q.Attr != "" {
+		return "@" + q.Attr
+	}
 	s := strconv.FormatFloat(q.Value, 'g', -1, 64)
 	switch q.Unit {
 	case "":
@@ -187,4 +196,120 @@ func (s *Scope) UnmarshalTOML(v any) error {
 		return nil
 	}
 	return fmt.Errorf("is a %T (a string or a list of strings)", v)
+}
+
+// A Clear is what ends an alarm: a [Range], or the Text of an expression, which
+// is then not Limits.
+type Clear struct {
+	Range
+	Text   string // as written, if it was a string
+	Limits bool   // Range says it
+}
+
+// UnmarshalTOML lets clear be a limit, a list of two, or an expression.
+func (c *Clear) UnmarshalTOML(v any) error {
+	text, isText := v.(string)
+	if isText {
+		c.Text = text
+	}
+	err := c.Range.UnmarshalTOML(v)
+	c.Limits = err == nil
+	if isText {
+		return nil // an expression: the compiler knows where one may stand
+	}
+	return err
+}
+
+// Silent is "auto", which is the zero value, or a duration.
+type Silent struct{ After Duration }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Silent) UnmarshalText(b []byte) error {
+	if string(b) == "auto" {
+		*s = Silent{}
+		return nil
+	}
+	return s.After.UnmarshalText(b)
+}
+
+// Renotify are the waits before reminders; the last one repeats. Empty is never.
+type Renotify []Duration
+
+// UnmarshalTOML reads false, "7d" or ["1h", "4h"].
+func (r *Renotify) UnmarshalTOML(v any) error {
+	*r = Renotify{}
+	var list []any
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return errors.New("true is no wait (write false, \"4h\" or [\"1h\", \"4h\"])")
+		}
+	case []any:
+		list = v
+	default:
+		list = []any{v}
+	}
+	for _, item := range list {
+		text, ok := item.(string)
+		if !ok {
+			return fmt.Errorf("holds a %T (durations only, such as \"4h\")", item)
+		}
+		var d Duration
+		if err := d.UnmarshalText([]byte(text)); err != nil {
+			return err
+		}
+		if d <= 0 {
+			return errors.New("a reminder after no time would never end (write a wait of a second or more)")
+		}
+		*r = append(*r, d)
+	}
+	return nil
+}
+
+// A ScheduleRef names a schedule, or with Not the time outside it. "always" is
+// none at all.
+type ScheduleRef struct {
+	Name string
+	Not  bool
+}
+
+// UnmarshalTOML reads "NAME" or { not = "NAME" }.
+func (r *ScheduleRef) UnmarshalTOML(v any) error {
+	switch v := v.(type) {
+	case string:
+		*r = ScheduleRef{Name: v}
+		return nil
+	case map[string]any:
+		if name, ok := v["not"].(string); ok && len(v) == 1 {
+			*r = ScheduleRef{Name: name, Not: true}
+			return nil
+		}
+	}
+	return errors.New(`is no schedule (write "NAME", "always" or { not = "NAME" })`)
+}
+
+// Texts is one text or a list of them.
+type Texts []string
+
+// UnmarshalTOML reads "x" or ["x", "y"].
+func (t *Texts) UnmarshalTOML(v any) error { return (*Scope)(t).UnmarshalTOML(v) }
+
+// UnmarshalTOML reads "-20x5 -14" or { temperature = "-20x5", door = "open" }.
+func (t *Values) UnmarshalTOML(v any) error {
+	*t = Values{}
+	switch v := v.(type) {
+	case string:
+		(*t)[""] = v
+		return nil
+	case map[string]any:
+		for metric, values := range v {
+			text, ok := values.(string)
+			if !ok {
+				return fmt.Errorf("holds a %T for %s (a string, such as \"-20x5 -14x4\")", values, metric)
+			}
+			(*t)[metric] = text
+		}
+		return nil
+	}
+	return fmt.Errorf("is a %T (a string, such as \"-20x5 -14x4\", or a table of them by metric)", v)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tocsin/rules/expr"
 )
 
 // A Program is a checked rule file, ready to be run by engines. It is immutable.
@@ -15,6 +17,26 @@ type Program struct {
 	devices  map[string]*DeviceDef
 	infos    []RuleInfo
 	mentions []NotifyRef
+
+	late   time.Duration // out-of-order tolerance
+	upkeep []upkeep      // planned maintenance
+	flood  *floodRule    // nil: none
+}
+
+// An upkeep is planned maintenance of devices, on the bridge's clock.
+type upkeep struct {
+	name, reason string
+	devices      Scope
+	rules        Scope // globs
+	from, to     int64
+}
+
+// A floodRule says when there are too many alarms to be told one by one.
+type floodRule struct {
+	startEvents, stopEvents int
+	startWithin, stopWithin time.Duration
+	pass                    [Critical + 1]bool
+	digest                  time.Duration
 }
 
 // A RuleInfo describes a compiled rule to lints, metrics and lists.
@@ -40,29 +62,192 @@ func (p *Program) Rules() []RuleInfo { return p.infos }
 // must not change it.
 func (p *Program) Mentions() []NotifyRef { return p.mentions }
 
-// A rule is a [rule.ID] table with everything inherited filled in.
+// A rule is a [rule.ID] table with everything inherited filled in. Where
+// overrides or attributes change it for a device, the device has a variant of
+// it: a rule of the same index and id.
 type rule struct {
 	index           int // in Program.rules
 	id, source      string
 	revision        string
 	devices, except Scope
-	metric          *metric
-	rungs           []rung // ascending severity
+	subject         subject
+	metric          *metric // nil for a rule that looks at devices, or at several metrics
+	rungs           []rung  // ascending severity
+	gauges          []gauge // what the rungs compare; a condition names one by its index
 	title           title
 	runbook         string
 	labels          map[string]string
+	behaviour
+	group
+
+	plain   bool   // nothing but readings against limits or values: the quick way
+	order   int    // a rule that asks whether others fire comes after them
+	asks    []int  // indexes of the rules that this one asks for, in conditions or suppress_if
+	varies  bool   // it has overrides or attributes: see Program.variant
+	variant string // which variant this is, "" for the rule itself
+}
+
+// A subject is what an alarm of a rule is about.
+type subject uint8
+
+const (
+	ofMetric subject = iota // one metric of one device
+	ofDevice                // a device: silence, skew, expressions
+	ofGroup                 // the devices that have a value of a label in common
+)
+
+// A behaviour is how a rule's alarms behave once they are under way, and what
+// keeps them from being told.
+type behaviour struct {
+	cooldown   time.Duration
+	renotify   []time.Duration // waits before reminders; the last repeats
+	noData     noData
+	staleAfter time.Duration // 0: three times the device's interval
+	latch      bool
+	calendar   *calendar // nil: always
+	unless     []string  // presence states: online, offline, lost, sleeping
+	unlessWhen int       // index+1 of a gauge that must not be true; 0 for none
+	suppressIf []int     // indexes of rules
+	explained  bool      // explain_by = "via"
+	retained   retained
+	backfill   bool
+	shadow     bool
+	forward    bool
+	disabled   bool
+	escalation []escalation // ascending by after
+	flap       *flap
+	renamed    string // former id
+}
+
+type noData uint8
+
+const (
+	holdState noData = iota
+	fireAlarm
+	resolveAlarm
+)
+
+type retained uint8
+
+const (
+	primeOnly retained = iota
+	useRetained
+	ignoreRetained
+)
+
+// A calendar is a schedule as a rule refers to it.
+type calendar struct {
+	schedule *schedule
+	not      bool
+	off      bool // outside it the condition is false; otherwise alarms are muted
+	name     string
+}
+
+// open reports whether the calendar's time is now, and when that changes next
+// (0: never).
+func (c *calendar) open(at int64) (open bool, until int64) {
+	open, until = c.schedule.open(at)
+	return open != c.not, until
+}
+
+// An escalation is an [rule.ID.escalate.NAME] table.
+type escalation struct {
+	name     string
+	after    time.Duration
+	always   bool // whether or not somebody has acknowledged
+	severity Severity
+	notify   []string
+}
+
+// A flap recognises an alarm that comes and goes.
+type flap struct {
+	changes      int
+	within, hold time.Duration
+}
+
+// A group is how the devices of a rule with across become one alarm.
+type group struct {
+	across      string // the label, "" for a rule without across
+	reduce      string // avg median min max count sum spread; "" for an expression
+	quorum      float64
+	quorumShare bool // quorum is percent of the expected members
+	fresh       time.Duration
+}
+
+// A gauge is how what a condition compares is made of readings.
+type gauge struct {
+	source     source
+	metric     *metric // nil where source needs none
+	over       time.Duration
+	fn         string  // aggregate: avg min max sum count stddev spread median last quantile
+	quantile   float64 // of fn quantile
+	minSamples int     // fewer are unknown
+	deviates   *deviates
+	change     *change
+	within     float64       // flat: how far a value may move
+	count      *count        // invalid
+	silent     time.Duration // silence: 0 is auto
+	when       *expr.Program
+	refs       []operand // of when, slot by slot
+}
+
+// A source is what a gauge measures.
+type source uint8
+
+const (
+	newest     source = iota // the newest reading
+	aggregate                // fn of a window
+	slope                    // least squares over a window, in the metric's unit per second
+	delta                    // the newest of a window less its oldest
+	deviation                // distance from the device's own normal, in deviations
+	changed                  // true for a time after a change
+	silence                  // true when the device has been quiet for too long
+	flatness                 // seconds since the value last moved
+	invalidity               // unusable readings within a time
+	skewness                 // seconds that received is ahead of the event time, absolute
+	expression               // true, false or unknown
+)
+
+type deviates struct {
+	method     string // mad zscore baseline
+	baseline   time.Duration
+	season     string // "" hour weekday hour_of_week
+	minHistory time.Duration
+}
+
+type change struct {
+	any      bool
+	from, to *value
+	by       float64 // > 0: increased by at least that; < 0: decreased
+	hold     time.Duration
+}
+
+type count struct {
+	count  int
+	within time.Duration
+}
+
+// An operand is what an expression's slot is filled with.
+type operand struct {
+	expr.Ref
+	metric *metric
+	rule   int // index, for firing, share_firing and count_firing
 }
 
 // A rung is one level of a rule's ladder.
 type rung struct {
 	condition
-	severity  Severity
-	hold      time.Duration // for
-	clearHold time.Duration // clear_for
-	samples   int
-	notify    []string
-	sentence  string // "temperature above -12 °C for 10m"
-	limitFrom string
+	severity     Severity
+	hold         time.Duration // for
+	share        float64       // for_share, 0 … 1; 0 for none
+	clearHold    time.Duration // clear_for
+	samples      int
+	clearSamples int
+	repeats      *count
+	notify       []string
+	sentence     string // "temperature above -12 °C for 10m"
+	limitFrom    string // "override freezer-07 (@max_temp)"
+	limitAt      string // file:line of the limit, as far as known
 }
 
 // applies reports whether the rule looks at a device.

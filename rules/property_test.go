@@ -31,8 +31,8 @@ func drawRule(t *rapid.T) *RuleDef {
 	}
 	r := &RuleDef{Metric: "temperature", Notify: []string{"ops"}, Timing: timing("rule")}
 	limit := float64(0)
-	clear := func(name string) *Range {
-		return &Range{Low: Quantity{Value: limit - rapid.Float64Range(0, 2).Draw(t, name)}}
+	clear := func(name string) *Clear {
+		return &Clear{Limits: true, Range: Range{Low: Quantity{Value: limit - rapid.Float64Range(0, 2).Draw(t, name)}}}
 	}
 	r.Above, r.Clear = &Quantity{Value: limit}, clear("rule clear")
 	r.Level = map[string]*LevelDef{}
