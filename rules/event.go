@@ -9,9 +9,28 @@ const (
 	AlarmFired       Type = "alarm.fired"
 	AlarmEscalated   Type = "alarm.escalated"
 	AlarmDeescalated Type = "alarm.deescalated"
+	AlarmReminder    Type = "alarm.reminder"
+	AlarmReturned    Type = "alarm.returned" // latched: the condition has cleared
 	AlarmResolved    Type = "alarm.resolved"
 	AlarmCancelled   Type = "alarm.cancelled"
-	TestPing         Type = "test.ping"
+	AlarmOccurred    Type = "alarm.occurred" // a whole episode of the past
+	AlarmFlapping    Type = "alarm.flapping"
+	AlarmFlapEnded   Type = "alarm.flap_ended"
+	AlarmStale       Type = "alarm.stale"
+	AlarmAcked       Type = "alarm.acked"
+	AlarmUnacked     Type = "alarm.unacked"
+	AlarmShelved     Type = "alarm.shelved"
+	AlarmUnshelved   Type = "alarm.unshelved"
+	AlarmFlood       Type = "alarm.flood" // a summary of alarms that were not told one by one
+
+	DeviceOnline       Type = "device.online"
+	DeviceOffline      Type = "device.offline"
+	DeviceNew          Type = "device.new"
+	SourceDisconnected Type = "source.disconnected"
+	SourceReconnected  Type = "source.reconnected"
+	ReadingMatched     Type = "reading.matched" // a rule with forward = true
+	ConfigRejected     Type = "config.rejected"
+	TestPing           Type = "test.ping"
 )
 
 // Severity orders alarms; its zero value is Unset.

@@ -53,14 +53,6 @@ type Transition struct {
 	channel *channel // nil where no rule claims the alarm
 }
 
-// An Input is one thing that happens to an engine: a sample, or with a nil
-// Sample a tick. Now is the bridge's clock; it never runs backwards from one
-// input to the next.
-type Input struct {
-	Now    time.Time
-	Sample *Sample
-}
-
 // An Output collects what a step decided. It is reused from step to step:
 // [Engine.Step] appends, [Output.Reset] empties.
 type Output struct {
