@@ -16,6 +16,10 @@ type File struct {
 	Flood       *FloodDef                  `toml:"flood"`
 	Rule        map[string]*RuleDef        `toml:"rule"`
 	Test        map[string]*TestDef        `toml:"test"`
+
+	// Place says where a key is written, as file:line, so that people can be sent
+	// there; nil, or "", where nobody knows.
+	Place func(path []string) string `toml:"-"`
 }
 
 // Defaults are inherited by every rule that does not say otherwise.

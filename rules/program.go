@@ -72,6 +72,7 @@ type rule struct {
 	devices, except Scope
 	subject         subject
 	metric          *metric // nil for a rule that looks at devices, or at several metrics
+	shows           *metric // what events show: metric, or the first that an expression names; nil for none
 	rungs           []rung  // ascending severity
 	gauges          []gauge // what the rungs compare; a condition names one by its index
 	title           title
@@ -80,7 +81,7 @@ type rule struct {
 	behaviour
 	group
 
-	plain   bool   // nothing but readings against limits or values: the quick way
+	plain   bool   // nothing but readings against limits or values: see isPlain
 	order   int    // a rule that asks whether others fire comes after them
 	asks    []int  // indexes of the rules that this one asks for, in conditions or suppress_if
 	varies  bool   // it has overrides or attributes: see Program.variant
@@ -184,6 +185,7 @@ type gauge struct {
 	minSamples int     // fewer are unknown
 	deviates   *deviates
 	change     *change
+	per        float64       // slope: of how many seconds; the limit is in that unit too
 	within     float64       // flat: how far a value may move
 	count      *count        // invalid
 	silent     time.Duration // silence: 0 is auto
@@ -302,3 +304,25 @@ func (s Scope) ids() ([]string, bool) {
 	}
 	return s, len(s) > 0 && !slices.ContainsFunc(s, pattern)
 }
+
+// isPlain reports whether a reading alone decides whether an alarm that is at
+// rest begins to move: the quick way.
+func (r *rule) isPlain() bool {
+	if r.subject != ofMetric || len(r.unless) > 0 || r.unlessWhen != 0 || r.cooldown > 0 || r.calendar != nil && r.calendar.off || r.forward || r.noData == fireAlarm {
+		return false
+	}
+	for i := range r.rungs {
+		if g := &r.rungs[i]; r.gauges[g.gauge].source != newest || g.repeats != nil || g.share > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// variant is the rule as it is for one device: with the overrides that apply to
+// it, and its attributes. It is r itself where there are none.
+func (p *Program) variant(r *rule, id string, def *DeviceDef) *rule { return r }
+
+// variantKey names the variant that a device has, without making it: "" is the
+// rule itself.
+func (p *Program) variantKey(r *rule, id string, def *DeviceDef) string { return "" }
