@@ -95,7 +95,7 @@ type KeyPair struct {
 // A Source says what the messages of a topic mean.
 type Source struct {
 	Topic   string            `toml:"topic"`   // a filter; {name} is one whole level
-	Decoder string            `toml:"decoder"` // json (default) or scalar
+	Decoder string            `toml:"decoder"` // json (default), scalar or presence
 	Records string            `toml:"records"` // paths: $.a.b from the document, @.x from a record
 	Device  string            `toml:"device"`
 	Metric  string            `toml:"metric"`
@@ -120,6 +120,13 @@ type SourceTime struct {
 type Store struct {
 	Path      string    `toml:"path"` // a folder; default data, beside the file
 	Retention Retention `toml:"retention"`
+	History   History   `toml:"history"`
+}
+
+// History is what is kept of the readings themselves, for windows after a
+// restart and for backtests.
+type History struct {
+	Keep time.Duration `toml:"keep"` // default 24h; 0 keeps none
 }
 
 // Retention bounds what is kept of what is settled. What is owed is never dropped.

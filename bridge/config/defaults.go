@@ -14,7 +14,7 @@ func (c *Config) setDefaults() {
 			PerClient:      PerClient{Rate: 1000, Inflight: 100},
 		},
 	}
-	c.Store = Store{Path: "data", Retention: Retention{Age: 30 * 24 * time.Hour, Size: 2 << 30}}
+	c.Store = Store{Path: "data", Retention: Retention{Age: 30 * 24 * time.Hour, Size: 2 << 30}, History: History{Keep: 24 * time.Hour}}
 	c.HTTP = HTTP{Listen: "127.0.0.1:8080"}
 	c.Log = Log{Level: "info", Format: "auto"}
 }

@@ -38,63 +38,8 @@ func laterMain() []later {
 		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
 		{path: "source.*.register", remedy: "remove it; unknown devices are taken in", same: []string{"auto"}},
 		{path: "source.*.zero_when_absent", remedy: "remove it; a missing field is missing"},
-		{path: "store.history", remedy: "remove it; readings are not kept", harmless: true},
 		{path: "tracing", remedy: "remove it; nothing is traced", harmless: true},
 	}
-}
-
-// laterRules lists the keys of rule files.
-func laterRules() []later {
-	list := []later{
-		{path: "group", remedy: `remove it, and use labels: devices = "label:site=lyon"`},
-		{path: "schedule", remedy: "remove it; rules always apply"},
-		{path: "maintenance", remedy: "remove it; nothing mutes alarms"},
-		{path: "flood", remedy: "remove it; every event is sent"},
-		{path: "test", remedy: "it is not run; rules cannot be tested from a file", harmless: true},
-		{path: "defaults.late", remedy: "remove it; a reading older than the last one is not judged", harmless: true},
-		{path: "defaults.max_ahead", remedy: "set max_ahead of the source instead", same: []string{"1m"}},
-		{path: "defaults.timezone", remedy: "set timezone of the source instead", harmless: true},
-		{path: "metric.*.kind", remedy: "remove it; every metric is a level", same: []string{"level"}},
-		{path: "device.*.every", remedy: "remove it; silence is not watched", harmless: true},
-		{path: "device.*.attr", remedy: "remove it; write the limit in the rule", harmless: true},
-	}
-	const condition = "write the rule with a limit (above, below, outside, …) or a value (is, in, matches, …)"
-	for _, key := range []string{
-		"when", "silent", "explain_by", "changed", "from", "to", "increased_by", "decreased_by", "hold",
-		"rate_above", "rate_below", "delta_above", "over", "agg", "deviates", "flat", "invalid", "skew",
-		"repeats", "across", "reduce", "quorum", "fresh", "min_samples",
-	} {
-		list = append(list, later{path: "rule.*." + key, remedy: condition, instead: []string{"above", "metric"}},
-			later{path: "rule.*.level.*." + key, remedy: condition, instead: []string{"above", "metric"}})
-	}
-	for _, l := range []later{
-		{path: "override", remedy: "write a second rule for those devices, and name them in except of the first"},
-		{path: "escalate", remedy: "remove it; nobody can acknowledge yet"},
-		{path: "flap", remedy: "remove it, and use clear, for and clear_for against flapping"},
-		{path: "latch", remedy: "remove it; the alarm resolves when its condition does"},
-		{path: "unless", remedy: "remove it, and name the devices in except"},
-		{path: "suppress_if", remedy: "remove it; rules are judged one by one"},
-		{path: "schedule", remedy: "remove it; rules always apply", same: []string{"always"}},
-		{path: "for_share", remedy: "use for or samples"},
-		{path: "clear_samples", remedy: "use clear_for"},
-		{path: "cooldown", remedy: "use clear_for"},
-		{path: "renotify", remedy: "remove it; there are no reminders", same: []string{"false"}, harmless: true},
-		{path: "no_data", remedy: "remove it; without readings an alarm stays as it is", same: []string{"hold"}},
-		{path: "stale_after", remedy: "remove it; without readings an alarm stays as it is"},
-		{path: "retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
-		{path: "backfill", remedy: "remove it; late readings are not judged", same: []string{"ignore"}},
-		{path: "forward", remedy: "remove it; readings are not forwarded"},
-		{path: "shadow", remedy: "remove it, or remove the rule"},
-		{path: "enabled", remedy: "remove it, or remove the rule", same: []string{"true"}},
-		{path: "renamed_from", remedy: "remove it; a rule of another name is another rule"},
-	} {
-		for _, table := range []string{"defaults.", "rule.*.", "rule.*.level.*."} {
-			named := l
-			named.path = table + l.path
-			list = append(list, named)
-		}
-	}
-	return list
 }
 
 // findLater returns the entry of a path, or nil.

@@ -105,7 +105,7 @@ func (l *loader) admitRuleFile(at []string, pattern, file string) bool {
 func (l *loader) mergeRules(set *ruleSet, s *source) {
 	set.files = append(set.files, s)
 	var file rules.File
-	decoder{source: s, later: laterRules(), elsewhere: mainTables()}.decode(&file)
+	decoder{source: s, elsewhere: mainTables()}.decode(&file)
 	if _, ok := s.tree["schema"]; ok && file.Schema != 1 {
 		s.atValue([]string{"schema"}, "schema is not one this version reads", "write schema = 1")
 	}

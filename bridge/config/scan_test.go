@@ -180,7 +180,6 @@ func TestLaterKeysAreNotInTheSchema(t *testing.T) {
 		}
 	}
 	f(laterMain(), reflect.TypeFor[Config]())
-	f(laterRules(), reflect.TypeFor[rules.File]())
 	if !inSchema(reflect.TypeFor[rules.File](), keys("rule.*.level.*.above")) {
 		t.Error("the test does not find what is in the schema")
 	}
