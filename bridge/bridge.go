@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"slices"
 	"sync"
@@ -35,7 +34,6 @@ type Options struct {
 
 	Retention Retention
 	Grace     time.Duration // for attempts in flight when stopping; 0 means 5 s
-	Shards    int           // engines that judge side by side; 0 means 16
 
 	Registerer prometheus.Registerer // nil: no metrics are registered
 	Log        *slog.Logger          // nil: nothing is logged
@@ -50,7 +48,6 @@ type Retention struct {
 
 // A Bridge turns messages into events and tells the endpoints.
 type Bridge struct {
-	program   *rules.Program
 	sources   []intake
 	source    Source
 	store     Store
@@ -65,21 +62,30 @@ type Bridge struct {
 
 	log *slog.Logger
 
-	seed     maphash.Seed
-	shards   []*shard
 	commits  *committer
 	clock    *clock
 	batches  sync.Pool // of *decode.Batch
 	refusing atomic.Pointer[string]
 	full     error      // the store was full at the start
 	broken   chan error // holds the first fatal error
+
+	// mu is held while judging and while queueing what was decided, never while
+	// the disk is waited for. It guards what follows.
+	mu      sync.Mutex
+	program *rules.Program
+	engine  *rules.Engine // nil while the state is not known
+	out     rules.Output
 }
+
+// Bounds of what an engine keeps in memory. Meeting one is a problem that is
+// counted and told, and refuses newcomers only.
+const (
+	maxAlarms  = 2_000_000 // of one rule
+	maxDevices = 1_000_000
+)
 
 // New makes a bridge and loads its state. [Bridge.Run] starts it.
 func New(ctx context.Context, o Options) (*Bridge, error) {
-	if o.Shards == 0 {
-		o.Shards = 16
-	}
 	if o.Grace == 0 {
 		o.Grace = 5 * time.Second
 	}
@@ -90,13 +96,10 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 		program: o.Program, source: o.Source, store: o.Store,
 		endpoints: o.Endpoints, retention: o.Retention, grace: o.Grace,
 		lanes: make(map[string]*lane, len(o.Endpoints)), metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
-		seed: maphash.MakeSeed(), shards: make([]*shard, o.Shards), commits: newCommitter(o.Store),
+		commits: newCommitter(o.Store),
 		clock:   newClock(),
 		batches: sync.Pool{New: func() any { return new(decode.Batch) }},
 		broken:  make(chan error, 1),
-	}
-	for i := range b.shards {
-		b.shards[i] = new(shard)
 	}
 	for _, d := range o.Decoders {
 		b.sources = append(b.sources, intake{

@@ -152,7 +152,7 @@ func freezerRules() *rules.File {
 		Rule: map[string]*rules.RuleDef{
 			"warm": {
 				Source: "rules.toml:1", Metric: "temperature", Severity: rules.Warning,
-				Condition: rules.Condition{Above: quantity(-15), Clear: &rules.Range{Low: *quantity(-17)}},
+				Condition: rules.Condition{Above: quantity(-15), Clear: &rules.Clear{Range: rules.Range{Low: *quantity(-17)}, Limits: true}},
 			},
 			"slow": {
 				Source: "rules.toml:9", Metric: "humidity", Severity: rules.Major,

@@ -60,20 +60,16 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 }
 
 // gap sets the clock and shifts every running timer by the time that was lost.
-// No shard judges in between.
+// Nothing is judged in between.
 func (b *Bridge) gap(last time.Time, stray time.Duration) {
-	for _, sh := range b.shards {
-		sh.mu.Lock()
-		defer sh.mu.Unlock()
-	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if stray.Abs() > maxStray {
 		b.clock.reset()
 	}
 	now := b.clock.now()
-	for _, sh := range b.shards {
-		if sh.engine != nil {
-			sh.engine.Resume(last, now)
-		}
+	if b.engine != nil {
+		b.engine.Resume(last, now)
 	}
 	b.log.Warn("a gap in time: timers stand still over it", "since", last, "gap", now.Sub(last).Round(time.Millisecond), "clock_step", stray.Round(time.Millisecond))
 }

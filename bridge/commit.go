@@ -76,8 +76,8 @@ func (c *committer) admit() {
 	c.mu.Unlock()
 }
 
-// enqueue adds transitions to the open group. The caller holds the lock of the
-// shard that made them, which is what keeps an alarm's transitions in order.
+// enqueue adds transitions to the open group. The caller holds the
+// engine's lock, which is what keeps an alarm's transitions in order.
 func (c *committer) enqueue(ts []rules.Transition) *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()

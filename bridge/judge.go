@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,14 +13,6 @@ import (
 	"tocsin/broker"
 	"tocsin/rules"
 )
-
-// A shard is an engine and its lock. The lock is held while judging and while
-// queueing what was decided, never while the disk is waited for.
-type shard struct {
-	mu     sync.Mutex
-	engine *rules.Engine // nil while the state is not known
-	out    rules.Output
-}
 
 // An intake is a source's decoder with its counters at hand.
 type intake struct {
@@ -59,7 +49,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 			b.metrics.problems.WithLabelValues(s.Name(), p.Reason).Add(float64(p.Count))
 			b.rejects.note(s.Name(), p.Reason, unused{detail: p.Detail}, &m)
 		}
-		r, err := b.judge(s.Name(), &m, batch.Samples)
+		r, err := b.judge(s.Name(), &m, batch)
 		switch {
 		case err != nil:
 			return refuse
@@ -80,29 +70,67 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 // refuse is the receipt of a message that cannot be stored.
 func refuse(context.Context) error { return errRefused }
 
-// judge steps each sample's engine and returns the receipt of all that they
-// decided.
-func (b *Bridge) judge(source string, m *broker.Message, samples []rules.Sample) (receipt broker.Receipt, err error) {
-	var last uint64
-	for len(samples) > 0 {
-		// Samples of one device come together nearly always: lock once for a run.
+// judge puts what a message says before the engine and returns the receipt of
+// all that it decided.
+func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (broker.Receipt, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return nil, errRefused
+	}
+	now := b.clock.now()
+	b.out.Reset()
+	for samples := batch.Samples; len(samples) > 0; {
 		n := 1
 		for n < len(samples) && samples[n].Device == samples[0].Device {
 			n++
 		}
-		number, r, err := b.step(source, m, b.shardOf(samples[0].Device), samples[:n])
-		switch {
-		case err != nil:
-			return nil, err
-		case r == nil:
-		case receipt == nil || number == last:
-			receipt, last = r, number
-		default:
-			receipt, last = both(receipt, r), number
+		noted := len(b.out.Problems)
+		for i := range samples[:n] {
+			b.engine.Step(rules.Input{Now: now, Sample: &samples[i]}, &b.out)
+		}
+		for _, reason := range b.out.Problems[noted:] {
+			b.metrics.problems.WithLabelValues(source, reason).Inc()
+			b.rejects.note(source, reason, notJudged(samples[:n]), m)
 		}
 		samples = samples[n:]
 	}
-	return receipt, nil
+	b.metrics.evaluations.Add(float64(len(batch.Samples)))
+	return b.queue(), nil
+}
+
+// step puts one input that is no reading before the engine and returns the
+// receipt of what it decided.
+func (b *Bridge) step(in rules.Input) (broker.Receipt, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return nil, errRefused
+	}
+	in.Now = b.clock.now()
+	b.out.Reset()
+	b.engine.Step(in, &b.out)
+	return b.queue(), nil
+}
+
+// queue hands what was decided to the committer and returns the receipt of that
+// and of what it rested on; nil when all of it is on disk. The caller holds mu,
+// so that a group which fails from here on fails this input too.
+func (b *Bridge) queue() broker.Receipt {
+	if len(b.out.Transitions) == 0 {
+		return b.commits.waiting(b.out.Depends)
+	}
+	g := b.commits.enqueue(b.out.Transitions)
+	b.out.Stamp(g.number)
+	return g.receipt
+}
+
+// notJudged says which reading it was. Of several only the device is known.
+func notJudged(samples []rules.Sample) unused {
+	if len(samples) == 1 {
+		return unused{device: samples[0].Device, metric: samples[0].Metric}
+	}
+	return unused{device: samples[0].Device}
 }
 
 // both is good when each of two receipts is.
@@ -113,49 +141,6 @@ func both(first, second broker.Receipt) broker.Receipt {
 		}
 		return second(ctx)
 	}
-}
-
-func (b *Bridge) shardOf(device string) *shard {
-	return b.shards[maphash.String(b.seed, device)%uint64(len(b.shards))]
-}
-
-// step judges samples of one device, or with none of them a tick. It returns the
-// group that the decision waits for and that group's receipt, nil for none.
-func (b *Bridge) step(source string, m *broker.Message, sh *shard, samples []rules.Sample) (uint64, broker.Receipt, error) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.engine == nil {
-		return 0, nil, errRefused
-	}
-	now := b.clock.now()
-	sh.out.Reset()
-	if len(samples) == 0 {
-		sh.engine.Step(rules.Input{Now: now}, &sh.out)
-	}
-	for i := range samples {
-		sh.engine.Step(rules.Input{Now: now, Sample: &samples[i]}, &sh.out)
-	}
-	b.metrics.evaluations.Add(float64(len(samples)))
-	for _, reason := range sh.out.Problems {
-		b.metrics.problems.WithLabelValues(source, reason).Inc()
-		b.rejects.note(source, reason, notJudged(samples), m)
-	}
-	if len(sh.out.Transitions) == 0 {
-		// The receipt is fetched under the lock, so that a group which fails from
-		// here on fails this reading too.
-		return sh.out.Depends, b.commits.waiting(sh.out.Depends), nil
-	}
-	g := b.commits.enqueue(sh.out.Transitions)
-	sh.out.Stamp(g.number)
-	return g.number, g.receipt, nil
-}
-
-// notJudged says which reading it was. Of several only the device is known.
-func notJudged(samples []rules.Sample) unused {
-	if len(samples) == 1 {
-		return unused{device: samples[0].Device, metric: samples[0].Metric}
-	}
-	return unused{device: samples[0].Device}
 }
 
 // reject counts a message of which nothing could be used.
@@ -169,43 +154,36 @@ func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 	b.rejects.note(s.Name(), reason, unused{detail: detail}, m)
 }
 
-// load makes every engine anew from the store. The bridge was deaf from the
-// first time to the second.
+// load makes the engine anew from the store. The bridge was deaf from the first
+// time to the second.
 func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
-	engines := make(map[*shard]*rules.Engine, len(b.shards))
-	for _, sh := range b.shards {
-		engines[sh] = rules.NewEngine(b.program, rules.Options{Route: b.route})
-	}
+	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, MaxInstances: maxAlarms, MaxDevices: maxDevices})
 	orphans := 0
 	for s, err := range b.store.States(ctx) {
 		if err != nil {
 			return fmt.Errorf("reading alarm states: %w", err)
 		}
 		active := slices.ContainsFunc(s.Levels, func(l rules.LevelState) bool { return l.On })
-		if !engines[b.shardOf(s.Device)].Restore(s) && active {
+		if !engine.Restore(s) && active {
 			orphans++
 		}
 	}
 	if orphans > 0 {
 		b.log.Warn("alarms have no rule any more: whoever was told of them is told that they are cancelled", "alarms", orphans)
 	}
-	for _, sh := range b.shards {
-		engines[sh].Resume(from, to)
-		sh.mu.Lock()
-		sh.engine = engines[sh]
-		sh.mu.Unlock()
-	}
+	engine.Resume(from, to)
+	b.mu.Lock()
+	b.engine = engine
+	b.mu.Unlock()
 	b.tick()
 	return nil
 }
 
-// tick steps every engine: timers that have run out end, and timers that a gap
-// has moved are written.
+// tick lets timers that have run out end, and has timers that a gap has moved
+// written.
 func (b *Bridge) tick() {
-	for _, sh := range b.shards {
-		// Refused while nothing can be stored: judged again after healing.
-		_, _, _ = b.step("", nil, sh, nil)
-	}
+	// Refused while nothing can be stored: judged again after healing.
+	_, _ = b.step(rules.Input{})
 }
 
 // commitLoop writes what is decided until ctx ends, and then what still waits. A
@@ -243,14 +221,12 @@ func (b *Bridge) flush(ctx context.Context) {
 	}
 }
 
-// forget drops every engine: what they hold is ahead of the store. What waited
-// for the disk is refused.
+// forget drops the engine: what it holds is ahead of the store. What waited for
+// the disk is refused.
 func (b *Bridge) forget(err error) {
-	for _, sh := range b.shards {
-		sh.mu.Lock()
-		sh.engine = nil
-		sh.mu.Unlock()
-	}
+	b.mu.Lock()
+	b.engine = nil
+	b.mu.Unlock()
 	b.commits.fail(err)
 }
 

@@ -133,15 +133,13 @@ type alarmClass struct {
 // count counts alarms that are not inactive, and devices.
 func (b *Bridge) count() (counts map[alarmClass]int, devices int) {
 	counts = make(map[alarmClass]int)
-	for _, sh := range b.shards {
-		sh.mu.Lock()
-		if sh.engine != nil {
-			for c := range sh.engine.Alarms() {
-				counts[alarmClass{c.Rule, c.Severity, c.State}] += c.Count
-			}
-			devices += sh.engine.Devices()
-		}
-		sh.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return counts, 0
 	}
-	return counts, devices
+	for c := range b.engine.Alarms() {
+		counts[alarmClass{c.Rule, c.Severity, c.State}] += c.Count
+	}
+	return counts, b.engine.Devices()
 }
