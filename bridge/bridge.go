@@ -32,6 +32,10 @@ type Options struct {
 	// zero time means that there was none.
 	LastAlive time.Time
 
+	// Connected reports whether a source hears its devices; while it does not,
+	// their silence proves nothing. Nil: they are always heard.
+	Connected func(source string) bool
+
 	Retention Retention
 	Grace     time.Duration // for attempts in flight when stopping; 0 means 5 s
 
@@ -51,16 +55,13 @@ type Bridge struct {
 	sources   []intake
 	source    Source
 	store     Store
-	endpoints []Endpoint
-	lanes     map[string]*lane
+	connected func(source string) bool // nil: always
+	lanes     lanes
 	retention Retention
 	grace     time.Duration
 	metrics   *metrics
 	rejects   *rejects
-
-	unconfigured []string // endpoints that are owed something and are not configured
-
-	log *slog.Logger
+	log       *slog.Logger
 
 	commits  *committer
 	clock    *clock
@@ -69,12 +70,18 @@ type Bridge struct {
 	full     error      // the store was full at the start
 	broken   chan error // holds the first fatal error
 
+	// loading is held while the engine is made anew and while the rules change,
+	// so that neither happens during the other. It is taken before mu.
+	loading sync.Mutex
+
 	// mu is held while judging and while queueing what was decided, never while
-	// the disk is waited for. It guards what follows.
-	mu      sync.Mutex
-	program *rules.Program
-	engine  *rules.Engine // nil while the state is not known
-	out     rules.Output
+	// the disk is waited for. It guards what follows; program and endpoints are
+	// changed under loading as well, and may be read under either.
+	mu        sync.Mutex
+	program   *rules.Program
+	endpoints []Endpoint
+	engine    *rules.Engine // nil while the state is not known
+	out       rules.Output
 }
 
 // Bounds of what an engine keeps in memory. Meeting one is a problem that is
@@ -93,9 +100,9 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	b := &Bridge{
-		program: o.Program, source: o.Source, store: o.Store,
-		endpoints: o.Endpoints, retention: o.Retention, grace: o.Grace,
-		lanes: make(map[string]*lane, len(o.Endpoints)), metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
+		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, connected: o.Connected,
+		lanes: lanes{byName: make(map[string]*lane)}, retention: o.Retention, grace: o.Grace,
+		metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
 		commits: newCommitter(o.Store),
 		clock:   newClock(),
 		batches: sync.Pool{New: func() any { return new(decode.Batch) }},
@@ -148,54 +155,100 @@ func (b *Bridge) writeStart(ctx context.Context) error {
 	return err
 }
 
-// openLanes makes a lane for each endpoint, switched off where the store says
-// that the same target was disabled.
+// openLanes makes a lane for each endpoint. Endpoints that left the configuration
+// keep what they are owed.
 func (b *Bridge) openLanes(ctx context.Context, enable []string) error {
 	states, err := b.store.Log().Endpoints(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the endpoints' states: %w", err)
 	}
+	configured := make(map[string]bool)
 	for _, e := range b.endpoints {
-		e.Retry = e.Retry.withDefaults()
-		if e.Concurrency == 0 {
-			e.Concurrency = 4
-		}
-		b.lanes[e.Name] = &lane{
-			endpoint: e, store: b.store, disable: b.commits.enqueueEndpoint,
-			metrics: b.metrics, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
-		}
+		configured[e.Name] = true
+		b.lanes.put(b.newLane(e, stateOf(states, e.Name), slices.Contains(enable, e.Name)))
 	}
 	for _, s := range states {
-		l, ok := b.lanes[s.Name]
-		switch {
-		case !ok:
-			if err := b.keepUnconfigured(ctx, s.Name); err != nil {
-				return err
-			}
-		case !s.Disabled:
-		case s.Target == l.endpoint.Target && !slices.Contains(enable, s.Name):
-			l.disabled.Store(true)
-			l.log.Warn("endpoint is disabled; what it is owed is kept "+howToEnable, "reason", s.Reason, "since", s.Since)
-		default:
-			l.log.Info("endpoint enabled", "was", s.Reason)
-			b.commits.enqueueEndpoint(EndpointState{Name: s.Name, Target: l.endpoint.Target, Since: b.clock.now()})
+		if configured[s.Name] {
+			continue
+		}
+		owed, err := b.owedAnything(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		if owed {
+			b.lanes.gone = append(b.lanes.gone, s.Name)
 		}
 	}
 	return nil
 }
 
-// keepUnconfigured tells of deliveries owed to an endpoint that is not in the
-// configuration any more. They stay, and are counted with the others.
-func (b *Bridge) keepUnconfigured(ctx context.Context, name string) error {
-	backlog, err := b.store.Log().Backlog(ctx, name)
-	if err != nil {
-		return fmt.Errorf("reading what endpoint %s is owed: %w", name, err)
+func stateOf(states []EndpointState, name string) EndpointState {
+	for _, s := range states {
+		if s.Name == name {
+			return s
+		}
 	}
-	if backlog.Count > 0 {
-		b.unconfigured = append(b.unconfigured, name)
-		b.log.Warn("deliveries are owed to an endpoint that is not configured; they are kept (configure it again to send them)", "endpoint", name, "owed", backlog.Count)
+	return EndpointState{}
+}
+
+// newLane makes an endpoint's lane, switched off where the store says that the
+// same target was disabled.
+func (b *Bridge) newLane(e Endpoint, s EndpointState, enable bool) *lane {
+	l := &lane{
+		store: b.store, disable: b.commits.enqueueEndpoint,
+		metrics: b.metrics, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
+	}
+	l.endpoint.Store(e.withDefaults())
+	switch {
+	case !s.Disabled:
+	case s.Target == e.Target && !enable:
+		l.disabled.Store(true)
+		l.log.Warn("endpoint is disabled; what it is owed is kept "+howToEnable, "reason", s.Reason, "since", s.Since)
+	default:
+		l.log.Info("endpoint enabled", "was", s.Reason)
+		b.commits.enqueueEndpoint(EndpointState{Name: e.Name, Target: e.Target, Since: b.clock.now()})
+	}
+	return l
+}
+
+// addLanes makes lanes for endpoints that are new, and has the lanes of those
+// that changed go on with the change.
+func (b *Bridge) addLanes(ctx context.Context, endpoints []Endpoint, diff Changes) error {
+	if len(diff.Added)+len(diff.Changed) == 0 {
+		return nil
+	}
+	states, err := b.store.Log().Endpoints(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the endpoints' states: %w", err)
+	}
+	for _, e := range endpoints {
+		switch l := b.lanes.get(e.Name); {
+		case slices.Contains(diff.Added, e.Name):
+			b.lanes.put(b.newLane(e, stateOf(states, e.Name), false))
+		case slices.Contains(diff.Changed, e.Name):
+			moved := l.endpoint.Swap(e.withDefaults()).Target != e.Target
+			if moved && l.disabled.Swap(false) {
+				l.log.Info("endpoint enabled: its url has changed")
+				b.commits.enqueueEndpoint(EndpointState{Name: e.Name, Target: e.Target, Since: b.clock.now()})
+			}
+			l.notify()
+		}
 	}
 	return nil
+}
+
+// owedAnything tells of deliveries owed to an endpoint that is not in the
+// configuration any more. They stay, and are counted with the others.
+func (b *Bridge) owedAnything(ctx context.Context, name string) (bool, error) {
+	backlog, err := b.store.Log().Backlog(ctx, name)
+	if err != nil {
+		return false, fmt.Errorf("reading what endpoint %s is owed: %w", name, err)
+	}
+	if backlog.Count == 0 {
+		return false, nil
+	}
+	b.log.Warn("deliveries are owed to an endpoint that is not configured; they are kept (configure it again to send them)", "endpoint", name, "owed", backlog.Count)
+	return true, nil
 }
 
 // Ready says why the bridge cannot accept and store, nothing when it can.
@@ -244,6 +297,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	committing.Wait()
 	stopLanes()
 	delivering.Wait()
+	b.forget(errStopped) // for whoever came too late
 	select {
 	case late := <-b.broken:
 		err = errors.Join(err, late)

@@ -41,6 +41,7 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	last := b.clock.now()
+	b.watchLinks()
 	for {
 		select {
 		case <-ctx.Done():
@@ -51,6 +52,7 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 			b.gap(last, stray)
 		}
 		last = b.clock.now()
+		b.watchLinks()
 		b.tick()
 		b.rejects.flush(time.Now())
 		if _, err := b.store.Log().Size(); err != nil {

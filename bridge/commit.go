@@ -18,6 +18,9 @@ const maxWaiting = 8192
 // errRefused answers a message while nothing can be stored.
 var errRefused = errors.New("nothing can be stored now")
 
+// errStopped is why nothing can be stored at the end.
+var errStopped = errors.New("the bridge has stopped")
+
 // A group is what one commit writes. Its number rises by one from group to
 // group, and groups are written in that order.
 type group struct {

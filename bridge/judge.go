@@ -18,6 +18,8 @@ import (
 type intake struct {
 	*decode.Decoder
 	accepted, rejected, samples prometheus.Counter
+
+	linked *bool // whether the engine thinks that it hears; owned by the tick loop
 }
 
 // Handle judges a message and queues what it decided. The receipt is good when
@@ -99,20 +101,6 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 	return b.queue(), nil
 }
 
-// step puts one input that is no reading before the engine and returns the
-// receipt of what it decided.
-func (b *Bridge) step(in rules.Input) (broker.Receipt, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.engine == nil {
-		return nil, errRefused
-	}
-	in.Now = b.clock.now()
-	b.out.Reset()
-	b.engine.Step(in, &b.out)
-	return b.queue(), nil
-}
-
 // queue hands what was decided to the committer and returns the receipt of that
 // and of what it rested on; nil when all of it is on disk. The caller holds mu,
 // so that a group which fails from here on fails this input too.
@@ -157,6 +145,8 @@ func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 // load makes the engine anew from the store. The bridge was deaf from the first
 // time to the second.
 func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
+	b.loading.Lock()
+	defer b.loading.Unlock()
 	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, MaxInstances: maxAlarms, MaxDevices: maxDevices})
 	orphans := 0
 	for s, err := range b.store.States(ctx) {
@@ -183,7 +173,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 // written.
 func (b *Bridge) tick() {
 	// Refused while nothing can be stored: judged again after healing.
-	_, _ = b.step(rules.Input{})
+	_, _, _ = b.step(rules.Input{})
 }
 
 // commitLoop writes what is decided until ctx ends, and then what still waits. A

@@ -2,10 +2,8 @@ package bridge
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +24,18 @@ type Endpoint struct {
 
 	Retry       RetryPolicy
 	Concurrency int // attempts at once, each for another alarm; 0 means 4
+
+	// Revision changes when anything above does: a reload leaves an endpoint
+	// alone whose revision is the same.
+	Revision int
+}
+
+func (e Endpoint) withDefaults() *Endpoint {
+	e.Retry = e.Retry.withDefaults()
+	if e.Concurrency == 0 {
+		e.Concurrency = 4
+	}
+	return &e
 }
 
 // A RetryPolicy says when a delivery that failed is tried again.
@@ -69,12 +79,13 @@ func (r RetryPolicy) over(d Delivery, attempts int, now time.Time) bool {
 // holds no more than its attempts in flight, so a dead endpoint costs nobody
 // anything.
 type lane struct {
-	endpoint Endpoint
+	endpoint atomic.Pointer[Endpoint] // a reload changes it, all but its name
 	store    Store
 	disable  func(EndpointState) // writes the switch
 	metrics  *metrics
 	log      *slog.Logger
-	wake     chan struct{} // holds one
+	wake     chan struct{}      // holds one
+	cancel   context.CancelFunc // stops run; guarded by lanes
 
 	// Owned by run.
 	floor time.Time // no attempt begins before: the endpoint asked for it
@@ -94,6 +105,7 @@ func (l *lane) notify() {
 // A finished attempt.
 type attempt struct {
 	delivery Delivery
+	target   string
 	result   webhook.Result
 }
 
@@ -121,7 +133,7 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		next, started, err := l.claim(flight, l.endpoint.Concurrency-inFlight, done)
+		next, started, err := l.claim(flight, l.endpoint.Load().Concurrency-inFlight, done)
 		if err != nil {
 			return inFlight, err
 		}
@@ -147,17 +159,18 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 // claim starts attempts for what is due and says when to look again; the zero
 // time means not before something happens.
 func (l *lane) claim(ctx context.Context, free int, done chan<- attempt) (next time.Time, started int, err error) {
-	if l.disabled.Load() || free == 0 {
+	if l.disabled.Load() || free <= 0 {
 		return time.Time{}, 0, nil
 	}
 	if time.Until(l.floor) > 0 {
 		return l.floor, 0, nil
 	}
-	due, next, err := l.store.Claim(ctx, l.endpoint.Name, free)
+	e := l.endpoint.Load()
+	due, next, err := l.store.Claim(ctx, e.Name, free)
 	for _, d := range due {
 		go func() {
-			result := l.endpoint.Send(ctx, webhook.Message{ID: d.ID, Body: Body(d)})
-			done <- attempt{d, result}
+			result := e.Send(ctx, webhook.Message{ID: d.ID, Body: Body(d)})
+			done <- attempt{d, e.Target, result}
 		}()
 	}
 	return next, len(due), err
@@ -167,7 +180,7 @@ func (l *lane) claim(ctx context.Context, free int, done chan<- attempt) (next t
 // flight has not failed: it stays owed as it was.
 func (l *lane) settle(flight context.Context, a attempt) error {
 	now := time.Now()
-	d, res := a.delivery, a.result
+	d, res, e := a.delivery, a.result, l.endpoint.Load()
 	o := Outcome{
 		Event: d.Event, Endpoint: d.Endpoint, At: now,
 		Attempt: d.Attempt + 1, Status: res.Status,
@@ -181,15 +194,17 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	case res.Verdict == webhook.Accepted:
 		o.Fate = Delivered
 		l.metrics.latency.Observe(now.Sub(d.At).Seconds())
+	case res.Verdict == webhook.Gone && a.target != e.Target: // what is gone is not the target any more
+		o.Fate, o.Attempt = Released, d.Attempt
 	case res.Verdict == webhook.Gone:
 		o.Fate, o.Attempt = Released, d.Attempt
 		l.park(now)
-	case l.endpoint.Retry.over(d, o.Attempt, now):
+	case e.Retry.over(d, o.Attempt, now):
 		o.Fate = Dead
 		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error)
 	default:
 		o.Fate = Retry
-		wait := l.endpoint.Retry.wait(o.Attempt)
+		wait := e.Retry.wait(o.Attempt)
 		if res.Reused && res.Status == 0 {
 			wait = 0 // the receiver had closed an idle connection: a new one tells more
 		}
@@ -213,13 +228,14 @@ func (l *lane) park(now time.Time) {
 		return
 	}
 	l.log.Error("endpoint disabled: it answered 410 Gone; what it is owed is kept " + howToEnable)
-	l.disable(EndpointState{Name: l.endpoint.Name, Disabled: true, Reason: "answered 410 Gone", Target: l.endpoint.Target, Since: now})
+	e := l.endpoint.Load()
+	l.disable(EndpointState{Name: e.Name, Disabled: true, Reason: "answered 410 Gone", Target: e.Target, Since: now})
 }
 
 // observe counts an attempt and logs it when the endpoint's fortune changed.
 func (l *lane) observe(a attempt, o Outcome) {
-	l.metrics.deliveries.WithLabelValues(l.endpoint.Name, fateNames[o.Fate]).Inc()
-	l.metrics.attempts.WithLabelValues(l.endpoint.Name).Observe(a.result.Took.Seconds())
+	l.metrics.deliveries.WithLabelValues(o.Endpoint, fateNames[o.Fate]).Inc()
+	l.metrics.attempts.WithLabelValues(o.Endpoint).Observe(a.result.Took.Seconds())
 	failed := o.Fate != Delivered
 	if o.Fate == Released || l.failing.Swap(failed) == failed {
 		return
@@ -246,36 +262,3 @@ func (l *lane) condition() string {
 
 // fateNames are the values of the label outcome.
 var fateNames = [...]string{Delivered: "delivered", Retry: "retry", Dead: "dead", Released: "released"}
-
-// deliver runs every lane until ctx ends.
-func (b *Bridge) deliver(ctx context.Context) {
-	var wg sync.WaitGroup
-	for _, l := range b.lanes {
-		wg.Go(func() {
-			if err := l.run(ctx, b.grace); err != nil {
-				b.fatal(fmt.Errorf("delivering to endpoint %s: %w", l.endpoint.Name, err))
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// wakeLanes wakes the lane of every endpoint that something was written for.
-func (b *Bridge) wakeLanes(g *group) {
-	for _, s := range g.batch.Endpoints {
-		if l := b.lanes[s.Name]; l != nil {
-			l.notify()
-		}
-	}
-	for i := range g.batch.Transitions {
-		for j := range g.batch.Transitions[i].Events {
-			ev := &g.batch.Transitions[i].Events[j]
-			b.metrics.events.WithLabelValues(string(ev.Type)).Inc()
-			for _, name := range ev.Endpoints {
-				if l := b.lanes[name]; l != nil {
-					l.notify()
-				}
-			}
-		}
-	}
-}

@@ -93,14 +93,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	conditionOf := make(map[string]string, len(g.bridge.lanes))
-	for name, l := range g.bridge.lanes {
-		conditionOf[name] = l.condition()
-	}
-	for _, name := range g.bridge.unconfigured {
-		conditionOf[name] = "unconfigured"
-	}
-	for name, condition := range conditionOf {
+	for name, condition := range g.bridge.lanes.conditions() {
 		backlog, err := g.bridge.store.Log().Backlog(ctx, name)
 		if err != nil {
 			ch <- prometheus.NewInvalidMetric(g.pending, err)

@@ -1,0 +1,81 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/broker"
+	"tocsin/rules"
+)
+
+// ErrCommand is a command that could not be carried out, and changed nothing.
+var ErrCommand = errors.New("command not carried out")
+
+// Command does with an alarm what a person asks, and returns when that is on
+// disk. The error is an [ErrCommand] when there is no such alarm or when its
+// state leaves nothing to do.
+func (b *Bridge) Command(ctx context.Context, c rules.Command) error {
+	if b.refusing.Load() != nil {
+		return fmt.Errorf("%s %s: %w", c.Verb, c.Key, errRefused)
+	}
+	receipt, problems, err := b.step(rules.Input{Command: &c})
+	if err == nil {
+		err = settled(ctx, receipt)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", c.Verb, c.Key, err)
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %s %s: %s", ErrCommand, c.Verb, c.Key, strings.Join(problems, ", "))
+	}
+	return nil
+}
+
+// Announce tells an event that is no alarm's to the endpoints that ask for it,
+// and returns when it is on disk. Its id is made here, of all that it says.
+func (b *Bridge) Announce(ctx context.Context, ev rules.Event) error {
+	h := sha256.New()
+	for _, part := range []string{string(ev.Type), ev.At.UTC().Format(time.RFC3339Nano), ev.Alarm.Key, ev.Title, ev.Because} {
+		fmt.Fprintf(h, "%d %s", len(part), part)
+	}
+	ev.ID = "evt_" + base32.StdEncoding.EncodeToString(h.Sum(nil)[:15])
+	if b.refusing.Load() != nil {
+		return fmt.Errorf("storing %s: %w", ev.Type, errRefused)
+	}
+	b.mu.Lock()
+	ev.Endpoints = b.route(&ev)
+	g := b.commits.enqueue([]rules.Transition{{Events: []rules.Event{ev}}})
+	b.mu.Unlock()
+	if err := g.receipt(ctx); err != nil {
+		return fmt.Errorf("storing %s: %w", ev.Type, err)
+	}
+	return nil
+}
+
+// settled waits for a receipt, if there is one.
+func settled(ctx context.Context, r broker.Receipt) error {
+	if r == nil {
+		return nil
+	}
+	return r(ctx)
+}
+
+// step puts one input that is no message before the engine. It returns the
+// receipt of what was decided, and why something was not done.
+func (b *Bridge) step(in rules.Input) (receipt broker.Receipt, problems []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return nil, nil, errRefused
+	}
+	in.Now = b.clock.now()
+	b.out.Reset()
+	b.engine.Step(in, &b.out)
+	return b.queue(), slices.Clone(b.out.Problems), nil
+}

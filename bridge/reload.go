@@ -1,0 +1,120 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"tocsin/rules"
+)
+
+// A Reloaded is what another configuration asks of a running bridge.
+type Reloaded struct {
+	Program   *rules.Program
+	Endpoints []Endpoint // all of them; one whose Revision is the same stays as it is
+}
+
+// A Diff is what a reload changed, by name.
+type Diff struct {
+	Rules     Changes `json:"rules"`
+	Endpoints Changes `json:"endpoints"`
+}
+
+// Empty reports whether nothing has changed.
+func (d Diff) Empty() bool { return d.Rules.Empty() && d.Endpoints.Empty() }
+
+// Changes are names, each list ascending.
+type Changes struct {
+	Added   []string `json:"added"`
+	Changed []string `json:"changed"`
+	Removed []string `json:"removed"`
+}
+
+// Empty reports whether nothing has changed.
+func (c Changes) Empty() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) == 0 }
+
+// changes compares two sets of things by name and revision.
+func changes[R comparable](before, after map[string]R) Changes {
+	c := Changes{Added: []string{}, Changed: []string{}, Removed: []string{}} // lists, never null
+	for name, revision := range after {
+		was, ok := before[name]
+		switch {
+		case !ok:
+			c.Added = append(c.Added, name)
+		case was != revision:
+			c.Changed = append(c.Changed, name)
+		}
+	}
+	for name := range before {
+		if _, ok := after[name]; !ok {
+			c.Removed = append(c.Removed, name)
+		}
+	}
+	slices.Sort(c.Added)
+	slices.Sort(c.Changed)
+	slices.Sort(c.Removed)
+	return c
+}
+
+func diffOf(before, after Reloaded) Diff {
+	revisions := func(p *rules.Program) map[string]string {
+		m := make(map[string]string)
+		for _, r := range p.Rules() {
+			m[r.ID] = r.Revision
+		}
+		return m
+	}
+	endpoints := func(list []Endpoint) map[string]int {
+		m := make(map[string]int)
+		for i := range list {
+			m[list[i].Name] = list[i].Revision
+		}
+		return m
+	}
+	return Diff{
+		Rules:     changes(revisions(before.Program), revisions(after.Program)),
+		Endpoints: changes(endpoints(before.Endpoints), endpoints(after.Endpoints)),
+	}
+}
+
+// Reload judges by other rules and tells other endpoints from now on, and
+// returns when what that decided at once is on disk. Alarms of rules that have
+// not changed go on untouched, and so do endpoints.
+//
+// The change has been made even when the error is not nil: the bridge could not
+// store what it decided, and decides it again when it can.
+func (b *Bridge) Reload(ctx context.Context, r Reloaded) (Diff, error) {
+	b.loading.Lock()
+	diff := diffOf(Reloaded{b.program, b.endpoints}, r)
+	if err := b.addLanes(ctx, r.Endpoints, diff.Endpoints); err != nil {
+		b.loading.Unlock()
+		return Diff{}, err
+	}
+	receipt := b.swap(r)
+	for _, name := range diff.Endpoints.Removed {
+		owed, err := b.owedAnything(ctx, name)
+		if err != nil {
+			b.log.Warn("an endpoint left the configuration, and what it is owed is not known", "endpoint", name, "error", err)
+		}
+		b.lanes.remove(name, owed)
+	}
+	b.loading.Unlock()
+	if err := settled(ctx, receipt); err != nil {
+		return diff, fmt.Errorf("storing what the new rules decided: %w", err)
+	}
+	return diff, nil
+}
+
+// swap puts other rules and endpoints in the place of those there are, between
+// two inputs.
+func (b *Bridge) swap(r Reloaded) func(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.program, b.endpoints = r.Program, r.Endpoints
+	if b.engine == nil {
+		return nil // loaded with the new rules when there is space
+	}
+	b.out.Reset()
+	b.engine.Reload(r.Program, b.clock.now(), &b.out)
+	return b.queue()
+}
