@@ -89,15 +89,7 @@ func TestReceiptWaitsForTheCommit(t *testing.T) {
 func TestFullStoreRefusesAndHealsWithNothingForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "ops")
-		var full atomic.Bool
-		w.wrap = func(s bridge.Store) bridge.Store {
-			return faulty{Store: s, commit: func(bridge.Batch) error {
-				if full.Load() {
-					return fmt.Errorf("writing: %w", bridge.ErrFull)
-				}
-				return nil
-			}}
-		}
+		full := w.fillable()
 		w.start()
 		w.mustSend("freezer-1", "temperature", -12)
 		full.Store(true)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,7 @@ type receiver struct {
 	answer   func(attempt int, m webhook.Message) webhook.Result // nil: accept
 	attempts []webhook.Message
 	accepted []received
+	free     chan struct{} // closed by let
 }
 
 type received struct {
@@ -62,8 +64,12 @@ func (r *receiver) send(ctx context.Context, m webhook.Message) webhook.Result {
 		result = answer(n, m)
 	}
 	if result.Status == hang {
-		<-ctx.Done()
-		return webhook.Result{Verdict: webhook.Retry, Err: ctx.Err()}
+		select {
+		case <-ctx.Done():
+			return webhook.Result{Verdict: webhook.Retry, Err: ctx.Err()}
+		case <-r.freed():
+			result = webhook.Result{Verdict: webhook.Accepted, Status: 200}
+		}
 	}
 	if result.Verdict == webhook.Accepted {
 		var body struct {
@@ -85,8 +91,20 @@ func (r *receiver) send(ctx context.Context, m webhook.Message) webhook.Result {
 	return result
 }
 
-// hang as a status makes a receiver never answer.
+// hang as a status makes a receiver not answer until it is let.
 const hang = -1
+
+func (r *receiver) freed() chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.free == nil {
+		r.free = make(chan struct{})
+	}
+	return r.free
+}
+
+// let ends every hang.
+func (r *receiver) let() { close(r.freed()) }
 
 func failing(status int) webhook.Result {
 	return webhook.Result{Verdict: webhook.Retry, Status: status, Err: fmt.Errorf("answered %d", status)}
@@ -124,6 +142,8 @@ type world struct {
 	rules     *rules.File
 	wrap      func(bridge.Store) bridge.Store
 	registry  *prometheus.Registry
+	revision  int // of all endpoints
+	connected func(source string) bool
 
 	*bridge.Bridge
 	db   *store.DB
@@ -165,10 +185,6 @@ func freezerRules() *rules.File {
 func (w *world) start() {
 	w.t.Helper()
 	ctx := context.Background()
-	program, problems := rules.Compile(w.rules)
-	if program == nil {
-		w.t.Fatalf("rules do not compile: %v", problems)
-	}
 	decoder, err := decode.New(decode.Options{Name: "plant", Topic: cmp.Or(w.topic, "plant/{device}")})
 	if err != nil {
 		w.t.Fatal(err)
@@ -181,14 +197,12 @@ func (w *world) start() {
 		s = w.wrap(s)
 	}
 	o := bridge.Options{
-		Program: program, Decoders: []*decode.Decoder{decoder}, Source: devices{}, Store: s,
+		Program: w.compile(), Decoders: []*decode.Decoder{decoder}, Source: devices{}, Store: s,
+		Endpoints: w.destinations(), Connected: w.connected,
 		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if w.registry != nil {
 		o.Registerer = w.registry
-	}
-	for name, r := range w.endpoints {
-		o.Endpoints = append(o.Endpoints, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry, Match: w.match[name]})
 	}
 	if w.Bridge, err = bridge.New(ctx, o); err != nil {
 		w.t.Fatal(err)
@@ -203,6 +217,37 @@ func (w *world) start() {
 		}
 	})
 	synctest.Wait()
+}
+
+func (w *world) compile() *rules.Program {
+	w.t.Helper()
+	program, problems := rules.Compile(w.rules)
+	if program == nil {
+		w.t.Fatalf("rules do not compile: %v", problems)
+	}
+	return program
+}
+
+func (w *world) destinations() []bridge.Endpoint {
+	var all []bridge.Endpoint
+	for name, r := range w.endpoints {
+		all = append(all, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry, Match: w.match[name], Revision: w.revision})
+	}
+	return all
+}
+
+// fillable gives the world a store that is full while the switch is on.
+func (w *world) fillable() *atomic.Bool {
+	full := new(atomic.Bool)
+	w.wrap = func(s bridge.Store) bridge.Store {
+		return faulty{Store: s, commit: func(bridge.Batch) error {
+			if full.Load() {
+				return fmt.Errorf("writing: %w", bridge.ErrFull)
+			}
+			return nil
+		}}
+	}
+	return full
 }
 
 // A testLog keeps the bridge's warnings and shows them with the test's.
