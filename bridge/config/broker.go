@@ -104,7 +104,7 @@ func (l *loader) checkUser(path []string, name string, u *User) {
 	}
 	for key, list := range map[string][]string{"publish": u.Publish, "subscribe": u.Subscribe} {
 		for i, filter := range list {
-			at := append(path[:len(path):len(path)], key, fmt.Sprint(i))
+			at := under(path, key, fmt.Sprint(i))
 			if err := checkFilter(filter); err != nil {
 				l.main.leaf(at, err, "")
 			} else if key == "publish" && strings.HasPrefix(filter, "$") {

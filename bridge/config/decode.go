@@ -32,10 +32,9 @@ func (d decoder) decode(v any) { d.value(nil, d.tree, reflect.ValueOf(v).Elem())
 
 // Types that decide for themselves how they are decoded.
 type (
-	tomlUnmarshaler interface{ UnmarshalTOML(v any) error }
-	textSetter      interface{ setText(s string) } // a struct that may be a string
-	oneAccepter     interface{ acceptsOne() }      // a list that may be one element
-	defaulter       interface{ setDefaults() }     // a table with defaults
+	textSetter  interface{ setText(s string) } // a struct that may be a string
+	oneAccepter interface{ acceptsOne() }      // a list that may be one element
+	defaulter   interface{ setDefaults() }     // a table with defaults
 )
 
 // value decodes one value, which is at path, into v.
@@ -43,7 +42,7 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		defer func(pointer reflect.Value) {
-			if d.faulty[pathKey(path)] && !isTable(pointer.Type().Elem()) {
+			if !isTable(pointer.Type().Elem()) && d.undecoded(path) {
 				pointer.SetZero() // a value that was not read is none, and not zero
 			}
 		}(v)
@@ -51,6 +50,9 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 	}
 	if def, ok := v.Addr().Interface().(defaulter); ok {
 		def.setDefaults()
+	}
+	if d.ruleLeaf(path, value, v.Addr().Interface()) {
+		return
 	}
 	switch target := v.Addr().Interface().(type) {
 	case *time.Duration:
@@ -68,25 +70,6 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 			d.mismatch(path, value, "a text or a table")
 			return
 		}
-	case *rules.Scope:
-		if s, ok := value.(string); ok {
-			*target = rules.Scope{s}
-			return
-		}
-		d.list(path, value, v)
-		return
-	case *rules.Scalar:
-		if slices.Contains([]string{"a list", "a table", "a date"}, typeName(value)) {
-			d.mismatch(path, value, "a text, a number, true or false")
-			return
-		}
-		_ = target.UnmarshalTOML(value) // takes what is left
-		return
-	case tomlUnmarshaler:
-		if err := target.UnmarshalTOML(value); err != nil {
-			d.leaf(path, err, "write a number, or two as in [low, high]")
-		}
-		return
 	case encoding.TextUnmarshaler:
 		d.text(path, value, target)
 		return
@@ -105,9 +88,13 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 
 // isTable reports whether a type is written as a table with keys of its own.
 func isTable(t reflect.Type) bool {
-	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[tomlUnmarshaler]()) &&
+	decides := reflect.TypeFor[interface{ UnmarshalTOML(v any) error }]()
+	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(decides) &&
 		!reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
+
+// valueOf is what a pointer points to, to be set.
+func valueOf(pointer any) reflect.Value { return reflect.ValueOf(pointer).Elem() }
 
 // text decodes a value that is written as text, or as a number.
 func (d decoder) text(path []string, value any, target encoding.TextUnmarshaler) {
@@ -120,16 +107,26 @@ func (d decoder) text(path []string, value any, target encoding.TextUnmarshaler)
 	case float64:
 		s = strconv.FormatFloat(value, 'g', -1, 64)
 	default:
-		d.mismatch(path, value, "a text")
+		want, remedy := wanted(target)
+		d.wrongType(path, value, want, remedy)
 		return
 	}
 	if err := target.UnmarshalText([]byte(s)); err != nil {
-		fact, remedy := splitError(err)
-		if !strings.HasPrefix(remedy, "did you mean") {
-			remedy = "write " + remedy
-		}
-		d.atValue(path, fact, remedy)
+		d.refuse(path, err, "")
 	}
+}
+
+// refuse reports the error of a leaf, whose remedy is what to write; otherwise is
+// that of an error that has none.
+func (d decoder) refuse(path []string, err error, otherwise string) {
+	fact, remedy := splitError(err)
+	if remedy == "" {
+		remedy = otherwise
+	}
+	if !strings.HasPrefix(remedy, "did you mean") && !strings.HasPrefix(remedy, "write ") {
+		remedy = "write " + remedy
+	}
+	d.atValue(path, fact, remedy)
 }
 
 func (d decoder) scalar(path []string, value any, v reflect.Value) {
@@ -249,7 +246,7 @@ func (d decoder) unknown(path, known []string) {
 		d.atKey(path, fact, remedy)
 		return
 	}
-	d.atKey(path, fact, suggest(path[len(path)-1], known, "the keys here are "))
+	d.atKey(path, fact, suggestKey(path, known))
 	if meant := nearest(path[len(path)-1], known); meant != "" {
 		d.miss(under(path[:len(path)-1], meant))
 	}
@@ -258,7 +255,7 @@ func (d decoder) unknown(path, known []string) {
 // miss notes that a key is not there because of what has been reported.
 func (d decoder) miss(path []string) {
 	if _, written := d.places[pathKey(path)]; !written {
-		d.faulty[pathKey(path)] = true
+		d.blame(path)
 	}
 }
 
@@ -318,6 +315,10 @@ func (d decoder) mismatch(path []string, value any, want string) {
 			remedy = "write [" + strings.Join(under(path, "NAME"), ".") + "], in single brackets"
 		}
 	}
+	d.wrongType(path, value, want, remedy)
+}
+
+func (d decoder) wrongType(path []string, value any, want, remedy string) {
 	d.atValue(path, fmt.Sprintf("is %s, and %s is needed", typeName(value), want), remedy)
 }
 
@@ -339,5 +340,7 @@ func typeName(value any) string {
 	return "a table"
 }
 
-// under is a path and one more key. The path's own memory is not written.
-func under(path []string, key string) []string { return append(path[:len(path):len(path)], key) }
+// under is a path and more keys. The path's own memory is not written.
+func under(path []string, keys ...string) []string {
+	return append(path[:len(path):len(path)], keys...)
+}

@@ -23,7 +23,7 @@ func (l *loader) checkEndpoints() {
 }
 
 func (l *loader) checkEndpoint(path []string, e *Endpoint) {
-	at := func(key ...string) []string { return append(path[:len(path):len(path)], key...) }
+	at := func(key ...string) []string { return under(path, key...) }
 	switch _, err := webhook.CheckURL(e.URL, e.Egress.AllowHTTP); {
 	case e.URL == "":
 		l.main.atValue(at("url"), "there is no url", `add url = "https://…"`)
@@ -94,23 +94,24 @@ func (l *loader) needed(at []string, fact, remedy string) {
 func eventTypes() []string {
 	return []string{
 		string(rules.AlarmFired), string(rules.AlarmEscalated), string(rules.AlarmDeescalated),
-		string(rules.AlarmResolved), string(rules.AlarmCancelled), string(rules.TestPing),
+		string(rules.AlarmReminder), string(rules.AlarmReturned), string(rules.AlarmResolved),
+		string(rules.AlarmCancelled), string(rules.AlarmOccurred), string(rules.AlarmFlapping),
+		string(rules.AlarmFlapEnded), string(rules.AlarmStale), string(rules.AlarmAcked),
+		string(rules.AlarmUnacked), string(rules.AlarmShelved), string(rules.AlarmUnshelved), string(rules.AlarmFlood),
+		string(rules.DeviceOnline), string(rules.DeviceOffline), string(rules.DeviceNew),
+		string(rules.SourceDisconnected), string(rules.SourceReconnected),
+		string(rules.ReadingMatched), string(rules.ConfigRejected), string(rules.TestPing),
 	}
 }
 
 // laterTypes are documented, and no event of this version has them.
 func laterTypes() []string {
-	return []string{
-		"alarm.reminder", "alarm.returned", "alarm.occurred", "alarm.flapping", "alarm.flap_ended", "alarm.stale",
-		"alarm.acked", "alarm.unacked", "alarm.shelved", "alarm.unshelved",
-		"device.online", "device.offline", "device.new", "source.disconnected", "source.reconnected",
-		"reading.matched", "endpoint.failing", "endpoint.disabled", "endpoint.recovered", "config.rejected",
-	}
+	return []string{"endpoint.failing", "endpoint.disabled", "endpoint.recovered"}
 }
 
 func (l *loader) checkMatch(at []string, m *Match) {
 	for i, pattern := range m.Types {
-		p := append(at[:len(at):len(at)], "types", strconv.Itoa(i))
+		p := under(at, "types", strconv.Itoa(i))
 		among := func(types []string) bool {
 			return slices.ContainsFunc(types, func(t string) bool {
 				ok, err := path.Match(pattern, t)
@@ -128,7 +129,7 @@ func (l *loader) checkMatch(at []string, m *Match) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Labels)) {
 		if _, err := path.Match(m.Labels[name], ""); err != nil {
-			l.main.atValue(append(at[:len(at):len(at)], "labels", name), fmt.Sprintf("%q is no pattern", m.Labels[name]),
+			l.main.atValue(under(at, "labels", name), fmt.Sprintf("%q is no pattern", m.Labels[name]),
 				"close the bracket, or write \\[ for a plain one")
 		}
 	}

@@ -127,6 +127,7 @@ type Secret struct {
 	// unexported field: it would print the text, and prints an address instead.
 	literal *string // written into the configuration
 	text    *string // what it is
+	path    string  // of the file it was read from
 }
 
 func (s *Secret) setText(text string) { s.literal = &text }

@@ -129,7 +129,7 @@ func (m *masker) comment(start, end int) {
 // secret. Names that the user gave to tables are not keys.
 func (m *masker) secretPath(path []string) bool {
 	for i, key := range path {
-		named := i == 1 && isNamed(path[0]) || i == 3 && path[2] == "user"
+		named := i == 1 && isNamed(path[0]) || i == 3 && slices.Contains([]string{"user", "override", "escalate"}, path[2])
 		if named && i < len(path)-1 {
 			continue
 		}

@@ -2,7 +2,12 @@ package config
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
+
+	"tocsin/rules"
 )
 
 // suggest is a remedy for a name that is none of the known: the nearest one, or
@@ -15,6 +20,132 @@ func suggest(name string, known []string, all string) string {
 		return "remove it"
 	}
 	return all + strings.Join(known, ", ")
+}
+
+const maxListed = 24 // keys that are listed where none is like the one written
+
+// suggestKey is a remedy for a key that is none of the known of its table.
+func suggestKey(path, known []string) string {
+	key := path[len(path)-1]
+	if table := home(path); table != "" {
+		return "it belongs in " + table
+	}
+	var meant []string
+	for _, k := range others(key) {
+		if slices.Contains(known, k) {
+			meant = append(meant, strconv.Quote(k))
+		}
+	}
+	switch {
+	case nearest(key, known) == "" && len(meant) > 0:
+		return "did you mean " + strings.Join(meant, " or ") + "?"
+	case nearest(key, known) == "" && len(known) > maxListed:
+		return "remove it; no key here is like it"
+	}
+	return suggest(key, known, "the keys here are ")
+}
+
+// home returns the table that has a key, if it is another than the one the key is
+// written in.
+func home(path []string) string {
+	key := path[len(path)-1]
+	table := path[0]
+	if table != "rule" && table != "metric" && table != "device" && table != "defaults" {
+		return ""
+	}
+	if len(path) > 3 && table == "rule" && (path[2] == "override" || path[2] == "level") {
+		table = path[2]
+	}
+	name := func(of string) string {
+		if path[0] == of && len(path) > 1 {
+			return tableName(of, path[1])
+		}
+		return tableName(of, "NAME")
+	}
+	for _, h := range []struct {
+		table, name string
+		schema      reflect.Type
+	}{
+		{"rule", name("rule"), reflect.TypeFor[rules.RuleDef]()},
+		{"metric", name("metric"), reflect.TypeFor[rules.MetricDef]()},
+		{"device", name("device"), reflect.TypeFor[rules.DeviceDef]()},
+		{"defaults", "[defaults]", reflect.TypeFor[rules.Defaults]()},
+	} {
+		fields := map[string]reflect.Value{}
+		collectFields(reflect.New(h.schema).Elem(), fields)
+		if _, ok := fields[key]; ok && h.table != table {
+			return h.name
+		}
+	}
+	return ""
+}
+
+func tableName(of, name string) string {
+	if !isPlaceholder(name) {
+		name = strconv.Quote(name)
+	}
+	return "[" + of + "." + name + "]"
+}
+
+// others are the keys that mean what other tools call by a name of their own.
+func others(key string) []string {
+	switch strings.ReplaceAll(strings.ToLower(key), "-", "_") {
+	case "threshold", "limit", "value":
+		return []string{"above", "below"}
+	case "gt", "greater_than", "max", "high", "upper", "maximum", "over_limit":
+		return []string{"above"}
+	case "gte", "ge":
+		return []string{"at_least"}
+	case "lt", "less_than", "min", "low", "lower", "minimum", "under":
+		return []string{"below"}
+	case "lte", "le":
+		return []string{"at_most"}
+	case "eq", "equals", "equal":
+		return []string{"is"}
+	case "expr", "expression", "condition", "query", "if", "trigger", "alert":
+		return []string{"when"}
+	case "hysteresis", "deadband", "reset", "resolve", "recovery", "crit_reset", "return":
+		return []string{"clear"}
+	case "duration", "delay", "on_delay", "debounce", "keep_for", "pending":
+		return []string{"for"}
+	case "off_delay", "keep_firing_for", "resolve_after":
+		return []string{"clear_for"}
+	case "repeat_interval", "repeat", "reminder", "remind", "renotify_interval":
+		return []string{"renotify"}
+	case "deadman", "heartbeat", "timeout", "no_data_for", "absent", "offline":
+		return []string{"silent"}
+	case "window", "period", "range_window":
+		return []string{"over"}
+	case "function", "aggregate", "aggregation", "func":
+		return []string{"agg", "reduce"}
+	case "group_by", "by":
+		return []string{"across"}
+	case "message", "summary", "description", "subject", "text", "annotations":
+		return []string{"title"}
+	case "priority", "level", "urgency":
+		return []string{"severity"}
+	case "endpoints", "endpoint", "channels", "receivers", "receiver", "contact", "actions", "webhook":
+		return []string{"notify"}
+	case "tags":
+		return []string{"labels"}
+	case "targets", "selector", "scope", "topic":
+		return []string{"devices"}
+	case "rate", "slope":
+		return []string{"rate_above", "rate_below"}
+	case "mute", "mute_times", "time_intervals", "active_time_intervals", "hours":
+		return []string{"schedule"}
+	case "inhibit", "depends_on", "inhibited_by":
+		return []string{"suppress_if"}
+	case "disabled", "active", "enable":
+		return []string{"enabled"}
+	case "sticky":
+		return []string{"latch"}
+	case "at_time", "begin", "since":
+		return []string{"from", "start"}
+	case "end", "until_time":
+		return []string{"to", "until"}
+	}
+	return nil
 }
 
 // nearest returns the known name that is at most a third of its letters away,

@@ -1,15 +1,11 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"tocsin/rules"
 )
@@ -27,14 +23,19 @@ type ruleSet struct {
 func (l *loader) checkRules() {
 	set := &ruleSet{
 		file: rules.File{
-			Schema: 1,
-			Metric: map[string]*rules.MetricDef{},
-			Device: map[string]*rules.DeviceDef{},
-			Rule:   map[string]*rules.RuleDef{},
+			Schema:      1,
+			Metric:      map[string]*rules.MetricDef{},
+			Device:      map[string]*rules.DeviceDef{},
+			Group:       map[string]*rules.GroupDef{},
+			Schedule:    map[string]*rules.ScheduleDef{},
+			Maintenance: map[string]*rules.MaintenanceDef{},
+			Rule:        map[string]*rules.RuleDef{},
+			Test:        map[string]*rules.TestDef{},
 		},
 		owner: map[string]*source{},
 		whole: true,
 	}
+	set.file.Place = func(path []string) string { return l.place(set.of(path), path) }
 	for _, file := range l.ruleFiles() {
 		name := filepath.ToSlash(file)
 		s := readSource(name, file, &l.problems)
@@ -45,6 +46,7 @@ func (l *loader) checkRules() {
 		s.expand(l.getenv)
 		l.mergeRules(set, s)
 	}
+	l.localTimes(set)
 	program, problems := rules.Compile(&set.file)
 	for _, p := range problems {
 		l.ruleProblem(set, p)
@@ -112,20 +114,29 @@ func (l *loader) mergeRules(set *ruleSet, s *source) {
 	if _, ok := s.tree["defaults"]; ok && set.claim(s, "defaults") {
 		set.file.Defaults = file.Defaults
 	}
-	for id, def := range file.Metric {
-		if set.claim(s, "metric", id) {
-			set.file.Metric[id] = def
-		}
-	}
-	for id, def := range file.Device {
-		if set.claim(s, "device", id) {
-			set.file.Device[id] = def
-		}
+	if file.Flood != nil && set.claim(s, "flood") {
+		set.file.Flood = file.Flood
 	}
 	for id, def := range file.Rule {
-		if set.claim(s, "rule", id) {
-			def.Source = l.ruleSource(s, id)
-			set.file.Rule[id] = def
+		def.Source = l.place(s, []string{"rule", id})
+	}
+	for name, def := range file.Test {
+		def.Source = l.place(s, []string{"test", name})
+	}
+	merge(set, s, "metric", set.file.Metric, file.Metric)
+	merge(set, s, "device", set.file.Device, file.Device)
+	merge(set, s, "group", set.file.Group, file.Group)
+	merge(set, s, "schedule", set.file.Schedule, file.Schedule)
+	merge(set, s, "maintenance", set.file.Maintenance, file.Maintenance)
+	merge(set, s, "rule", set.file.Rule, file.Rule)
+	merge(set, s, "test", set.file.Test, file.Test)
+}
+
+// merge adds the named tables of a file to those of the files before it.
+func merge[T any](set *ruleSet, s *source, table string, into, from map[string]*T) {
+	for name, def := range from {
+		if set.claim(s, table, name) {
+			into[name] = def
 		}
 	}
 }
@@ -144,14 +155,18 @@ func (set *ruleSet) claim(s *source, path ...string) bool {
 	return false
 }
 
-// ruleSource says where a rule is written, as events tell it: relative to the
-// configuration's folder, so that it is the same wherever that is.
-func (l *loader) ruleSource(s *source, id string) string {
+// place says where a path is written, as events tell it: relative to the
+// configuration's folder, so that it is the same wherever that is. It is "" for
+// what is written in no file.
+func (l *loader) place(s *source, path []string) string {
+	if s == nil {
+		return ""
+	}
 	name := s.name
 	if rel, err := filepath.Rel(l.dir, name); err == nil && filepath.IsLocal(rel) {
 		name = filepath.ToSlash(rel)
 	}
-	line, _ := s.position(s.find([]string{"rule", id}).value.start)
+	line, _ := s.position(s.find(path).value.start)
 	return name + ":" + strconv.Itoa(line)
 }
 
@@ -171,7 +186,7 @@ func (l *loader) ruleProblem(set *ruleSet, p rules.Problem) {
 	if n := len(place); n > 0 && beginsWith(p.Fact, place[n-1]) {
 		place = place[:n-1]
 	}
-	report := func() { s.problem(s.find(p.Path).value, place, p.Fact, p.Remedy) }
+	report := func() { s.problem(s.part(p.Path, p.Offset, p.Length), place, p.Fact, p.Remedy) }
 	if p.Warning {
 		s.warn(nil, report)
 	} else {
@@ -187,29 +202,82 @@ func (set *ruleSet) follows(s *source, p rules.Problem) bool {
 			return true
 		}
 	}
-	table := len(p.Path) <= 2 || len(p.Path) == 4 && p.Path[2] == "level"
-	if !table && s.undecoded(p.Path) {
+	if !isRuleTable(p.Path) && s.undecoded(p.Path) {
 		return true
 	}
-	absent := p.Absent
-	if len(p.Path) > 2 && p.Path[0] == "rule" && !slices.Contains(plainKeys(), p.Path[len(p.Path)-1]) {
-		// What a limit or a value means depends on its metric.
-		if rule := set.file.Rule[p.Path[1]]; rule != nil {
-			for _, key := range []string{"type", "unit", "true_is", "false_is"} {
-				absent = append(absent, []string{"metric", rule.Metric, key})
-			}
-		}
+	key := p.Path[len(p.Path)-1]
+	if len(p.Path) > 2 && slices.ContainsFunc(refersTo(key), set.missing) {
+		return true
 	}
+	absent := slices.Concat(p.Absent, set.meaning(p.Path, key))
 	return slices.ContainsFunc(absent, func(path []string) bool {
-		// A device may be declared in the file that could not be parsed.
-		return path[0] == "device" && !set.whole ||
+		return len(path) < 3 && set.missing(path[0]) ||
 			slices.ContainsFunc(set.files, func(s *source) bool { return s.undecoded(path) })
 	})
 }
 
+// missing reports whether tables of a kind are known to be missing: those in a
+// file that could not be parsed, and those that were not written as tables.
+func (set *ruleSet) missing(table string) bool {
+	return !set.whole && table != "defaults" ||
+		slices.ContainsFunc(set.files, func(s *source) bool { return s.faulty[table] })
+}
+
+// isRuleTable reports whether a path leads to a table of a rule, of which one key
+// may be at fault and another all the same.
+func isRuleTable(path []string) bool {
+	if len(path) <= 2 {
+		return true
+	}
+	tables := []string{"level", "override", "escalate"}
+	n := len(path)
+	return path[0] == "rule" && (n == 3 && path[2] == "flap" || n%2 == 0 && slices.Contains(tables, path[n-2]))
+}
+
+// refersTo returns the tables whose names the value of a key holds.
+func refersTo(key string) []string {
+	switch key {
+	case "devices", "except":
+		return []string{"group", "device"}
+	case "schedule":
+		return []string{"schedule"}
+	case "suppress_if", "rules", "rule":
+		return []string{"rule"}
+	case "when", "clear", "unless":
+		return []string{"metric", "rule", "device"} // an expression may name any of them
+	case "via", "across":
+		return []string{"device"}
+	}
+	return nil
+}
+
+// meaning returns what gives a key of a rule its meaning, and is written elsewhere.
+func (set *ruleSet) meaning(path []string, key string) (elsewhere [][]string) {
+	if len(path) <= 2 || path[0] != "rule" || slices.Contains(plainKeys(), key) {
+		return nil
+	}
+	if key == "when" || key == "clear" {
+		elsewhere = [][]string{{"metric"}} // an expression may name any
+	}
+	rule := set.file.Rule[path[1]]
+	if rule == nil {
+		return elsewhere
+	}
+	// What a limit or a value means depends on its metric.
+	for _, key := range []string{"type", "kind", "unit", "true_is", "false_is"} {
+		elsewhere = append(elsewhere, []string{"metric", rule.Metric, key})
+	}
+	return elsewhere
+}
+
 // plainKeys are the keys of a rule whose meaning no metric changes.
 func plainKeys() []string {
-	return []string{"for", "clear_for", "samples", "devices", "except", "title", "metric"}
+	return []string{
+		"for", "for_share", "clear_for", "samples", "clear_samples", "repeats", "count", "within", "title", "metric",
+		"cooldown", "renotify", "no_data", "stale_after", "latch", "unless", "explain_by", "retained", "backfill",
+		"shadow", "forward", "enabled", "after", "severity", "notify", "changes", "hold", "over", "min_samples",
+		"reduce", "quorum", "fresh", "silent", "skew", "renamed_from", "runbook", "labels", "devices", "except", "schedule",
+	}
 }
 
 // of returns the file that a path leads into, or nil.
@@ -220,118 +288,4 @@ func (set *ruleSet) of(path []string) *source {
 		}
 	}
 	return nil
-}
-
-// undecoded reports whether a problem was reported at a path or below it.
-func (s *source) undecoded(path []string) bool {
-	key := pathKey(path)
-	for faulty := range s.faulty {
-		if faulty == key || strings.HasPrefix(faulty, key+"\x00") {
-			return true
-		}
-	}
-	return false
-}
-
-// checkNotify checks that every endpoint that a rule names exists, that every
-// rule reaches one, and that every endpoint is reached.
-func (l *loader) checkNotify(set *ruleSet) {
-	named := map[string]bool{}
-	check := func(path, notify []string) {
-		s := set.of(path)
-		for i, name := range notify {
-			named[name] = true
-			if _, ok := l.config.Endpoints[name]; !ok && s != nil {
-				s.atValue(append(path[:len(path):len(path)], "notify", strconv.Itoa(i)),
-					fmt.Sprintf("there is no endpoint %q", name),
-					suggest(name, slices.Sorted(maps.Keys(l.config.Endpoints)), "the endpoints are "))
-			}
-		}
-	}
-	check([]string{"defaults"}, set.file.Defaults.Notify)
-	filtered := false // some rule leaves it to the endpoints' own filters
-	for _, id := range slices.Sorted(maps.Keys(set.file.Rule)) {
-		rule := set.file.Rule[id]
-		check([]string{"rule", id}, rule.Notify)
-		for _, severity := range slices.Sorted(maps.Keys(rule.Level)) {
-			if level := rule.Level[severity]; level != nil {
-				check([]string{"rule", id, "level", severity}, level.Notify)
-			}
-		}
-		if filters, severities := leftToFilters(&set.file, rule); len(severities) > 0 {
-			filtered = true
-			if filters {
-				l.checkReach(set, id, severities)
-			}
-		}
-	}
-	if filtered || len(set.file.Rule) == 0 {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(l.config.Endpoints)) {
-		if !named[name] {
-			l.main.warnKey([]string{"endpoint", name}, fmt.Sprintf("endpoint %q is never told of anything", name),
-				"name it in the notify of a rule, or remove it")
-		}
-	}
-}
-
-// leftToFilters returns the severities of a rule at which nobody is named, so
-// that the endpoints' own filters decide, and whether that is all of them.
-func leftToFilters(file *rules.File, rule *rules.RuleDef) (all bool, severities []rules.Severity) {
-	notify := rule.Notify
-	if notify == nil { // an empty list is one that is written
-		notify = file.Defaults.Notify
-	}
-	all = len(notify) == 0
-	if all {
-		severities = append(severities, cmp.Or(rule.Severity, file.Defaults.Severity, rules.Warning))
-	}
-	for _, name := range slices.Sorted(maps.Keys(rule.Level)) {
-		names := notify
-		if level := rule.Level[name]; level != nil && level.Notify != nil {
-			names = level.Notify
-		}
-		var severity rules.Severity
-		switch err := severity.UnmarshalText([]byte(name)); {
-		case len(names) > 0:
-			all = false
-		case err == nil:
-			severities = append(severities, severity)
-		}
-	}
-	return all, severities
-}
-
-// checkReach reports a rule that names nobody while no endpoint's filter would
-// let it pass at any of its severities.
-func (l *loader) checkReach(set *ruleSet, id string, severities []rules.Severity) {
-	if len(l.config.Endpoints) == 0 {
-		return
-	}
-	for name, e := range l.config.Endpoints {
-		if l.main.undecoded([]string{"endpoint", name, "match"}) {
-			return
-		}
-		types := len(e.Match.Types) == 0 || slices.ContainsFunc(e.Match.Types, func(p string) bool {
-			ok, err := path.Match(p, string(rules.AlarmFired))
-			return ok && err == nil || len(severities) > 1 // it may want what happens between them
-		})
-		matches := func(s rules.Severity) bool { return slices.Contains(e.Match.Severity, s) }
-		if types && (len(e.Match.Severity) == 0 || slices.ContainsFunc(severities, matches)) {
-			return
-		}
-	}
-	at := []string{"rule", id}
-	for _, key := range []string{"notify", "severity", "level"} {
-		if set.of(at).undecoded(under(at, key)) {
-			return
-		}
-	}
-	words := make([]string, len(severities))
-	for i, s := range severities {
-		words[i] = s.String()
-	}
-	set.of(at).atKey(at, fmt.Sprintf("rule %q reaches no endpoint: its severity is %s, and none matches that", id, strings.Join(words, " or ")),
-		`add notify = ["NAME"], or widen the match of an endpoint`)
 }

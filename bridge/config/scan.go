@@ -143,7 +143,7 @@ func (s *scanner) header() ([]string, bool) {
 // pair reads key = value below a table.
 func (s *scanner) pair(table []string) bool {
 	keys, at, ok := s.keys()
-	path := append(table[:len(table):len(table)], keys...)
+	path := under(table, keys...)
 	if !ok || !s.peek('=') {
 		s.tell(path, span{at.start, len(s.text)})
 		return false
@@ -266,7 +266,7 @@ func (s *scanner) list(path []string) bool {
 			return true
 		}
 		s.mute = s.mute || i == maxElements
-		element := append(path[:len(path):len(path)], strconv.Itoa(i))
+		element := under(path, strconv.Itoa(i))
 		if !s.value(element, span{s.pos, s.pos}) {
 			return false
 		}

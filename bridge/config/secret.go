@@ -26,7 +26,7 @@ func (l *loader) secret(path []string, s *Secret) bool {
 	case s.Env != "":
 		text, err = l.secretFromEnv(s.Env)
 	case s.File != "":
-		text, err = l.secretFromFile(path, s.File)
+		text, s.path, err = l.secretFromFile(path, s.File)
 	default:
 		text = *s.literal
 		switch {
@@ -59,9 +59,10 @@ func (l *loader) secretFromEnv(name string) (string, error) {
 }
 
 // secretFromFile reads the secret's file that the key at path names, beside the
-// configuration or where systemd puts credentials.
-func (l *loader) secretFromFile(path []string, name string) (string, error) {
-	file, given := l.resolve(name), false // by systemd, which looks after the mode itself
+// configuration or where systemd puts credentials, and says which file that was.
+func (l *loader) secretFromFile(path []string, name string) (text, file string, err error) {
+	file = l.resolve(name)
+	given := false // by systemd, which looks after the mode itself
 	if !exists(file) && filepath.IsLocal(name) {
 		if dir, ok := l.getenv("CREDENTIALS_DIRECTORY"); ok && dir != "" {
 			if credential := filepath.Join(dir, name); exists(credential) {
@@ -70,25 +71,25 @@ func (l *loader) secretFromFile(path []string, name string) (string, error) {
 		}
 	}
 	if looksSecret(name) && !exists(file) {
-		return "", errors.New(`file names no file, and may be the secret itself (put the secret into a file for tocsin alone to read, and name that)`)
+		return "", file, errors.New(`file names no file, and may be the secret itself (put the secret into a file for tocsin alone to read, and name that)`)
 	}
 	if err := l.contained(name, file); err != nil && !given {
-		return "", err
+		return "", file, err
 	}
 	b, err := readFile(file, maxSecret)
 	if err != nil {
-		return "", fmt.Errorf("the file %s %w (%s)", name, err, secretAdvice(path, file, err))
+		return "", file, fmt.Errorf("the file %s %w (%s)", name, err, secretAdvice(path, file, err))
 	}
 	if !given {
 		if err := private(file); err != nil {
-			return "", fmt.Errorf("the file %s %w (chmod 600 %s)", name, err, name)
+			return "", file, fmt.Errorf("the file %s %w (chmod 600 %s)", name, err, name)
 		}
 	}
-	text := strings.TrimSpace(string(b))
+	text = strings.TrimSpace(string(b))
 	if text == "" {
-		return "", fmt.Errorf("the file %s is empty (write the secret into it)", name)
+		return "", file, fmt.Errorf("the file %s is empty (write the secret into it)", name)
 	}
-	return text, nil
+	return text, file, nil
 }
 
 // secretAdvice is what to do about a secret's file that cannot be read.

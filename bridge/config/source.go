@@ -31,12 +31,14 @@ type source struct {
 	binary  bool            // none may: they are no text
 	fromEnv map[string]bool // paths of strings in which a variable was expanded
 	faulty  map[string]bool // paths that were reported
+	below   map[string]int  // how many of them are at a path or below it
 }
 
 // readSource reads and parses a file. Its problems go to report; what could not
 // be read has a nil tree.
 func readSource(name, path string, report *Problems) *source {
-	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{}, faulty: map[string]bool{}}
+	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{},
+		faulty: map[string]bool{}, below: map[string]int{}}
 	text, err := readFile(path, maxFile)
 	if err != nil {
 		s.problem(span{}, nil, err.Error(), fileAdvice(err))
@@ -272,19 +274,36 @@ func (s *source) warn(path []string, report func()) {
 		(*s.report)[n+i].Warning = true
 	}
 	if !before {
-		delete(s.faulty, pathKey(path))
+		s.pardon(path)
 	}
 }
 
 // first reports whether a path is reported for the first time, and notes it.
 func (s *source) first(path []string) bool {
-	key := pathKey(path)
-	if s.faulty[key] {
+	if s.faulty[pathKey(path)] {
 		return false
 	}
-	s.faulty[key] = true
+	s.blame(path)
 	return true
 }
+
+// blame notes that a path was reported, and pardon that it was not.
+func (s *source) blame(path []string) { s.note(path, true, 1) }
+
+func (s *source) pardon(path []string) { s.note(path, false, -1) }
+
+func (s *source) note(path []string, faulty bool, n int) {
+	if s.faulty[pathKey(path)] == faulty {
+		return
+	}
+	s.faulty[pathKey(path)] = faulty
+	for i := range len(path) + 1 {
+		s.below[pathKey(path[:i])] += n
+	}
+}
+
+// undecoded reports whether a problem was reported at a path or below it.
+func (s *source) undecoded(path []string) bool { return s.below[pathKey(path)] > 0 }
 
 // splitError parts "fact (remedy)".
 func splitError(err error) (fact, remedy string) {
@@ -307,14 +326,23 @@ func splitError(err error) (fact, remedy string) {
 	return text, ""
 }
 
-// placeName says in words where a path leads: `endpoint "ops" retry.schedule`.
+// placeName says in words where a path leads: `endpoint "ops" retry.schedule`,
+// `rule "freezer-warm" override "type:pump" above`.
 func placeName(path []string) string {
-	var named string
+	var words []string
+	name := func(keys int) {
+		words = append(words, fmt.Sprintf("%s %q", path[keys-2], path[keys-1]))
+		path = path[keys:]
+	}
 	switch {
 	case len(path) >= 2 && isNamed(path[0]):
-		named, path = fmt.Sprintf("%s %q", path[0], path[1]), path[2:]
+		rule := path[0] == "rule"
+		name(2)
+		if rule && len(path) >= 2 && (path[0] == "override" || path[0] == "escalate") {
+			name(2)
+		}
 	case len(path) >= 4 && pathKey(path[:3]) == pathKey([]string{"broker", "embedded", "user"}):
-		named, path = fmt.Sprintf("user %q", path[3]), path[4:]
+		name(4)
 	}
 	var rest strings.Builder
 	for i, key := range path {
@@ -327,13 +355,16 @@ func placeName(path []string) string {
 			rest.WriteString(key)
 		}
 	}
-	return strings.TrimSpace(named + " " + rest.String())
+	if len(path) > 0 {
+		words = append(words, rest.String())
+	}
+	return strings.Join(words, " ")
 }
 
 // isNamed reports whether the tables below a key carry names of the user's.
 func isNamed(key string) bool {
 	switch key {
-	case "source", "endpoint", "rule", "metric", "device":
+	case "source", "endpoint", "rule", "metric", "device", "group", "schedule", "maintenance", "test":
 		return true
 	}
 	return false

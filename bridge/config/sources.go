@@ -29,7 +29,7 @@ func (l *loader) checkSources() {
 }
 
 func (l *loader) checkSource(path []string, s *Source) {
-	at := func(dotted string) []string { return append(path[:len(path):len(path)], keys(dotted)...) }
+	at := func(dotted string) []string { return under(path, keys(dotted)...) }
 	names, err := checkTopic(s.Topic)
 	if err == nil && l.config.Broker.Mode == External {
 		err = checkSubscription(s.Topic)
@@ -49,23 +49,24 @@ func (l *loader) checkSource(path []string, s *Source) {
 				"write 1 to 256 bytes without control characters")
 		}
 	}
-	if s.Decoder == "scalar" {
-		l.checkScalar(at, s, names)
-	} else {
+	if s.Decoder == "json" {
 		l.checkJSON(at, s, names)
+	} else {
+		l.checkPlain(at, s, names)
 	}
 }
 
 func (l *loader) checkDecoder(path []string, decoder string) {
 	soon := []string{"tasmota", "zigbee2mqtt", "shelly", "esphome", "ttn", "homeassistant", "homie", "senml", "sparkplug"}
 	if slices.Contains(soon, decoder) {
-		l.main.atValue(path, fmt.Sprintf("decoder %q is not supported by this version", decoder), `use "json" or "scalar"`)
+		l.main.atValue(path, fmt.Sprintf("decoder %q is not supported by this version", decoder), `use "json", "scalar" or "presence"`)
 		return
 	}
-	l.oneOf(path, decoder, "json", "scalar")
+	l.oneOf(path, decoder, "json", "scalar", "presence")
 }
 
-func (l *loader) checkScalar(at func(string) []string, s *Source, names []string) {
+// checkPlain checks a source whose payload is one value, or one word of presence.
+func (l *loader) checkPlain(at func(string) []string, s *Source, names []string) {
 	if !slices.Contains(names, "device") {
 		l.main.atValue(at("topic"), "nothing says which device a message is of", "put {device} in the topic")
 	}
@@ -74,9 +75,13 @@ func (l *loader) checkScalar(at func(string) []string, s *Source, names []string
 		"unit": s.Unit != "", "time.path": s.Time.Path != "", "time.format": s.Time.Format != "auto",
 		"timezone": s.Timezone != "", "clock": s.Clock == "device",
 	}
+	fact := "a scalar payload has nothing but its value"
+	if s.Decoder == "presence" {
+		fact = "a message of presence has nothing but its word"
+	}
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		if set[key] {
-			l.main.atValue(at(key), "a scalar payload has nothing but its value", `remove it, or use decoder = "json"`)
+			l.main.atValue(at(key), fact, `remove it, or use decoder = "json"`)
 		}
 	}
 }
