@@ -67,7 +67,7 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 			return
 		}
 		if _, ok := value.(map[string]any); !ok {
-			d.mismatch(path, value, "a text or a table")
+			d.wrongType(path, value, "a text or a table", `write { file = "PATH" } or { env = "NAME" }`)
 			return
 		}
 	case encoding.TextUnmarshaler:
@@ -189,14 +189,14 @@ func (d decoder) list(path []string, value any, v reflect.Value) {
 func (d decoder) mapping(path []string, value any, v reflect.Value) {
 	table, ok := value.(map[string]any)
 	if !ok {
-		d.mismatch(path, value, "a table")
+		d.wrongType(path, value, "a table", tableForm(path, value, v.Type()))
 		return
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(table)))
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		at := under(path, key)
 		if strings.TrimSpace(key) == "" {
-			d.atKey(at, "a name is empty", "give it a name, such as ["+strings.Join(under(path, "name"), ".")+"]")
+			d.atKey(at, "a name is empty", "give it a name, such as "+header(under(path, "name")...))
 			continue
 		}
 		e := reflect.New(v.Type().Elem()).Elem()
@@ -208,7 +208,7 @@ func (d decoder) mapping(path []string, value any, v reflect.Value) {
 func (d decoder) structure(path []string, value any, v reflect.Value) {
 	table, ok := value.(map[string]any)
 	if !ok {
-		d.mismatch(path, value, "a table")
+		d.wrongType(path, value, "a table", tableForm(path, value, v.Type()))
 		return
 	}
 	fields := make(map[string]reflect.Value)
@@ -247,7 +247,7 @@ func (d decoder) unknown(path, known []string) {
 		return
 	}
 	d.atKey(path, fact, suggestKey(path, known))
-	if meant := nearest(path[len(path)-1], known); meant != "" {
+	for _, meant := range meantBy(path, known) {
 		d.miss(under(path[:len(path)-1], meant))
 	}
 }
@@ -300,26 +300,64 @@ func isOff(value any) bool {
 // mismatch reports a value of the wrong type, without the value: it may be a secret.
 func (d decoder) mismatch(path []string, value any, want string) {
 	remedy := "write " + want
-	switch want {
-	case "a text":
+	_, isDate := value.(time.Time)
+	switch {
+	case want == "a text" && isDate:
+		remedy = `put it in quotes, as in "2026-12-25"`
+	case want == "a text":
 		remedy = `put it in quotes, as in "text"`
-	case "true or false":
-		remedy = "write true or false, without quotes"
-	case "a whole number", "a number":
-		remedy = "write a number, without quotes"
-	case "a list":
-		remedy = `put it in brackets, as in ["one", "two"]`
-	case "a table":
-		remedy = `write a table, as in { key = "value" }`
-		if _, ok := value.([]map[string]any); ok {
-			remedy = "write [" + strings.Join(under(path, "NAME"), ".") + "], in single brackets"
-		}
+	case want == "true or false", want == "a whole number", want == "a number":
+		remedy += ", without quotes"
+	case want == "a list":
+		remedy = "put it in brackets, as in " + listForm(value)
 	}
 	d.wrongType(path, value, want, remedy)
 }
 
 func (d decoder) wrongType(path []string, value any, want, remedy string) {
 	d.atValue(path, fmt.Sprintf("is %s, and %s is needed", typeName(value), want), remedy)
+}
+
+func listForm(value any) string {
+	switch value.(type) {
+	case int64, float64:
+		return "[1, 2]"
+	case map[string]any:
+		return "[{ … }, { … }]"
+	}
+	return `["one", "two"]`
+}
+
+// tableForm says how a table is written that is decoded into a type.
+func tableForm(path []string, value any, t reflect.Type) string {
+	const mostInline = 6 // keys of a table that is written on one line
+	named := path
+	if t.Kind() == reflect.Map {
+		named = under(path, "NAME")
+	}
+	if _, list := value.([]map[string]any); list {
+		return "write " + header(named...) + ", in single brackets"
+	}
+	if t.Kind() == reflect.Map {
+		if t.Elem().Kind() != reflect.Pointer {
+			return `write a table, as in { name = "value" }`
+		}
+		return "write " + header(named...) + " on a line of its own, and its keys below it"
+	}
+	var names []string
+	for _, f := range reflect.VisibleFields(t) {
+		if key := f.Tag.Get("toml"); key != "" && key != "-" {
+			names = append(names, key+" = …")
+		}
+	}
+	_, err := strconv.Atoi(path[len(path)-1])
+	switch {
+	case err == nil && len(names) > mostInline:
+		return "write { " + strings.Join(names[:3], ", ") + ", … }"
+	case len(names) <= mostInline:
+		return "write { " + strings.Join(names, ", ") + " }"
+	}
+	return "write " + header(path...) + " on a line of its own, and its keys below it"
 }
 
 func typeName(value any) string {

@@ -130,7 +130,7 @@ func (m *masker) comment(start, end int) {
 func (m *masker) secretPath(path []string) bool {
 	for i, key := range path {
 		named := i == 1 && isNamed(path[0]) || i == 3 && slices.Contains([]string{"user", "override", "escalate"}, path[2])
-		if named && i < len(path)-1 {
+		if named && i < len(path)-1 || key == "pass" && path[0] == "flood" {
 			continue
 		}
 		secret, known := m.known[key]

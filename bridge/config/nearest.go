@@ -27,64 +27,82 @@ const maxListed = 24 // keys that are listed where none is like the one written
 // suggestKey is a remedy for a key that is none of the known of its table.
 func suggestKey(path, known []string) string {
 	key := path[len(path)-1]
-	if table := home(path); table != "" {
-		return "it belongs in " + table
-	}
-	var meant []string
-	for _, k := range others(key) {
-		if slices.Contains(known, k) {
-			meant = append(meant, strconv.Quote(k))
+	var severity rules.Severity
+	switch meant := meantBy(path, known); {
+	case len(path) == 3 && path[0] == "rule" && severity.UnmarshalText([]byte(key)) == nil:
+		return "write " + header(path[0], path[1], "level", key)
+	case home(path) != "":
+		return "it belongs in " + home(path)
+	case len(meant) > 0:
+		for i := range meant {
+			meant[i] = strconv.Quote(meant[i])
 		}
-	}
-	switch {
-	case nearest(key, known) == "" && len(meant) > 0:
 		return "did you mean " + strings.Join(meant, " or ") + "?"
-	case nearest(key, known) == "" && len(known) > maxListed:
+	case len(known) > maxListed:
 		return "remove it; no key here is like it"
 	}
 	return suggest(key, known, "the keys here are ")
 }
 
+// meantBy returns the known keys that may be meant by one that is not known.
+func meantBy(path, known []string) []string {
+	key := path[len(path)-1]
+	if near := nearest(key, known); near != "" {
+		return []string{near}
+	}
+	return slices.DeleteFunc(others(key), func(k string) bool { return !slices.Contains(known, k) })
+}
+
 // home returns the table that has a key, if it is another than the one the key is
 // written in.
 func home(path []string) string {
-	key := path[len(path)-1]
-	table := path[0]
-	if table != "rule" && table != "metric" && table != "device" && table != "defaults" {
+	key, table := path[len(path)-1], path[0]
+	if !slices.Contains([]string{"rule", "metric", "device", "defaults"}, table) {
 		return ""
 	}
-	if len(path) > 3 && table == "rule" && (path[2] == "override" || path[2] == "level") {
-		table = path[2]
-	}
-	name := func(of string) string {
-		if path[0] == of && len(path) > 1 {
-			return tableName(of, path[1])
+	if table == "rule" && len(path) > 3 {
+		if len(path) > 5 && path[2] == "override" && path[4] == "level" && hasKey(reflect.TypeFor[rules.OverrideDef](), key) {
+			return header(path[:4]...)
 		}
-		return tableName(of, "NAME")
+		if path[2] != "override" && path[2] != "level" || !hasKey(reflect.TypeFor[rules.RuleDef](), key) {
+			return ""
+		}
+		return header(path[:2]...)
 	}
 	for _, h := range []struct {
-		table, name string
-		schema      reflect.Type
+		table  string
+		schema reflect.Type
 	}{
-		{"rule", name("rule"), reflect.TypeFor[rules.RuleDef]()},
-		{"metric", name("metric"), reflect.TypeFor[rules.MetricDef]()},
-		{"device", name("device"), reflect.TypeFor[rules.DeviceDef]()},
-		{"defaults", "[defaults]", reflect.TypeFor[rules.Defaults]()},
+		{"rule", reflect.TypeFor[rules.RuleDef]()},
+		{"metric", reflect.TypeFor[rules.MetricDef]()},
+		{"device", reflect.TypeFor[rules.DeviceDef]()},
 	} {
-		fields := map[string]reflect.Value{}
-		collectFields(reflect.New(h.schema).Elem(), fields)
-		if _, ok := fields[key]; ok && h.table != table {
-			return h.name
+		if hasKey(h.schema, key) && h.table != table {
+			return header(h.table, "NAME")
 		}
+	}
+	if hasKey(reflect.TypeFor[rules.Defaults](), key) && table != "defaults" {
+		return header("defaults")
 	}
 	return ""
 }
 
-func tableName(of, name string) string {
-	if !isPlaceholder(name) {
-		name = strconv.Quote(name)
+func hasKey(schema reflect.Type, key string) bool {
+	fields := map[string]reflect.Value{}
+	collectFields(reflect.New(schema).Elem(), fields)
+	_, ok := fields[key]
+	return ok
+}
+
+// header is the line that opens a table.
+func header(path ...string) string {
+	quoted := make([]string, len(path))
+	for i, key := range path {
+		if quoted[i] = key; !isPlaceholder(key) {
+			quoted[i] = strconv.Quote(key)
+		}
 	}
-	return "[" + of + "." + name + "]"
+	return "[" + strings.Join(quoted, ".") + "]"
 }
 
 // others are the keys that mean what other tools call by a name of their own.

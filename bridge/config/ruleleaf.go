@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -77,7 +78,7 @@ func (d decoder) limits(path []string, value any, r *rules.Range) {
 	case !ok:
 		d.text(path, value, &r.Low)
 	case len(list) != 2:
-		d.leaf(path, r.UnmarshalTOML(value), "")
+		d.atValue(path, fmt.Sprintf("has %d values, and two are needed", len(list)), "write [low, high]")
 	default:
 		r.High = new(rules.Quantity)
 		d.text(under(path, "0"), list[0], &r.Low)
