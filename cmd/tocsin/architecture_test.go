@@ -47,7 +47,7 @@ var onlyIn = map[string][]string{
 	"code.dny.dev/ssrf":                   {"bridge/webhook"},
 	"github.com/spf13/cobra":              {"cmd/tocsin", "cmd/firmware-sim"},
 	"github.com/standard-webhooks":        {}, // tests only: it is there to disagree with us
-	"github.com/prometheus/client_golang": {"broker", "bridge", "bridge/store", "bridge/api", "cmd/tocsin"},
+	"github.com/prometheus/client_golang": {"broker", "bridge", "bridge/store", "bridge/history", "bridge/api", "cmd/tocsin"},
 	"github.com/go-json-experiment/json":  {"bridge/decode"},
 	"golang.org/x/crypto/argon2":          {"broker"},
 	"github.com/rogpeppe/go-internal":     {},
