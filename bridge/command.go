@@ -17,6 +17,9 @@ import (
 // ErrCommand is a command that could not be carried out, and changed nothing.
 var ErrCommand = errors.New("command not carried out")
 
+// ErrNoAlarm is a command on an alarm that does not exist.
+var ErrNoAlarm = fmt.Errorf("%w: there is no such alarm", ErrCommand)
+
 // Command does with an alarm what a person asks, and returns when that is on
 // disk. The error is an [ErrCommand] when there is no such alarm or when its
 // state leaves nothing to do.

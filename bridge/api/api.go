@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"tocsin/bridge"
 )
 
 // Options of a [Server]. Their zero value serves on a free loopback port.
@@ -26,6 +28,11 @@ type Options struct {
 	Ready    func() []string     // why the bridge is not ready, empty when it is; called concurrently, must not block; nil: always ready
 	MaxConns int                 // connections at a time, more are closed at once; 0: 256
 	Log      *slog.Logger        // nil: nothing is logged
+
+	// Bridge is what the routes under /api/v1 act on; nil: there are none.
+	Bridge *bridge.Bridge
+	Reload func(context.Context) (Reloaded, error) // reads the configuration again; nil: there is no such route
+	Plan   func(context.Context) (Planned, error)  // says what Reload would do; nil: there is no such route
 }
 
 // What a client may take its time with.
@@ -77,10 +84,7 @@ func network(address string) string {
 }
 
 func newServer(o *Options, ln net.Listener) (*Server, error) {
-	log := o.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := orDiscard(o.Log)
 	// The address that was bound decides, not what its name looks like.
 	addr, ok := ln.Addr().(*net.TCPAddr)
 	loopback := ok && addr.IP.IsLoopback()

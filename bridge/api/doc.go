@@ -1,7 +1,8 @@
 // Package api is the HTTP server of a running bridge: GET /healthz says that the
 // process lives, /readyz that it can accept and store and if not why, /metrics
 // shows a Prometheus registry, and /debug/pprof profiles the process on a
-// loopback listener. Whatever else is asked for is answered with a problem
+// loopback listener. Under /api/v1 people and programs list alarms, take care of
+// them, and have the configuration read again. Whatever else is asked for is answered with a problem
 // document (RFC 9457).
 //
 // It is closed by default. A listener that is not loopback needs a token; where

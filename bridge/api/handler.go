@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"log/slog"
 	"mime"
 	"net"
 	"net/http"
@@ -23,6 +24,7 @@ type handler struct {
 	open     map[string]bool // needs no token
 	token    Token
 	hosts    func(host string) bool // nil: any
+	control  *control               // nil: nothing under its prefix
 }
 
 func newHandler(o *Options, loopback bool) *handler {
@@ -34,6 +36,9 @@ func newHandler(o *Options, loopback bool) *handler {
 		open:     map[string]bool{"/healthz": true, "/readyz": true},
 		token:    o.Token,
 		profiles: loopback,
+	}
+	if o.Bridge != nil {
+		h.control = newControl(o, orDiscard(o.Log))
 	}
 	if o.Gatherer != nil {
 		// One metric that fails must not hide the others. Two scrapers and a
@@ -70,6 +75,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusUnauthorized, "a bearer token is needed (send \"Authorization: Bearer TOKEN\" with the token of http.token)")
 		return
 	}
+	if h.control != nil && strings.HasPrefix(path, prefix) {
+		h.control.ServeHTTP(w, r)
+		return
+	}
 	route, ok := h.routes[path]
 	if name, under := strings.CutPrefix(path, "/debug/pprof/"); !ok && under && h.profiles && profiles.Lookup(name) != nil {
 		route, ok = pprof.Handler(name), true
@@ -83,6 +92,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		route.ServeHTTP(w, r)
 	}
+}
+
+func orDiscard(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
 }
 
 // hostname is the name or address in a Host header.
@@ -158,13 +174,22 @@ func wantsJSON(r *http.Request) bool {
 	return isJSON
 }
 
+const problemJSON = "application/problem+json"
+
+// A problemDocument is an error as RFC 9457 has it.
+type problemDocument struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+func newProblem(status int, detail string) problemDocument {
+	return problemDocument{http.StatusText(status), status, detail}
+}
+
 // problem answers with a problem document.
 func problem(w http.ResponseWriter, status int, detail string) {
-	writeJSON(w, status, "application/problem+json", struct {
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{http.StatusText(status), status, detail})
+	writeJSON(w, status, problemJSON, newProblem(status, detail))
 }
 
 func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {

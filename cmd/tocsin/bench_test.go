@@ -126,7 +126,7 @@ func load(b *testing.B, addr string, pid int) (rate, cpu float64) {
 }
 
 // connectRaw opens an MQTT 3.1.1 connection.
-func connectRaw(b *testing.B, addr, id string) net.Conn {
+func connectRaw(b testing.TB, addr, id string) net.Conn {
 	b.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {

@@ -104,7 +104,10 @@ func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
 	if err := writeDemo(dir, "http://"+ln.Addr().String()+"/hook", secret); err != nil {
 		return errors.Join(fmt.Errorf("demo: %w", err), ln.Close())
 	}
-	cfg, problems := config.Load(filepath.Join(dir, "tocsin.toml"), config.Options{Getenv: e.LookupEnv})
+	load := func() (*config.Config, config.Problems) {
+		return config.Load(filepath.Join(dir, "tocsin.toml"), config.Options{Getenv: e.LookupEnv})
+	}
+	cfg, problems := load()
 	if problems.Errors() > 0 {
 		return errors.Join(writeProblems(e.Stderr, problems, false), ln.Close(), &exitError{code: exitFailed})
 	}
@@ -112,7 +115,7 @@ func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
 	if f.verbose {
 		log = newLogger(e, "debug", "text")
 	}
-	a, err := assemble(ctx, cfg, assemblyOptions{log: log})
+	a, err := assemble(ctx, cfg, assemblyOptions{log: log, load: load})
 	if err != nil {
 		return errors.Join(fmt.Errorf("demo: %w", err), ln.Close())
 	}

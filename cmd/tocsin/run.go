@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -29,7 +26,10 @@ func newRunCommand(e env) *cobra.Command {
 		Short: "Run the bridge",
 		Long: `Run takes messages in, judges them and tells the endpoints, until it is asked to
 stop by SIGINT or SIGTERM. It prints a line for each address it listens on, and
-"ready" when messages can be taken in and stored. Logs go to standard error.`,
+"ready" when messages can be taken in and stored. Logs go to standard error.
+
+A saved file or SIGHUP makes it read its configuration again. Rules and endpoints
+change while it runs; a configuration with an error changes nothing and is logged.`,
 		Example: "  tocsin run -c /etc/tocsin/tocsin.toml",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runBridge(cmd.Context(), e, f) },
@@ -43,7 +43,10 @@ stop by SIGINT or SIGTERM. It prints a line for each address it listens on, and
 }
 
 func runBridge(ctx context.Context, e env, f runFlags) error {
-	cfg, problems := config.Load(f.path, config.Options{Getenv: e.LookupEnv})
+	load := func() (*config.Config, config.Problems) {
+		return config.Load(f.path, config.Options{Getenv: e.LookupEnv})
+	}
+	cfg, problems := load()
 	if err := writeProblems(e.Stderr, problems, false); err != nil {
 		return err
 	}
@@ -63,7 +66,9 @@ func runBridge(ctx context.Context, e env, f runFlags) error {
 		level = "error"
 	}
 	log := newLogger(e, level, cfg.Log.Format)
-	a, err := assemble(ctx, cfg, assemblyOptions{log: log, enable: f.enable})
+	hangup, stop := notifyHangup() // from here on it does not end the process
+	defer stop()
+	a, err := assemble(ctx, cfg, assemblyOptions{log: log, enable: f.enable, load: load})
 	if err != nil {
 		return err
 	}
@@ -72,31 +77,19 @@ func runBridge(ctx context.Context, e env, f runFlags) error {
 	for _, l := range a.listeners() {
 		fmt.Fprintf(e.Stdout, "listening %s %s\n", l.name, l.addr)
 	}
-	defer ignoreHangup(log)()
+	watching, stopWatching := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		a.reloader.run(watching, hangup)
+	}()
 	err = a.serve(ctx, func() { fmt.Fprintln(e.Stdout, "ready") })
+	stopWatching()
+	<-watched
 	if err == nil {
 		log.Info("stopped as asked")
 	}
 	return err
-}
-
-// ignoreHangup keeps SIGHUP from ending the process: the configuration is read
-// at the start only.
-func ignoreHangup(log *slog.Logger) (stop func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range hangup {
-			log.Warn("SIGHUP ignored: this version reads its configuration at the start only (restart to apply a change)")
-		}
-	}()
-	return func() {
-		signal.Stop(hangup)
-		close(hangup)
-		<-done
-	}
 }
 
 // newLogger logs to standard error: for people on a terminal, otherwise JSON.

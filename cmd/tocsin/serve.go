@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -20,19 +18,19 @@ import (
 	"tocsin/bridge/config"
 	"tocsin/bridge/decode"
 	"tocsin/bridge/store"
-	"tocsin/bridge/webhook"
 	"tocsin/broker"
 )
 
 // An assembly is every part of one running bridge, made from a configuration.
 // Two of them may run in one process.
 type assembly struct {
-	source source
-	bridge *bridge.Bridge
-	http   *api.Server // nil when it is switched off
-	scheme string      // of http
-	log    *slog.Logger
-	close  []func() // what has been opened, in that order
+	source   source
+	bridge   *bridge.Bridge
+	reloader *reloader
+	http     *api.Server // nil when it is switched off
+	scheme   string      // of http
+	log      *slog.Logger
+	close    []func() // what has been opened, in that order
 }
 
 // A source is a bridge's source that can say whether it serves.
@@ -54,7 +52,8 @@ func assemble(ctx context.Context, cfg *config.Config, o assemblyOptions) (*asse
 // assemblyOptions are what the configuration does not say.
 type assemblyOptions struct {
 	log    *slog.Logger
-	enable []string // endpoints to be switched on again
+	enable []string                                 // endpoints to be switched on again
+	load   func() (*config.Config, config.Problems) // reads the configuration again
 }
 
 // open opens the store first, because it says whether another process is at work
@@ -75,31 +74,33 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 	if err != nil {
 		return err
 	}
-	endpoints, err := a.openEndpoints(cfg)
-	if err != nil {
+	if a.reloader, err = newReloader(cfg, o); err != nil {
 		return err
 	}
+	a.close = append(a.close, a.reloader.close)
 	if a.source, err = openSource(cfg, decoders, a.log, registry); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	if closer, ok := a.source.(io.Closer); ok {
 		a.close = append(a.close, func() { _ = closer.Close() }) // a listener that never served
 	}
-	if err := registerState(registry, cfg, a.source); err != nil {
+	if err := registerState(registry, cfg, a.source, a.reloader); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	a.bridge, err = bridge.New(ctx, bridge.Options{
-		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: db, Endpoints: endpoints, Enable: o.enable,
+		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: db, Enable: o.enable,
+		Endpoints: listed(a.reloader.endpoints), Connected: func(string) bool { return a.source.Ready() == nil },
 		LastAlive: db.LastAlive(), Registerer: registry, Log: a.log,
 		Retention: bridge.Retention{Age: cfg.Store.Retention.Age, Bytes: int64(cfg.Store.Retention.Size)},
 	})
 	if err != nil {
 		return err
 	}
+	a.reloader.bridge = a.bridge
 	if cfg.HTTP.Listen == "" {
 		return nil
 	}
-	if a.http, err = openHTTP(cfg, a.notReady, registry, a.log); err != nil {
+	if a.http, err = a.openHTTP(cfg, registry); err != nil {
 		return fmt.Errorf("http: %w", err)
 	}
 	if a.scheme = "http"; cfg.HTTP.TLS.Cert != "" {
@@ -173,12 +174,8 @@ func (a *assembly) announce(ctx context.Context, ready func()) {
 }
 
 // registerState registers the gauges of what only this package sees together.
-func registerState(registry prometheus.Registerer, cfg *config.Config, src source) error {
-	loaded := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "tocsin_config_last_reload_success", Help: "1 when the configuration was last read without an error.",
-	})
-	loaded.Set(1) // with an error there would be no bridge
-	gauges := []prometheus.Collector{loaded}
+func registerState(registry prometheus.Registerer, cfg *config.Config, src source, r *reloader) error {
+	gauges := []prometheus.Collector{r.success}
 	for name := range cfg.Sources {
 		gauges = append(gauges, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tocsin_source_connected", Help: "1 while messages of the source can come in.",
@@ -214,33 +211,6 @@ func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {
 		decoders = append(decoders, d)
 	}
 	return decoders, nil
-}
-
-func (a *assembly) openEndpoints(cfg *config.Config) ([]bridge.Endpoint, error) {
-	var endpoints []bridge.Endpoint
-	for _, name := range slices.Sorted(maps.Keys(cfg.Endpoints)) {
-		e := cfg.Endpoints[name]
-		sender, err := webhook.New(webhook.Options{
-			Name: name, URL: e.URL, Secrets: e.Secrets,
-			Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
-			AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
-			RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("endpoint %q: %w", name, err)
-		}
-		a.close = append(a.close, sender.Close)
-		target := sha256.Sum256([]byte(e.URL))
-		endpoints = append(endpoints, bridge.Endpoint{
-			Name: name, Target: hex.EncodeToString(target[:8]), Send: sender.Send,
-			Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
-			Retry: bridge.RetryPolicy{
-				Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,
-			},
-			Concurrency: e.Limits.Concurrency,
-		})
-	}
-	return endpoints, nil
 }
 
 func openSource(cfg *config.Config, decoders []*decode.Decoder, log *slog.Logger, registry prometheus.Registerer) (source, error) {
@@ -279,14 +249,17 @@ func openClient(b config.ExternalBroker, decoders []*decode.Decoder, log *slog.L
 	})
 }
 
-func openHTTP(cfg *config.Config, notReady func() []string, registry *prometheus.Registry, log *slog.Logger) (*api.Server, error) {
+func (a *assembly) openHTTP(cfg *config.Config, registry *prometheus.Registry) (*api.Server, error) {
 	tlsConfig, err := cfg.HTTP.TLS.ServerConfig()
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return api.New(api.Options{
 		Listen: cfg.HTTP.Listen, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
-		Gatherer: registry, Ready: notReady, Log: log,
+		Gatherer: registry, Ready: a.notReady, Log: a.log,
+		Bridge: a.bridge,
+		Reload: func(ctx context.Context) (api.Reloaded, error) { return a.reloader.reload(ctx, true) },
+		Plan:   a.reloader.plan,
 	})
 }
 

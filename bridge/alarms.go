@@ -1,0 +1,49 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tocsin/rules"
+)
+
+// An Alarm is an alarm that is not inactive, for people to look at.
+type Alarm struct {
+	Key    string `json:"key"`
+	Rule   string `json:"rule"`
+	Device string `json:"device"`
+	Standing
+	StartedAt time.Time `json:"started_at,omitzero"`
+	Episode   string    `json:"episode,omitempty"`
+	Value     any       `json:"value,omitempty"` // of the newest reading that is stored
+	Unit      string    `json:"unit,omitempty"`
+	At        time.Time `json:"at,omitzero"`
+}
+
+// Alarms returns the alarms that are not inactive, by key, as the store has them.
+// There are more when it returns limit of them.
+func (b *Bridge) Alarms(ctx context.Context, limit int) ([]Alarm, error) {
+	alarms := []Alarm{} // a list, never null
+	for s, err := range b.store.States(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("reading alarms: %w", err)
+		}
+		stands := standing(&s)
+		if stands.State == inactive {
+			continue
+		}
+		alarms = append(alarms, alarmOf(&s, stands))
+		if len(alarms) == limit {
+			break
+		}
+	}
+	return alarms, nil
+}
+
+func alarmOf(s *rules.State, stands Standing) Alarm {
+	return Alarm{
+		Key: s.Key, Rule: s.Rule, Device: s.Device, Standing: stands, StartedAt: s.StartedAt, Episode: s.Episode,
+		Value: s.Last, Unit: s.Unit, At: s.LastAt,
+	}
+}

@@ -1,0 +1,241 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/bridge"
+	"tocsin/rules"
+)
+
+// A Problem is something wrong in a configuration: where, what, and what to do.
+type Problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Place   string `json:"place,omitempty"`
+	Fact    string `json:"fact"`
+	Remedy  string `json:"remedy"`
+	Warning bool   `json:"warning"`
+}
+
+// Rejected is the error of a configuration that cannot be used.
+type Rejected struct{ Problems []Problem }
+
+func (r *Rejected) Error() string {
+	errs := 0
+	for _, p := range r.Problems {
+		if !p.Warning {
+			errs++
+		}
+	}
+	noun := "errors"
+	if errs == 1 {
+		noun = "error"
+	}
+	return fmt.Sprintf("the configuration has %d %s and what runs goes on unchanged (correct the file, and check it with: tocsin check)", errs, noun)
+}
+
+// Reloaded is the answer of a reload.
+type Reloaded struct {
+	Changes  bridge.Diff `json:"changes"`
+	Restart  []string    `json:"restart"` // sections that differ and need a restart
+	Warnings []Problem   `json:"warnings"`
+}
+
+// Planned is the answer of a plan.
+type Planned struct {
+	bridge.Plan
+	Restart  []string  `json:"restart"`
+	Warnings []Problem `json:"warnings"`
+}
+
+// prefix is what the routes that act on the bridge begin with.
+const prefix = "/api/v1/"
+
+const (
+	maxBody    = 64 << 10
+	maxAlarms  = 10_000 // in one answer
+	maxComment = 1000   // characters of a reason
+)
+
+// control answers under prefix. It is reached only by whoever may.
+type control struct {
+	bridge  *bridge.Bridge
+	reload  func(context.Context) (Reloaded, error)
+	plan    func(context.Context) (Planned, error)
+	foreign *http.CrossOriginProtection
+	log     *slog.Logger
+}
+
+func newControl(o *Options, log *slog.Logger) *control {
+	return &control{bridge: o.Bridge, reload: o.Reload, plan: o.Plan, foreign: http.NewCrossOriginProtection(), log: log}
+}
+
+// ServeHTTP implements http.Handler.
+func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// A page of another origin must not act through a browser that can reach us.
+	if err := c.foreign.Check(r); err != nil {
+		problem(w, http.StatusForbidden, "the request comes from a web page of another origin (send it from a program, or from a page of this server)")
+		return
+	}
+	path := strings.TrimPrefix(r.URL.Path, prefix)
+	method, answer := http.MethodPost, http.HandlerFunc(nil)
+	switch {
+	case path == "reload" && c.reload != nil:
+		answer = c.serveReload
+	case path == "plan" && c.plan != nil:
+		answer = c.servePlan
+	case path == "alarms":
+		method, answer = http.MethodGet, c.serveAlarms
+	default:
+		if key, verb, ok := alarmVerb(path); ok {
+			answer = func(w http.ResponseWriter, r *http.Request) { c.serveCommand(w, r, key, verb) }
+		}
+	}
+	switch {
+	case answer == nil:
+		problem(w, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(r.URL.Path))
+	case r.Method != method:
+		w.Header().Set("Allow", method)
+		problem(w, http.StatusMethodNotAllowed, "only "+method+" is answered here")
+	default:
+		answer(w, r)
+	}
+}
+
+// alarmVerb takes alarms/{key}/{verb} apart. Keys have slashes of their own.
+func alarmVerb(path string) (key string, verb rules.Verb, ok bool) {
+	rest, ok := strings.CutPrefix(path, "alarms/")
+	last := strings.LastIndexByte(rest, '/')
+	if !ok || last <= 0 {
+		return "", "", false
+	}
+	verb = rules.Verb(rest[last+1:])
+	known := []rules.Verb{rules.Ack, rules.Unack, rules.Shelve, rules.Unshelve, rules.Reset}
+	return rest[:last], verb, slices.Contains(known, verb)
+}
+
+func (c *control) serveReload(w http.ResponseWriter, r *http.Request) {
+	report, err := c.reload(r.Context())
+	c.audit(r, err)
+	if err != nil {
+		c.fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", report)
+}
+
+func (c *control) servePlan(w http.ResponseWriter, r *http.Request) {
+	plan, err := c.plan(r.Context())
+	if err != nil {
+		c.fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", plan)
+}
+
+func (c *control) serveAlarms(w http.ResponseWriter, r *http.Request) {
+	alarms, err := c.bridge.Alarms(r.Context(), maxAlarms)
+	if err != nil {
+		c.fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, "application/json", struct {
+		Alarms []bridge.Alarm `json:"alarms"`
+		More   bool           `json:"more"` // than one answer holds
+	}{alarms, len(alarms) == maxAlarms})
+}
+
+// A comment is what a person says with a command.
+type comment struct {
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+func (c *control) serveCommand(w http.ResponseWriter, r *http.Request, key string, verb rules.Verb) {
+	said, err := readComment(w, r)
+	switch {
+	case err != nil:
+		problem(w, http.StatusBadRequest, err.Error())
+		return
+	case verb == rules.Shelve && !said.Until.After(time.Now()):
+		problem(w, http.StatusBadRequest, `until: shelving needs a time in the future (send {"until": "2026-01-02T15:04:05Z"} with one)`)
+		return
+	case verb != rules.Shelve && !said.Until.IsZero():
+		problem(w, http.StatusBadRequest, "until: only shelving has an end (leave it out)")
+		return
+	}
+	err = c.bridge.Command(r.Context(), rules.Command{Verb: verb, Key: key, By: said.By, Reason: said.Reason, Until: said.Until})
+	c.audit(r, err, "by", said.By, "reason", said.Reason)
+	if err != nil {
+		c.fail(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// readComment reads a request's body; none is an empty comment.
+func readComment(w http.ResponseWriter, r *http.Request) (said comment, err error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return said, fmt.Errorf("reading the body: %w (send at most %d bytes)", err, maxBody)
+	}
+	if len(body) == 0 {
+		return said, nil
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return said, errors.New("the body is not declared as JSON (send Content-Type: application/json)")
+	}
+	dec := json.NewDecoder(strings.NewReader(string(body)))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&said); err != nil {
+		return said, fmt.Errorf(`reading the body: %w (send {"by": …, "reason": …, "until": …}, each optional)`, err)
+	}
+	if dec.More() {
+		return said, errors.New("reading the body: there is something behind the object (send one object)")
+	}
+	if len([]rune(said.By)) > maxComment || len([]rune(said.Reason)) > maxComment {
+		return said, fmt.Errorf("by and reason may have %d characters (shorten them)", maxComment)
+	}
+	return said, nil
+}
+
+// fail answers with the problem that err is.
+func (c *control) fail(w http.ResponseWriter, err error) {
+	var rejected *Rejected
+	switch {
+	case errors.As(err, &rejected):
+		writeJSON(w, http.StatusUnprocessableEntity, problemJSON, struct {
+			problemDocument
+			Problems []Problem `json:"problems"`
+		}{newProblem(http.StatusUnprocessableEntity, err.Error()), rejected.Problems})
+	case errors.Is(err, bridge.ErrNoAlarm):
+		problem(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, bridge.ErrCommand):
+		problem(w, http.StatusConflict, err.Error())
+	default:
+		problem(w, http.StatusServiceUnavailable, err.Error())
+	}
+}
+
+// audit logs who changed what.
+func (c *control) audit(r *http.Request, err error, attrs ...any) {
+	attrs = append([]any{"path", r.URL.Path, "from", r.RemoteAddr}, attrs...)
+	if err != nil {
+		c.log.Warn("request not carried out", append(attrs, "error", err)...)
+		return
+	}
+	c.log.Info("request carried out", attrs...)
+}

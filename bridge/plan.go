@@ -1,0 +1,130 @@
+package bridge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"tocsin/rules"
+)
+
+// A Plan is what a reload would do at once. What happens later depends on what
+// devices report.
+type Plan struct {
+	Changes Diff          `json:"changes"`
+	Alarms  []Consequence `json:"alarms"` // those that would change, by key
+	Kept    int           `json:"kept"`   // alarms under way that would go on as they are
+}
+
+// A Consequence is what a reload would do to one alarm.
+type Consequence struct {
+	Key    string    `json:"key"`
+	Before Standing  `json:"before"`
+	After  Standing  `json:"after"`
+	Told   []Foresaw `json:"told"` // in order; empty when nobody would learn of it
+}
+
+// A Standing is how an alarm stands.
+type Standing struct {
+	State    string         `json:"state"`
+	Severity rules.Severity `json:"severity,omitzero"`
+}
+
+// A Foresaw is an event that a reload would cause.
+type Foresaw struct {
+	Type      rules.Type `json:"type"`
+	Reason    string     `json:"reason,omitempty"`
+	Because   string     `json:"because"`
+	Endpoints []string   `json:"endpoints"`
+}
+
+// Plan says what [Bridge.Reload] would do. It does it to a copy of the engine, so
+// that what it says is what the engine does; intake waits while the copy is made.
+func (b *Bridge) Plan(r Reloaded) (Plan, error) {
+	b.loading.Lock()
+	defer b.loading.Unlock()
+	plan := Plan{Changes: diffOf(Reloaded{b.program, b.endpoints}, r), Alarms: []Consequence{}}
+
+	b.mu.Lock()
+	if b.engine == nil {
+		b.mu.Unlock()
+		return Plan{}, fmt.Errorf("planning: %w", errRefused)
+	}
+	now := b.clock.now()
+	memory := slices.Collect(b.engine.Memory())
+	states := slices.Collect(b.engine.States())
+	b.mu.Unlock()
+
+	engine := rules.NewEngine(b.program, rules.Options{
+		Route:        func(ev *rules.Event) []string { return routeAmong(r.Endpoints, ev) },
+		MaxInstances: maxAlarms, MaxDevices: maxDevices,
+	})
+	for _, record := range memory {
+		if err := engine.Recall(record); err != nil {
+			return Plan{}, fmt.Errorf("planning: copying the engine: %w", err)
+		}
+	}
+	before := make(map[string]Standing)
+	for _, s := range states {
+		engine.Restore(s)
+		if stands := standing(&s); stands.State != inactive {
+			before[s.Key] = stands
+		}
+	}
+	var out rules.Output
+	engine.Reload(r.Program, now, &out)
+	engine.Step(rules.Input{Now: now}, &out)
+	plan.tell(before, out.Transitions)
+	return plan, nil
+}
+
+// tell takes down what became of alarms.
+func (p *Plan) tell(before map[string]Standing, ts []rules.Transition) {
+	changed := make(map[string]*Consequence)
+	for i := range ts {
+		s := &ts[i].State
+		if s.Key == "" {
+			continue // an event that is no alarm's
+		}
+		c := changed[s.Key]
+		if c == nil {
+			c = &Consequence{Key: s.Key, Before: cmp.Or(before[s.Key], Standing{State: inactive}), Told: []Foresaw{}}
+			changed[s.Key] = c
+		}
+		c.After = standing(s)
+		for _, ev := range ts[i].Events {
+			c.Told = append(c.Told, Foresaw{ev.Type, ev.Reason, ev.Because, append([]string{}, ev.Endpoints...)})
+		}
+	}
+	p.Kept = len(before)
+	for key, c := range changed {
+		if _, ok := before[key]; ok {
+			p.Kept--
+		}
+		p.Alarms = append(p.Alarms, *c)
+	}
+	slices.SortFunc(p.Alarms, func(a, b Consequence) int { return cmp.Compare(a.Key, b.Key) })
+}
+
+const inactive = "inactive"
+
+// standing reads from a state how its alarm stands.
+func standing(s *rules.State) Standing {
+	at, top := Standing{State: inactive}, -1
+	for i, l := range s.Levels {
+		switch {
+		case l.On:
+			top = i
+		case !l.Since.IsZero():
+			at = Standing{"pending", l.Severity}
+		}
+	}
+	if top < 0 {
+		return at
+	}
+	at = Standing{"firing", s.Levels[top].Severity}
+	if !s.Levels[top].Since.IsZero() {
+		at.State = "recovering"
+	}
+	return at
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tocsin/bridge"
+	"tocsin/bridge/api"
+	"tocsin/bridge/config"
+	"tocsin/bridge/webhook"
+	"tocsin/rules"
+)
+
+// A reloader reads the configuration again and has a running bridge go by it.
+// What it refuses changes nothing.
+type reloader struct {
+	load    func() (*config.Config, config.Problems)
+	bridge  *bridge.Bridge // set before anything is reloaded
+	log     *slog.Logger
+	success prometheus.Gauge // 1 when the configuration was last read without an error
+
+	mu        sync.Mutex // one at a time
+	started   *config.Config
+	running   *config.Config // rules and endpoints; the rest is as it was started
+	endpoints map[string]destination
+	rejected  string // what was wrong the last time, "" when nothing was
+}
+
+// A destination is an endpoint with what has to be closed behind it.
+type destination struct {
+	bridge.Endpoint
+	sender *webhook.Sender
+}
+
+// newReloader starts out from the configuration that the bridge starts with.
+func newReloader(cfg *config.Config, o assemblyOptions) (*reloader, error) {
+	r := &reloader{
+		load: o.load, log: o.log, started: cfg, running: cfg,
+		success: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "tocsin_config_last_reload_success", Help: "1 when the configuration was last read without an error.",
+		}),
+	}
+	r.success.Set(1) // with an error there would be no bridge
+	var err error
+	r.endpoints, err = r.destinations(cfg)
+	return r, err
+}
+
+// close ends every sender's connections.
+func (r *reloader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.endpoints {
+		d.sender.Close()
+	}
+}
+
+// destinations makes an endpoint for each that cfg names. One that is configured
+// as it was is the one that there is.
+func (r *reloader) destinations(cfg *config.Config) (map[string]destination, error) {
+	all := make(map[string]destination, len(cfg.Endpoints))
+	for name, e := range cfg.Endpoints {
+		old, ok := r.endpoints[name]
+		if ok && reflect.DeepEqual(e, r.running.Endpoints[name]) {
+			all[name] = old
+			continue
+		}
+		d, err := newDestination(name, e)
+		if err != nil {
+			return nil, err
+		}
+		d.Revision = old.Revision + 1
+		all[name] = d
+	}
+	return all, nil
+}
+
+func newDestination(name string, e *config.Endpoint) (destination, error) {
+	sender, err := webhook.New(webhook.Options{
+		Name: name, URL: e.URL, Secrets: e.Secrets,
+		Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
+		AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
+		RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),
+	})
+	if err != nil {
+		return destination{}, err // it says which endpoint
+	}
+	target := sha256.Sum256([]byte(e.URL))
+	return destination{sender: sender, Endpoint: bridge.Endpoint{
+		Name: name, Target: hex.EncodeToString(target[:8]), Send: sender.Send,
+		Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
+		Retry: bridge.RetryPolicy{
+			Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,
+		},
+		Concurrency: e.Limits.Concurrency,
+	}}, nil
+}
+
+// listed are the endpoints in the order of their names.
+func listed(all map[string]destination) []bridge.Endpoint {
+	list := make([]bridge.Endpoint, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, all[name].Endpoint)
+	}
+	return list
+}
+
+// reload reads the configuration and goes by it, or says what is wrong with it.
+// What was read before, good or bad, is told again only when somebody asked.
+func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cfg, problems := r.load()
+	if problems.Errors() > 0 {
+		r.reject(ctx, problems, asked)
+		return api.Reloaded{}, &api.Rejected{Problems: shownProblems(problems)}
+	}
+	next, err := r.destinations(cfg)
+	if err != nil {
+		return api.Reloaded{}, err
+	}
+	diff, err := r.bridge.Reload(ctx, bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
+	if err != nil && diff.Empty() {
+		return api.Reloaded{}, err
+	}
+	restart, told := r.needRestart(cfg), r.needRestart(r.running)
+	for name, old := range r.endpoints {
+		if next[name].sender != old.sender {
+			old.sender.Close()
+		}
+	}
+	mended := r.rejected != ""
+	r.running, r.endpoints, r.rejected = cfg, next, ""
+	r.success.Set(1)
+	if asked || mended || !diff.Empty() || !slices.Equal(restart, told) {
+		r.tell(diff, restart, problems)
+	}
+	return api.Reloaded{Changes: diff, Restart: restart, Warnings: shownProblems(problems)}, err
+}
+
+// plan says what reload would do, and does nothing.
+func (r *reloader) plan(context.Context) (api.Planned, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cfg, problems := r.load()
+	if problems.Errors() > 0 {
+		return api.Planned{}, &api.Rejected{Problems: shownProblems(problems)}
+	}
+	next, err := r.destinations(cfg)
+	if err != nil {
+		return api.Planned{}, err
+	}
+	for name, d := range next {
+		if r.endpoints[name].sender != d.sender {
+			d.sender.Close()
+		}
+	}
+	plan, err := r.bridge.Plan(bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
+	return api.Planned{Plan: plan, Restart: r.needRestart(cfg), Warnings: shownProblems(problems)}, err
+}
+
+// reject tells what is wrong with a configuration: people by the log, monitoring
+// by the metric, and whoever asked for it by an event.
+func (r *reloader) reject(ctx context.Context, problems config.Problems, asked bool) {
+	r.success.Set(0)
+	var lines []string
+	for _, p := range problems {
+		if !p.Warning {
+			lines = append(lines, p.String())
+		}
+	}
+	text := strings.Join(lines, "\n")
+	again := text == r.rejected
+	r.rejected = text
+	if again && !asked {
+		return
+	}
+	r.log.Error("configuration rejected; what runs goes on unchanged", "config", r.started.Path, "errors", len(lines))
+	for _, line := range lines {
+		r.log.Error("configuration problem", "problem", line)
+	}
+	if again {
+		return
+	}
+	const shown = 10
+	if len(lines) > shown {
+		lines = append(lines[:shown:shown], fmt.Sprintf("and %d more", len(lines)-shown))
+	}
+	err := r.bridge.Announce(ctx, rules.Event{
+		Type: rules.ConfigRejected, At: time.Now(), Alarm: rules.EventAlarm{Key: "config"}, Because: strings.Join(lines, "\n"),
+		Title: "tocsin: the configuration was rejected with " + count(problems.Errors(), "error") + "; what runs goes on unchanged",
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		r.log.Warn("telling that the configuration was rejected", "error", err)
+	}
+}
+
+// tell logs what a reload changed.
+func (r *reloader) tell(diff bridge.Diff, restart []string, problems config.Problems) {
+	for _, p := range problems {
+		r.log.Warn("configuration problem", "problem", p.String())
+	}
+	attrs := []any{"config", r.started.Path}
+	list := func(key string, names []string) {
+		if len(names) > 0 {
+			attrs = append(attrs, key, strings.Join(names, " "))
+		}
+	}
+	list("rules_added", diff.Rules.Added)
+	list("rules_changed", diff.Rules.Changed)
+	list("rules_removed", diff.Rules.Removed)
+	list("endpoints_added", diff.Endpoints.Added)
+	list("endpoints_changed", diff.Endpoints.Changed)
+	list("endpoints_removed", diff.Endpoints.Removed)
+	if diff.Empty() {
+		r.log.Info("configuration read again: rules and endpoints are as they were", attrs...)
+	} else {
+		r.log.Info("configuration reloaded", attrs...)
+	}
+	if len(restart) > 0 {
+		r.log.Warn("some of the configuration takes effect at the next start only (restart tocsin)", "sections", strings.Join(restart, " "))
+	}
+}
+
+// needRestart names the sections of cfg that differ from what was started and
+// cannot change while the bridge runs.
+func (r *reloader) needRestart(cfg *config.Config) []string {
+	sections := []string{} // a list, never null
+	for _, s := range []struct {
+		name            string
+		started, wanted any
+	}{
+		{"broker", r.started.Broker, cfg.Broker},
+		{"source", r.started.Sources, cfg.Sources},
+		{"store", r.started.Store, cfg.Store},
+		{"http", r.started.HTTP, cfg.HTTP},
+		{"log", r.started.Log, cfg.Log},
+	} {
+		if !reflect.DeepEqual(s.started, s.wanted) {
+			sections = append(sections, s.name)
+		}
+	}
+	return sections
+}
+
+// shownProblems are problems as the HTTP server shows them.
+func shownProblems(problems config.Problems) []api.Problem {
+	shown := make([]api.Problem, len(problems)) // never null
+	for i, p := range problems {
+		shown[i] = api.Problem{File: p.File, Line: p.Line, Column: p.Column, Place: p.Place, Fact: p.Fact, Remedy: p.Remedy, Warning: p.Warning}
+	}
+	return shown
+}

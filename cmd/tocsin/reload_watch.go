@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"tocsin/bridge/api"
+	"tocsin/bridge/config"
+)
+
+// settle is how long the watched folders have to be quiet before what was saved
+// is read: an editor writes in several steps, a deployment several files.
+const settle = 200 * time.Millisecond
+
+// maxUnsettled is how long it may take at most, in a folder that is never quiet.
+const maxUnsettled = 5 * time.Second
+
+// run reloads at SIGHUP and when a file of the configuration is saved, until ctx
+// ends. hangup receives the signals.
+func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
+	w := newWatch(r.log)
+	defer w.close()
+	w.follow(r.watched())
+	var quiet <-chan time.Time // nil: nothing was saved
+	var since time.Time
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			asked = true
+		case ev := <-w.events:
+			if w.concerns(ev) {
+				if quiet == nil {
+					since = time.Now()
+				}
+				if time.Since(since) < maxUnsettled {
+					quiet = time.After(settle)
+				}
+			}
+			continue
+		case err := <-w.errors:
+			// An overflow lost events: some of them may have been ours.
+			r.log.Warn("watching the configuration", "error", err)
+			quiet = time.After(settle)
+			continue
+		case <-quiet:
+		}
+		quiet = nil
+		_, err := r.reload(ctx, asked)
+		if rejected := (*api.Rejected)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &rejected) {
+			r.log.Error("reloading the configuration", "error", err) // a rejection has been told
+		}
+		w.follow(r.watched())
+	}
+}
+
+// watched is what the running configuration was read from.
+func (r *reloader) watched() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return config.Watched(r.running)
+}
+
+// notifyHangup has SIGHUP no longer end the process.
+func notifyHangup() (hangup <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
+}
+
+// A watch hears of changes in the folders that a configuration's files are in.
+// Folders, because editors and deployments do not write a file: they rename
+// another to its name, or turn a link.
+type watch struct {
+	log     *slog.Logger
+	watcher *fsnotify.Watcher // nil: nothing can be watched
+	events  <-chan fsnotify.Event
+	errors  <-chan error
+	files   map[string]bool // what is read, as named and as links lead there
+	folders map[string]bool // in which any file may be read
+	failing map[string]bool // folders that cannot be watched, which has been told
+}
+
+func newWatch(log *slog.Logger) *watch {
+	w := &watch{log: log, failing: map[string]bool{}}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		log.Warn("the configuration is not watched (send SIGHUP after a change)", "error", err)
+		return w
+	}
+	w.watcher, w.events, w.errors = watcher, watcher.Events, watcher.Errors
+	return w
+}
+
+func (w *watch) close() {
+	if w.watcher != nil {
+		_ = w.watcher.Close() // nothing is written through it
+	}
+}
+
+// follow watches what belongs to the given files and folders, and nothing else.
+func (w *watch) follow(paths []string) {
+	if w.watcher == nil {
+		return
+	}
+	w.files, w.folders = map[string]bool{}, map[string]bool{}
+	wanted := map[string]bool{}
+	for _, path := range paths {
+		for _, path := range []string{path, resolved(path)} {
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				w.folders[path], wanted[path] = true, true
+				continue
+			}
+			w.files[path], wanted[filepath.Dir(path)] = true, true
+		}
+	}
+	for _, path := range w.watcher.WatchList() {
+		if !wanted[path] {
+			_ = w.watcher.Remove(path) // it has gone already, or it is not needed
+		}
+	}
+	for path := range wanted {
+		err := w.watcher.Add(path) // again, for it may be another folder of that name
+		if err != nil && !w.failing[path] {
+			w.log.Warn("a folder of the configuration is not watched (send SIGHUP after a change)", "folder", path, "error", err)
+		}
+		w.failing[path] = err != nil
+	}
+}
+
+// resolved is where links lead, or path itself.
+func resolved(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
+	}
+	return path
+}
+
+// concerns reports whether an event may have changed what is read. A file that
+// comes or goes beside one that is read may be a link on the way to it.
+func (w *watch) concerns(ev fsnotify.Event) bool {
+	if ev.Op == fsnotify.Chmod {
+		return false
+	}
+	name := filepath.Clean(ev.Name)
+	return w.files[name] || w.folders[filepath.Dir(name)] || ev.Has(fsnotify.Create|fsnotify.Rename|fsnotify.Remove)
+}
