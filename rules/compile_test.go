@@ -186,7 +186,7 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 	f("no samples", func(_ *File, r *RuleDef) { r.Samples = ptr(0) })
 	f("bad glob", func(_ *File, r *RuleDef) { r.Devices = Scope{"freezer-[0"} })
 	f("empty pattern", func(_ *File, r *RuleDef) { r.Devices = Scope{""} })
-	f("group", func(_ *File, r *RuleDef) { r.Devices = Scope{"group:freezers"} })
+	f("group nobody declares", func(_ *File, r *RuleDef) { r.Devices = Scope{"group:freezers"} })
 	f("label without a value", func(_ *File, r *RuleDef) { r.Except = Scope{"label:site"} })
 	f("type nobody has", func(_ *File, r *RuleDef) { r.Devices = Scope{"type:pump"} })
 	f("its own parent", func(f *File, _ *RuleDef) { f.Device["freezer-07"].Via = "freezer-07" })

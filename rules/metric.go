@@ -17,6 +17,8 @@ type metric struct {
 	codes         []float64 // error codes of the sensor
 	jump          float64   // a code this near to the last good value is a value
 	trueIs, notIs []string
+	event         bool // momentary: no last value, nothing goes stale
+	counter       bool // a decrease is a reset
 
 	// Rules on this metric: those that name their devices one by one are found
 	// by device, so that a rule for each of 10,000 devices costs nobody a search.
@@ -130,7 +132,16 @@ func (c *compiler) metric(name string, def *MetricDef, uses []*Condition) *metri
 	if !declared {
 		def = &MetricDef{}
 	}
-	m.kind = c.kind(path, def, uses)
+	kind, certain := c.kind(path, def, uses)
+	if m.kind = kind; !certain {
+		c.untyped[name] = true
+	}
+	switch m.event, m.counter = def.Kind == "event", def.Kind == "counter"; {
+	case def.Kind != "" && def.Kind != "level" && !m.event && !m.counter:
+		c.fail(join(path, "kind"), "kind "+strconv.Quote(def.Kind)+" is unknown", didYouMean(def.Kind, []string{"level", "event", "counter"}))
+	case m.counter && m.kind != Number:
+		c.fail(join(path, "kind"), "a counter counts, and "+name+" is a "+m.kind.String(), `write type = "number", or remove kind`)
+	}
 	m.unit = def.Unit
 	if u, known := findUnit(m.unit); known {
 		m.unit = u.name
@@ -145,47 +156,47 @@ func (c *compiler) metric(name string, def *MetricDef, uses []*Condition) *metri
 	return m
 }
 
-// kind settles as what a metric is judged.
-func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) Kind {
+// kind settles as what a metric is judged, and reports whether anything says so.
+func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) (Kind, bool) {
 	switch def.Type {
 	case "number":
-		return Number
+		return Number, true
 	case "bool":
-		return Bool
+		return Bool, true
 	case "text":
-		return Text
+		return Text, true
 	case "":
 	default:
 		c.fail(join(path, "type"), "type "+strconv.Quote(def.Type)+" is unknown", didYouMean(def.Type, []string{"number", "bool", "text"}))
 	}
 	switch {
 	case def.Unit != "" || def.Range != nil || def.Invalid != nil:
-		return Number
+		return Number, true
 	case def.TrueIs != nil || def.FalseIs != nil:
-		return Bool
+		return Bool, true
 	}
-	numbers, booleans := true, true
+	numbers, booleans, asked := true, true, false
 	for _, use := range uses {
-		fire, _ := use.written()
-		if slices.ContainsFunc(fire, operator.isLimit) {
-			return Number
+		if use.numeric() {
+			return Number, true
 		}
 		if use.Matches != nil {
-			numbers, booleans = false, false
+			return Text, true
 		}
 		for _, s := range use.scalars() {
+			asked = true
 			_, number := parseNumber(string(s))
 			numbers = numbers && number
 			booleans = booleans && (s == "true" || s == "false")
 		}
 	}
 	switch {
-	case len(uses) == 0 || numbers:
-		return Number
+	case numbers:
+		return Number, asked
 	case booleans:
-		return Bool
+		return Bool, true
 	}
-	return Text
+	return Text, true
 }
 
 // commonUnit is the unit in which the rules write the limits of a metric that
@@ -193,8 +204,8 @@ func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) Kind {
 func (c *compiler) commonUnit(name string, uses []*Condition) string {
 	first := ""
 	for _, use := range uses {
-		for _, q := range use.quantities() {
-			u, _ := findUnit(q.Unit)
+		for _, written := range use.units() {
+			u, _ := findUnit(written)
 			switch {
 			case u.name == "" || u.name == first:
 			case first == "":
@@ -247,8 +258,10 @@ func (c *compiler) plausible(path []string, def *MetricDef, m *metric) {
 		}
 		return
 	}
-	if def.Range != nil {
-		m.lo, m.hi, m.ranged = c.bounds(join(path, "range"), def.Range, m)
+	if r := def.Range; r != nil && (r.Low.Attr != "" || r.High != nil && r.High.Attr != "") {
+		c.fail(join(path, "range"), "asks for an attribute of a device, and a metric's range is that of every device", "write numbers")
+	} else if r != nil {
+		m.lo, m.hi, m.ranged = c.bounds(join(path, "range"), def.Range, m.scale())
 	}
 	m.codes, m.jump = slices.Clone(def.Invalid), def.InvalidJump
 	for _, code := range m.codes {
@@ -262,53 +275,6 @@ func (c *compiler) plausible(path []string, def *MetricDef, m *metric) {
 	case m.jump > 0 && len(m.codes) == 0:
 		c.warn(join(path, "invalid_jump"), "has no effect without invalid", "list the sensor's error codes in invalid, or remove it")
 	}
-}
-
-// bounds reads [low, high] in m's unit.
-func (c *compiler) bounds(path []string, r *Range, m *metric) (lo, hi float64, ok bool) {
-	key := path[len(path)-1]
-	if r.High == nil {
-		c.fail(path, key+" has one value", "write two: [low, high]")
-		return 0, 0, false
-	}
-	lo, okLo := c.quantity(path, r.Low, m)
-	hi, okHi := c.quantity(path, *r.High, m)
-	if !okLo || !okHi {
-		return 0, 0, false
-	}
-	if lo >= hi {
-		c.fail(path, key+" begins at "+exact(lo)+" and ends at "+exact(hi), "write the lower one first")
-		return 0, 0, false
-	}
-	return lo, hi, true
-}
-
-// quantity converts q to m's unit.
-func (c *compiler) quantity(path []string, q Quantity, m *metric) (float64, bool) {
-	conv, ok := convert(q.Unit, m.unit)
-	if v := conv.apply(q.Value); ok && v-v == 0 {
-		return v, true
-	}
-	u, known := findUnit(q.Unit)
-	remedy := "write it in " + m.unit
-	if target, ok := findUnit(m.unit); ok {
-		var same []string
-		for _, u := range units {
-			if u.dimension == target.dimension {
-				same = append(same, u.name)
-			}
-		}
-		remedy = "write it in " + strings.Join(same, ", ")
-	}
-	switch {
-	case ok:
-		c.fail(path, q.String()+" is too large to be converted to "+m.unit, "write a smaller number")
-	case known:
-		c.fail(path, q.String()+" is a "+u.dimension+", and "+m.name+" is measured in "+m.unit, remedy)
-	default:
-		c.fail(path, "unit "+strconv.Quote(q.Unit)+" is unknown, and "+m.name+" is measured in "+m.unit, remedy)
-	}
-	return 0, false
 }
 
 // scalar reads a value to compare with, as a value of m.

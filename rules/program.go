@@ -1,9 +1,6 @@
 package rules
 
 import (
-	"path"
-	"slices"
-	"strings"
 	"time"
 
 	"tocsin/rules/expr"
@@ -13,21 +10,28 @@ import (
 type Program struct {
 	rules    []*rule // by ascending id
 	byID     map[string]*rule
+	formerly map[string]*rule   // by the id that a rule had before (renamed_from)
 	metrics  map[string]*metric // those that rules use
 	devices  map[string]*DeviceDef
 	infos    []RuleInfo
 	mentions []NotifyRef
 
-	late   time.Duration // out-of-order tolerance
+	// Rules of one metric are found by it, see metric.bind; the others are here.
+	ofDevice []*rule
+	ofGroup  []*rule
+
+	late   time.Duration // out-of-order tolerance; two minutes unless the file says
 	upkeep []upkeep      // planned maintenance
 	flood  *floodRule    // nil: none
+
+	compiler *compiler // what variants are made with at run time
 }
 
 // An upkeep is planned maintenance of devices, on the bridge's clock.
 type upkeep struct {
 	name, reason string
-	devices      Scope
-	rules        Scope // globs
+	devices      selector
+	rules        Scope // globs; empty is every rule
 	from, to     int64
 }
 
@@ -68,8 +72,9 @@ func (p *Program) Mentions() []NotifyRef { return p.mentions }
 type rule struct {
 	index           int // in Program.rules
 	id, source      string
-	revision        string
-	devices, except Scope
+	revision        string // hash of all it decides and says
+	logic           string // hash of all it decides
+	devices, except selector
 	subject         subject
 	metric          *metric // nil for a rule that looks at devices, or at several metrics
 	shows           *metric // what events show: metric, or the first that an expression names; nil for none
@@ -86,6 +91,11 @@ type rule struct {
 	asks    []int  // indexes of the rules that this one asks for, in conditions or suppress_if
 	varies  bool   // it has overrides or attributes: see Program.variant
 	variant string // which variant this is, "" for the rule itself
+
+	overrides []override       // ascending by precedence
+	attrs     []string         // attributes of devices that it compares with, sorted
+	variants  map[string]*rule // those of declared devices, by key; read only
+	def       *RuleDef
 }
 
 // A subject is what an alarm of a rule is about.
@@ -168,7 +178,7 @@ type flap struct {
 
 // A group is how the devices of a rule with across become one alarm.
 type group struct {
-	across      string // the label, "" for a rule without across
+	across      string // "label:NAME", "type" or "via"; "" for a rule without across
 	reduce      string // avg median min max count sum spread; "" for an expression
 	quorum      float64
 	quorumShare bool // quorum is percent of the expected members
@@ -254,7 +264,22 @@ type rung struct {
 
 // applies reports whether the rule looks at a device.
 func (r *rule) applies(id string, def *DeviceDef) bool {
-	return (len(r.devices) == 0 || r.devices.matches(id, def)) && !r.except.matches(id, def)
+	return (len(r.devices.scope) == 0 || r.devices.matches(id, def)) && !r.except.matches(id, def)
+}
+
+// member is the group that a device belongs to by across; false for none.
+func (g *group) member(def *DeviceDef) (string, bool) {
+	if def == nil {
+		return "", false
+	}
+	switch g.across {
+	case "type":
+		return def.Type, def.Type != ""
+	case "via":
+		return def.Via, def.Via != ""
+	}
+	name, ok := def.Labels[g.across[len("label:"):]]
+	return name, ok && name != ""
 }
 
 // wakes reports whether v would start something in an alarm that is at rest.
@@ -265,44 +290,6 @@ func (r *rule) wakes(v value) bool {
 		}
 	}
 	return false
-}
-
-// matches reports whether a pattern of s selects the device. def is nil for a
-// device that the file does not describe.
-func (s Scope) matches(id string, def *DeviceDef) bool {
-	for _, pattern := range s {
-		kind, rest, _ := strings.Cut(pattern, ":")
-		switch kind {
-		case "type":
-			if def != nil && def.Type == rest {
-				return true
-			}
-			continue
-		case "label":
-			key, want, _ := strings.Cut(rest, "=")
-			if def != nil {
-				if have, ok := def.Labels[key]; ok && have == want {
-					return true
-				}
-			}
-			continue
-		}
-		if pattern == "*" || pattern == id {
-			return true
-		}
-		if ok, err := path.Match(pattern, id); ok && err == nil {
-			return true
-		}
-	}
-	return false
-}
-
-// ids returns the devices that s names one by one; false if it has a pattern.
-func (s Scope) ids() ([]string, bool) {
-	pattern := func(p string) bool {
-		return strings.ContainsAny(p, `*?[\`) || strings.HasPrefix(p, "type:") || strings.HasPrefix(p, "label:")
-	}
-	return s, len(s) > 0 && !slices.ContainsFunc(s, pattern)
 }
 
 // isPlain reports whether a reading alone decides whether an alarm that is at
@@ -318,11 +305,3 @@ func (r *rule) isPlain() bool {
 	}
 	return true
 }
-
-// variant is the rule as it is for one device: with the overrides that apply to
-// it, and its attributes. It is r itself where there are none.
-func (p *Program) variant(r *rule, id string, def *DeviceDef) *rule { return r }
-
-// variantKey names the variant that a device has, without making it: "" is the
-// rule itself.
-func (p *Program) variantKey(r *rule, id string, def *DeviceDef) string { return "" }

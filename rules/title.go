@@ -11,14 +11,16 @@ type title []titlePart
 
 // A titlePart is literal text, or with a name a placeholder.
 type titlePart struct {
-	text   string
-	name   string // device, value, label.NAME, …
+	text   string // of a placeholder, what it is about: the rule of {limit:RULE}
+	name   string // device, value, limit, label.NAME, …
 	plus   bool   // {value:+.1} writes the sign of a positive number too
 	digits int    // decimals; -1 is as many as needed
 }
 
-// placeholders are the names a title may use, label.NAME besides.
-var placeholders = [...]string{"device", "value", "unit", "threshold", "severity", "rule", "metric"}
+// placeholders are the names a title may use, limit:RULE and label.NAME besides.
+// {device} is the group of a rule with across; {eta} is how long it takes at the
+// present rate until the limit of {limit:RULE} is reached.
+var placeholders = [...]string{"device", "value", "unit", "threshold", "severity", "rule", "metric", "condition", "eta"}
 
 // A titleProblem is what is wrong with a title, and what to do.
 type titleProblem struct{ fact, remedy string }
@@ -74,13 +76,16 @@ func parseTitle(s string) (title, []titleProblem) {
 
 func parsePlaceholder(s string) (titlePart, *titleProblem) {
 	name, format, formatted := strings.Cut(s, ":")
+	if name == "limit" && format != "" {
+		return titlePart{name: name, text: format, digits: -1}, nil
+	}
 	part := titlePart{name: name, digits: -1}
 	known := strings.HasPrefix(name, "label.") && len(name) > len("label.")
 	for _, p := range placeholders {
 		known = known || p == name
 	}
 	if !known {
-		remedy := "one of {" + strings.Join(placeholders[:], "}, {") + "}, {label.NAME}"
+		remedy := "one of {" + strings.Join(placeholders[:], "}, {") + "}, {limit:RULE}, {label.NAME}"
 		if n := nearest(name, placeholders[:]); n != "" {
 			remedy = fmt.Sprintf("did you mean {%s}?", n)
 		}

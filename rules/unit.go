@@ -67,6 +67,7 @@ var units = [...]unit{
 	{"s", "time", 1, 1, 0, ""},
 	{"min", "time", 60, 1, 0, ""},
 	{"h", "time", 3600, 1, 0, ""},
+	{"d", "time", 86400, 1, 0, ""},
 	{"%", "share", 1, 1, 0, "percent %RH"},
 }
 
@@ -83,6 +84,28 @@ func findUnit(name string) (unit, bool) {
 		}
 	}
 	return unit{name: name}, false
+}
+
+// perTime knows the units of time that a rate may be per, with their seconds.
+func perTime(name string) (seconds float64, ok bool) {
+	switch name {
+	case "s", "min", "h", "d":
+		u, _ := findUnit(name)
+		return u.num, true
+	}
+	return 0, false
+}
+
+// cutRate takes the time off a rate's unit: "°C/min" is °C per min. The last
+// slash counts, as in "mm/s/h".
+func cutRate(unit string) (of, per string, ok bool) {
+	i := strings.LastIndexByte(unit, '/')
+	if i < 0 {
+		return unit, "", false
+	}
+	of, per = strings.TrimSpace(unit[:i]), strings.TrimSpace(unit[i+1:])
+	_, ok = perTime(per)
+	return of, per, ok
 }
 
 // A conversion takes a number from one unit to another. Its zero value keeps
@@ -105,6 +128,13 @@ func convert(from, to string) (conversion, bool) {
 		return conversion{}, true
 	}
 	return conversion{mul: f.num * t.den, div: f.den * t.num, before: f.shift, after: -t.shift}, true
+}
+
+// difference is the conversion of an amount of a unit, not of a point on its
+// scale: 0.9 °F warmer is 0.5 °C warmer.
+func (c conversion) difference() conversion {
+	c.before, c.after = 0, 0
+	return c
 }
 
 func (c conversion) apply(v float64) float64 {
