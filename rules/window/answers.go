@@ -55,9 +55,7 @@ func (w *Window) moments() *moments {
 				w.sums.merge(&w.coarse.buckets[i].sums)
 			}
 		}
-		for _, r := range w.buf[w.start:] {
-			w.sums.add(r.at, r.v)
-		}
+		w.sums.addAll(w.buf[w.start:])
 	}
 	return &w.sums
 }
