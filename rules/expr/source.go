@@ -28,18 +28,20 @@ type source struct {
 // A cut is text of the one spelling that stands for text of the other.
 type cut struct {
 	read, text span
-	quantity   bool // a number with a unit, written without quotes
+	quantity   bool // a number, with or without a unit, written without quotes
 }
 
 // A bracket is a place in the read spelling from which on depth changes.
 type bracket struct{ at, depth int }
 
 const (
-	numeral  = `(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?`
+	mantissa = `(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)`
+	exponent = `[eE][+-]?[0-9]+`
+	numeral  = mantissa + `(?:` + exponent + `)?`
 	unitWord = `°?[\pL°Ω℃℉]+[²³23]?`
 	name     = `[\pL_$][\pL\p{Nd}_$]*`
 	duration = numeral + `(?:ms|d|h|m|s)(?:` + numeral + `(?:ms|h|m|s))+`
-	quantity = `(?P<number>` + numeral + `)\s*(?P<unit>(?:%RH|%|` + unitWord + `)(?:/` + unitWord + `){0,2})`
+	unit     = `(?:%RH|%|` + unitWord + `)(?:/` + unitWord + `){0,2}`
 	perTime  = numeral + `/(?:ms|s|min|h|d)`
 )
 
@@ -55,9 +57,11 @@ func token() *regexp.Regexp {
 		`@(?P<attr>` + name + `(?:-` + name + `)*)`,
 		`(?P<name>` + name + `(?:[.\-][\pL\p{Nd}_$]+){0,16})`,
 		`(?P<duration>` + duration + `)`,
-		`(?P<quantity>` + quantity + `)`,
+		// The e of 1e300 begins no unit.
+		`(?P<number>` + mantissa + exponent + `)(?:\s*(?P<unit>` + unit + `))?`,
+		`(?P<plain>` + mantissa + `)\s*(?P<plainunit>` + unit + `)`,
 		`(?P<rate>` + perTime + `)`,
-		`(?P<numeral>` + numeral + `)`,
+		`(?P<numeral>` + mantissa + `)`,
 	}, "|"))
 }
 
@@ -100,7 +104,7 @@ func newSource(text string, s Scope, report func(Problem)) (*source, bool) {
 		if !c.gap(c.at + m[0]) {
 			return nil, false
 		}
-		c.token(found, c.at+m[1]-m[0])
+		c.token(found)
 	}
 	if !c.gap(len(text)) {
 		return nil, false
@@ -113,9 +117,9 @@ func newSource(text string, s Scope, report func(Problem)) (*source, bool) {
 	return c.source, true
 }
 
-// token respells one match, which ends at end.
-func (c *scanner) token(found map[string]span, end int) {
-	for _, group := range []string{"quoted", "comment", "numeral"} {
+// token respells one match.
+func (c *scanner) token(found map[string]span) {
+	for _, group := range []string{"quoted", "comment"} {
 		if s, ok := found[group]; ok {
 			c.copy(s.to)
 			return
@@ -137,6 +141,10 @@ func (c *scanner) token(found map[string]span, end int) {
 		c.cut(s, func(s string) string { return strings.ReplaceAll(s, ".", "_") }, false)
 		return
 	}
+	if s, ok := found["numeral"]; ok {
+		c.cut(s, strconv.Quote, true)
+		return
+	}
 	if s, ok := found["attr"]; ok {
 		c.cut(span{s.from - 1, s.to}, func(s string) string { return "attr(" + strconv.Quote(s[1:]) + ")" }, false)
 		return
@@ -145,24 +153,30 @@ func (c *scanner) token(found map[string]span, end int) {
 		c.name(s)
 		return
 	}
-	if s, ok := found["quantity"]; ok {
-		word, _, _ := strings.Cut(c.text[found["unit"].from:found["unit"].to], "/")
-		if isWord(word) || c.calls(s.to) {
-			c.copy(found["number"].to)
+	for number, unit := range map[string]string{"number": "unit", "plain": "plainunit"} {
+		if s, ok := found[number]; ok {
+			c.quantity(s, found[unit])
 			return
 		}
-		c.cut(s, strconv.Quote, true)
-		return
 	}
 	s, ok := found["duration"]
 	if !ok {
 		s = found["rate"]
 		if next, _ := utf8.DecodeRuneInString(c.text[s.to:]); c.calls(s.to) || unicode.IsLetter(next) || next == '_' {
-			c.copy(s.from + strings.IndexByte(c.text[s.from:], '/'))
-			return
+			s.to = s.from + strings.IndexByte(c.text[s.from:], '/')
 		}
 	}
 	c.cut(s, strconv.Quote, true)
+}
+
+// quantity respells a number that has a unit, unless what follows it is a word
+// or a function: 15 and, 5 min(x, 5m).
+func (c *scanner) quantity(number, unit span) {
+	word, _, _ := strings.Cut(c.text[unit.from:unit.to], "/")
+	if word == "" || isWord(strings.ToLower(word)) || c.calls(unit.to) {
+		unit.to = number.to
+	}
+	c.cut(span{number.from, unit.to}, strconv.Quote, true)
 }
 
 // name respells a metric whose name the parser would take for a difference or
@@ -296,7 +310,7 @@ func (s *source) back(at int, end bool) int {
 }
 
 // isQuantity reports whether the string literal that begins there was written
-// as a number and a unit, without quotes.
+// as a number, without quotes.
 func (s *source) isQuantity(at int) bool {
 	i := sort.Search(len(s.cuts), func(i int) bool { return s.cuts[i].read.from >= at })
 	return i < len(s.cuts) && s.cuts[i].read.from == at && s.cuts[i].quantity

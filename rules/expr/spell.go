@@ -84,7 +84,7 @@ func (n *node) spellLiteral() string {
 	positive := strings.TrimPrefix(n.shown, "-")
 	word := strings.TrimLeft(positive, "0123456789.eE+- ")
 	word, _, _ = strings.Cut(word, "/")
-	plainly := full(quantity+"|"+duration+"|"+perTime+"|"+numeral, positive) && !isWord(word)
+	plainly := full(numeral+`(?:\s*`+unit+`)?|`+duration+`|`+perTime, positive) && !isWord(word)
 	if plainly {
 		return n.shown
 	}
