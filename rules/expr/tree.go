@@ -299,7 +299,7 @@ func (c *compiler) binary(n *ast.BinaryNode, depth int) *node {
 		c.noOperator(n.Operator, at)
 		return nil
 	}
-	left := c.build(n.Left, depth+1)
+	left := c.build(n.Left, depth) // a or b or c is long, and not deep
 	if left == nil {
 		return nil
 	}
