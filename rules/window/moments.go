@@ -57,6 +57,9 @@ func (m *moments) plus(v float64) {
 
 // merge adds the readings of o.
 func (m *moments) merge(o *moments) {
+	if o.n == 0 {
+		return
+	}
 	if m.n == 0 {
 		*m = *o
 		return
