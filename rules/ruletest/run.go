@@ -195,12 +195,42 @@ func script(file *rules.File, def *rules.TestDef) (*plot, error) {
 	}
 	slices.SortStableFunc(s.moments, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
 	for _, e := range def.Expect {
+		if !slices.Contains(eventNames(), strings.TrimPrefix(e.Event, "alarm.")) && e.Event != "" {
+			return nil, fmt.Errorf("%q is no event (%s)", e.Event, eventHint(e.Event))
+		}
 		s.until = max(s.until, time.Duration(e.At))
 	}
 	if def.Until != nil {
 		s.until = time.Duration(*def.Until)
 	}
 	return s, nil
+}
+
+// eventNames are the events that a test can expect, as it writes them.
+func eventNames() []string {
+	var names []string
+	for _, t := range []rules.Type{
+		rules.AlarmFired, rules.AlarmEscalated, rules.AlarmDeescalated, rules.AlarmReminder, rules.AlarmReturned,
+		rules.AlarmResolved, rules.AlarmCancelled, rules.AlarmOccurred, rules.AlarmFlapping, rules.AlarmFlapEnded,
+		rules.AlarmStale, rules.AlarmAcked, rules.AlarmUnacked, rules.AlarmShelved, rules.AlarmUnshelved, rules.AlarmFlood,
+		rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.SourceDisconnected, rules.SourceReconnected, rules.ReadingMatched,
+	} {
+		names = append(names, strings.TrimPrefix(string(t), "alarm."))
+	}
+	return names
+}
+
+func eventHint(name string) string {
+	name = strings.TrimPrefix(name, "alarm.")
+	for _, n := range eventNames() {
+		if name == "pending" || name == "recovering" {
+			return "an alarm that is " + name + " tells nobody: expect nothing, or what comes after it"
+		}
+		if len(name) > 2 && (strings.HasPrefix(n, name) || strings.HasPrefix(name, n)) {
+			return fmt.Sprintf("did you mean %q?", n)
+		}
+	}
+	return "one of " + strings.Join(eventNames(), ", ")
 }
 
 // ruleMetric is the metric a rule looks at; "" if it looks at several.
