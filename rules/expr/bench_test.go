@@ -80,7 +80,9 @@ func BenchmarkCompile(b *testing.B) {
 }
 
 func TestHostileSourceIsRefused(t *testing.T) {
-	many := func(n int, s, between string) string { return strings.TrimSuffix(strings.Repeat(s+between, n), between) }
+	many := func(n int, s, between string) string {
+		return strings.TrimSuffix(strings.Repeat(s+between, n), between)
+	}
 	distinct := func(n int) string {
 		var b strings.Builder
 		for i := range n {

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -40,21 +41,34 @@ const (
 	numeral  = mantissa + `(?:` + exponent + `)?`
 	unitWord = `°?[\pL°Ω℃℉]+[²³23]?`
 	name     = `[\pL_$][\pL\p{Nd}_$]*`
+	attrName = name + `(?:-` + name + `)*`
 	duration = numeral + `(?:ms|d|h|m|s)(?:` + numeral + `(?:ms|h|m|s))+`
 	unit     = `(?:%RH|%|` + unitWord + `)(?:/` + unitWord + `){0,2}`
 	perTime  = numeral + `/(?:ms|s|min|h|d)`
 )
 
-// token is what the spelling of the source has to be changed for, or must not
-// be changed in. The first alternative that matches at a place counts.
-func token() *regexp.Regexp {
-	return regexp.MustCompile(strings.Join([]string{
+// A grammar is what the words of an expression look like.
+type grammar struct {
+	// token is what the spelling of a source has to be changed for, or must not
+	// be changed in. The first alternative that matches at a place counts.
+	token  *regexp.Regexp
+	groups []string // of token
+
+	// What may be written without quotes.
+	number, path, attr, id *regexp.Regexp
+}
+
+// words is the grammar: large, the same for every expression, and not made
+// where there are none.
+var words = sync.OnceValue(func() *grammar {
+	whole := func(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)$`) }
+	token := regexp.MustCompile(strings.Join([]string{
 		`(?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|` + "`[^`]*`" + `)`,
 		`(?P<comment>//[^\n]*|/\*(?s:.*?)\*/)`,
 		"(?P<open>[\"'`])",
 		`(?P<rule>(?:firing|share_firing|count_firing)\s*\(\s*)(?P<id>[^\s"'(),` + "`" + `][^"'(),` + "`" + `]*)`,
 		`(?P<quantile>p[0-9]+\.[0-9]+)\s*\(`,
-		`@(?P<attr>` + name + `(?:-` + name + `)*)`,
+		`@(?P<attr>` + attrName + `)`,
 		`(?P<name>` + name + `(?:[.\-][\pL\p{Nd}_$]+){0,16})`,
 		`(?P<duration>` + duration + `)`,
 		// The e of 1e300 begins no unit.
@@ -63,7 +77,14 @@ func token() *regexp.Regexp {
 		`(?P<rate>` + perTime + `)`,
 		`(?P<numeral>` + mantissa + `)`,
 	}, "|"))
-}
+	return &grammar{
+		token: token, groups: token.SubexpNames(),
+		number: whole(numeral + `(?:\s*` + unit + `)?|` + duration + `|` + perTime),
+		path:   whole(name + `(?:\.[\pL\p{Nd}_$]+){0,16}`),
+		attr:   whole(attrName),
+		id:     whole(`[\w.\-]+`),
+	}
+})
 
 // isWord tells the words of the language, which are neither metrics nor units.
 func isWord(s string) bool {
@@ -88,15 +109,13 @@ type scanner struct {
 // newSource respells text; false if it is beyond repair.
 func newSource(text string, s Scope, report func(Problem)) (*source, bool) {
 	c := scanner{source: &source{text: text}, scope: s, report: report}
-	pattern := token()
-	groups := pattern.SubexpNames()
 	for c.at < len(text) {
-		m := pattern.FindStringSubmatchIndex(text[c.at:])
+		m := words().token.FindStringSubmatchIndex(text[c.at:])
 		if m == nil {
 			break
 		}
 		found := map[string]span{}
-		for i, group := range groups {
+		for i, group := range words().groups {
 			if group != "" && m[2*i] >= 0 {
 				found[group] = span{c.at + m[2*i], c.at + m[2*i+1]}
 			}
