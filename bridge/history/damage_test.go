@@ -17,11 +17,6 @@ import (
 	"tocsin/rules"
 )
 
-func withCancel(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	return ctx, cancel
-}
-
 // written makes a folder with one segment of some blocks of ten readings, and
 // says where the blocks end.
 func written(t testing.TB, blocks int) (dir string, ends []int64) {
@@ -178,7 +173,8 @@ func TestFileThatIsNoHistorySaysSo(t *testing.T) {
 
 func TestReadersStopWithTheirContext(t *testing.T) {
 	dir, _ := written(t, 5)
-	stopped, stop := withCancel(ctx())
+	stopped, stop := context.WithCancel(ctx())
+	defer stop()
 	n := 0
 	for in, err := range ReplayFile(stopped, dir) {
 		switch {

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -118,8 +119,7 @@ func TestOldSegmentsAreDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, dir, func(o *Options) { o.Keep = time.Hour })
 		done := make(chan error)
-		runs, stop := t.Context(), func() {}
-		runs, stop = withCancel(runs)
+		runs, stop := context.WithCancel(ctx())
 		go func() { done <- l.Run(runs) }()
 		for range 150 { // a reading a minute
 			in := reading(0)

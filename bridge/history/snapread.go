@@ -16,14 +16,14 @@ var (
 
 // readSnapshot calls use with each block that has records, up to the one that
 // says that they are all.
-func readSnapshot(path string, use func(h *header, payload []byte) (more bool, err error)) error {
+func readSnapshot(r io.ReaderAt, use func(h *header, payload []byte) (more bool, err error)) error {
 	first, records := true, uint64(0)
-	return readBlocks(path, func(u *unpacker, f io.ReaderAt, h *header, at int64) (bool, error) {
+	return readBlocks(r, func(u *unpacker, h *header, at int64) (bool, error) {
 		if first { // the info
 			first = false
 			return true, nil
 		}
-		payload, err := u.read(f, h, at)
+		payload, err := u.read(r, h, at)
 		if err == nil && h.first != records {
 			err = errPayload
 		}
@@ -36,8 +36,8 @@ func readSnapshot(path string, use func(h *header, payload []byte) (more bool, e
 }
 
 // checkSnapshot reads all of a snapshot, and makes sure that it is whole.
-func checkSnapshot(path string) error {
-	return readSnapshot(path, func(h *header, payload []byte) (bool, error) {
+func checkSnapshot(r io.ReaderAt) error {
+	return readSnapshot(r, func(h *header, payload []byte) (bool, error) {
 		var count uint32
 		_, err := eachRecord(payload, func([]byte, error) bool {
 			count++
@@ -50,9 +50,9 @@ func checkSnapshot(path string) error {
 	})
 }
 
-func readInfo(path string) (info SnapshotInfo, err error) {
-	err = readBlocks(path, func(u *unpacker, f io.ReaderAt, h *header, at int64) (bool, error) {
-		about, err := u.read(f, h, at)
+func readInfo(r io.ReaderAt) (info SnapshotInfo, err error) {
+	err = readBlocks(r, func(u *unpacker, h *header, at int64) (bool, error) {
+		about, err := u.read(r, h, at)
 		if err != nil {
 			return false, err
 		}
@@ -63,30 +63,25 @@ func readInfo(path string) (info SnapshotInfo, err error) {
 
 // readBlocks calls use with each block until it wants no more. A file that ends
 // before that is cut short.
-func readBlocks(path string, use func(u *unpacker, f io.ReaderAt, h *header, at int64) (more bool, err error)) error {
-	f, err := os.Open(path) // #nosec G304 -- a name of ours in the folder we were given
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // read only
+func readBlocks(r io.ReaderAt, use func(u *unpacker, h *header, at int64) (more bool, err error)) error {
 	u, err := newUnpacker()
 	if err != nil {
 		return err
 	}
 	defer u.close()
 	var buf [headerBytes]byte
-	if _, err := f.ReadAt(buf[:len(snapshotMagic)], 0); err != nil || string(buf[:len(snapshotMagic)]) != snapshotMagic {
+	if _, err := r.ReadAt(buf[:len(snapshotMagic)], 0); err != nil || string(buf[:len(snapshotMagic)]) != snapshotMagic {
 		return errNoSnapshot
 	}
 	for at := int64(len(snapshotMagic)); ; {
-		if _, err := f.ReadAt(buf[:], at); err != nil {
+		if _, err := r.ReadAt(buf[:], at); err != nil {
 			return endOf(err)
 		}
 		h, err := parseHeader(buf[:])
 		if err != nil {
 			return err
 		}
-		if more, err := use(u, f, &h, at); err != nil || !more {
+		if more, err := use(u, &h, at); err != nil || !more {
 			return endOf(err)
 		}
 		at += headerBytes + int64(h.size)
@@ -115,6 +110,16 @@ func eachRecord(payload []byte, yield func([]byte, error) bool) (more bool, err 
 		payload = payload[end:]
 	}
 	return true, nil
+}
+
+// withFile opens a file for as long as it is read.
+func withFile(path string, read func(io.ReaderAt) error) error {
+	f, err := os.Open(path) // #nosec G304 -- a name of ours in the folder we were given
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // read only
+	return read(f)
 }
 
 func exists(path string) bool {

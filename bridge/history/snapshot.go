@@ -144,7 +144,12 @@ func (l *Log) findSnapshot() error {
 		return err
 	}
 	// Positions go on after the snapshot's, even if what came before it is lost.
-	if info, err := readInfo(filepath.Join(dir, snapshotFile)); err == nil {
+	var info SnapshotInfo
+	err := withFile(filepath.Join(dir, snapshotFile), func(r io.ReaderAt) (err error) {
+		info, err = readInfo(r)
+		return err
+	})
+	if err == nil { // otherwise [Log.Snapshot] will say so
 		l.next = max(l.next, info.Position)
 		l.first = l.next
 	}
@@ -163,19 +168,24 @@ func (l *Log) Snapshot() (SnapshotInfo, iter.Seq2[[]byte, error], error) {
 	if newer := filepath.Join(l.options.Path, cleanFile); exists(newer) {
 		path = newer // written by this process
 	}
-	info, err := readInfo(path)
+	var info SnapshotInfo
+	err := withFile(path, func(r io.ReaderAt) (err error) {
+		if info, err = readInfo(r); err != nil {
+			return err
+		}
+		return checkSnapshot(r)
+	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return SnapshotInfo{}, none, nil
-	case err == nil:
-		err = checkSnapshot(path)
-	}
-	if err != nil {
+	case err != nil:
 		return SnapshotInfo{}, none, fmt.Errorf("reading snapshot %s: %w (delete it to start without)", path, err)
 	}
 	info.Clean = l.clean
 	return info, func(yield func([]byte, error) bool) {
-		err := readSnapshot(path, func(_ *header, payload []byte) (bool, error) { return eachRecord(payload, yield) })
+		err := withFile(path, func(r io.ReaderAt) error {
+			return readSnapshot(r, func(_ *header, payload []byte) (bool, error) { return eachRecord(payload, yield) })
+		})
 		if err != nil {
 			yield(nil, fmt.Errorf("reading snapshot %s: %w", path, err))
 		}
