@@ -6,7 +6,9 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // behaviour compiles what a rule's alarms do once they are under way, and what
@@ -103,6 +105,11 @@ func (c *compiler) calendar(path []string, ref *ScheduleRef, r *rule) {
 // presences are the words that unless knows.
 var presences = [...]string{"online", "offline", "lost", "sleeping"}
 
+// isWord reports whether s is a single word that names no metric.
+func (c *compiler) isWord(s string) bool {
+	return c.metrics[s] == nil && !strings.ContainsFunc(s, func(x rune) bool { return !unicode.IsLetter(x) && x != '_' && x != '-' })
+}
+
 // unless takes words of presence, or one expression.
 func (c *compiler) unless(path []string, list Texts, r *rule) {
 	at := join(path, "unless")
@@ -115,7 +122,7 @@ func (c *compiler) unless(path []string, list Texts, r *rule) {
 	switch {
 	case len(strange) == 0:
 		r.unless = slices.Clone(list)
-	case len(list) == 1 && nearest(list[0], presences[:]) == "":
+	case len(list) == 1 && !c.isWord(list[0]):
 		if g, ok := c.expression(at, list[0], r); ok {
 			r.unlessWhen = r.gauge(g) + 1
 		}
@@ -259,7 +266,7 @@ func (c *compiler) group(path []string, def *RuleDef, r *rule) {
 		r.reduce = ""
 	}
 	if asks && (f == valueFamily || f == changeFamily) {
-		c.fail(join(path, "across"), def.fire()[0].name+" is no number, and across makes one number of many devices", "make a rule of it, and ask share_firing(that rule) >= 50% in one with across")
+		c.fail(join(path, "across"), "across makes one number of many devices, and "+def.fire()[0].name+" is about none", "make a rule of it, and ask share_firing(that rule) >= 50% in one with across")
 	}
 	if q := g.Quorum; q != nil {
 		at := join(path, "quorum")

@@ -70,7 +70,7 @@ func (c *compiler) aggregate(path []string, def *Condition, g *gauge, s *scale) 
 	}
 	switch def.Agg {
 	case "count":
-		*s, g.minSamples = scale{name: "the count of " + s.name}, 0 // none is a number too
+		*s, g.minSamples = scale{name: "the count of " + s.name, bare: true}, 0 // none is a number too
 	case "stddev", "spread":
 		s.difference, s.metric = true, nil
 	case "sum":
@@ -158,7 +158,7 @@ func (c *compiler) deviation(path []string, def *Condition, r *rule, out *condit
 		return
 	}
 	g := gauge{source: deviation, metric: m, deviates: v}
-	s := &scale{name: "the deviation of " + m.name}
+	s := &scale{name: "the deviation of " + m.name, bare: true}
 	out.kind, out.gauge = Number, r.gauge(g)
 	r.reduced(s)
 	with := *def
@@ -210,7 +210,7 @@ func (c *compiler) change(path []string, def *Condition, r *rule, out *condition
 	} else if c.span(join(path, "hold"), *def.Hold, longestWindow) {
 		ch.hold = time.Duration(*def.Hold)
 	}
-	r.truly(gauge{source: changed, metric: m, change: ch}, out, text, "not "+text+" for "+written(ch.hold))
+	r.truly(gauge{source: changed, metric: m, change: ch}, out, text, "not "+text+" within "+written(ch.hold))
 	out.measured = m.unit
 }
 

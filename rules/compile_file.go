@@ -178,9 +178,11 @@ func (c *compiler) orDeclare(table, name string, names []string) string {
 	return "declare [" + table + "." + name + "]"
 }
 
+// selects reports whether a pattern selects a declared device.
 func (c *compiler) selects(pattern string) bool {
+	s := c.selector(Scope{pattern})
 	for id, def := range c.file.Device {
-		if (Scope{pattern}).matches(id, def) {
+		if s.matches(id, def) {
 			return true
 		}
 	}

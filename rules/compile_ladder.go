@@ -195,6 +195,9 @@ func (c *compiler) time(path []string, t Timing, r *rung) {
 		if r.hold == 0 {
 			c.fail(join(path, "for_share"), "for_share is a part of for, and for is not written", `write for = "10m" too, or remove for_share`, join(path, "for"), []string{"defaults", "for"})
 		}
+		if r.share == 1 {
+			r.share = 0 // all of it is what for asks
+		}
 		if r.hold > time.Duration(longestWindow) {
 			c.fail(join(path, "for"), "for is longer than "+written(time.Duration(longestWindow))+", and for_share must remember all of it", "write a shorter for", join(path, "for"))
 		}
@@ -258,22 +261,21 @@ func (c *compiler) title(path []string, def *RuleDef, r *rule) {
 		c.fail(at, "asks for decimals of "+m.name+", which is a "+m.kind.String(), "write {value}",
 			append(firePaths(path), []string{"metric", m.name, "type"})...)
 	}
-	limits := 0
 	for _, part := range t {
 		switch part.name {
 		case "limit":
-			limits++
 			if _, ok := c.index[part.text]; !ok {
 				c.fail(at, "{limit:"+part.text+"} names no rule", didYouMean(part.text, c.ids))
 			}
 		case "eta":
 			if len(r.gauges) == 0 || !slices.ContainsFunc(r.gauges, func(g gauge) bool { return g.source == slope }) {
 				c.fail(at, "{eta} needs a rate, and this rule has none", "write rate_above or rate_below with over, or remove {eta}")
+				break
+			}
+			if !slices.ContainsFunc(t, func(p titlePart) bool { return p.name == "limit" }) {
+				c.fail(at, "{eta} is the time until a limit is reached, and the title names none", "write {limit:RULE} too, with the rule whose limit is meant")
 			}
 		}
-	}
-	if limits == 0 && slices.ContainsFunc(t, func(p titlePart) bool { return p.name == "eta" }) {
-		c.fail(at, "{eta} is the time until a limit is reached, and the title names none", "write {limit:RULE} too, with the rule whose limit is meant")
 	}
 	r.title = t
 }

@@ -181,8 +181,8 @@ func (c *compiler) unused(r *rule, o *override) {
 		}
 		return
 	}
-	if len(c.file.Device) == 0 || ranks[o.rank] == "label" {
-		return // a topic may give a label
+	if len(c.file.Device) == 0 || ranks[o.rank] == "label" || !c.selects(o.key) {
+		return // a topic may give a label; a type that nobody has, has been warned of
 	}
 	for id, def := range c.declared(r) {
 		if o.matches.matches(id, def) {

@@ -192,20 +192,20 @@ func (c *compiler) conflicts(r *rule, list []int, id string) []Problem {
 	for i := 1; i < len(list); i++ {
 		for j := range i {
 			a, b := &r.overrides[list[j]], &r.overrides[list[i]]
-			key := a.both(b)
-			if a.rank != b.rank || key == nil {
+			here, there := a.both(b)
+			if a.rank != b.rank || here == nil {
 				continue
 			}
-			path := func(o *override) []string { return join([]string{"rule", r.id, "override", o.key}, key...) }
+			table := []string{"rule", r.id, "override"}
 			where := ""
 			if c.file.Place != nil {
-				if at := c.file.Place(path(b)); at != "" {
+				if at := c.file.Place(join(join(table, b.key), there...)); at != "" {
 					where = " at " + at
 				}
 			}
 			found = append(found, Problem{
-				Path:   path(a),
-				Fact:   fmt.Sprintf("%s is written for %s here and in override %q%s, and neither comes before the other", key[len(key)-1], id, b.key, where),
+				Path:   join(join(table, a.key), here...),
+				Fact:   fmt.Sprintf("%s is written for %s here, and %s in override %q%s, and neither comes before the other", here[len(here)-1], id, there[len(there)-1], b.key, where),
 				Remedy: fmt.Sprintf("write it once, or in override %q, which comes before both", id),
 			})
 		}
@@ -213,16 +213,17 @@ func (c *compiler) conflicts(r *rule, list []int, id string) []Problem {
 	return found
 }
 
-// both is a key that both write, nil for none. Two questions are one key too.
-func (o *override) both(other *override) []string {
+// both is a key that both write, as each writes it; nil for none. Two questions
+// are one key.
+func (o *override) both(other *override) (here, there []string) {
 	theirs := keysOf(other.def)
 	for _, key := range keysOf(o.def) {
 		if slices.Contains(theirs, key) {
-			return []string{key}
+			return []string{key}, []string{key}
 		}
 	}
-	if fire := o.def.fire(); len(fire) > 0 && len(other.def.fire()) > 0 {
-		return []string{fire[0].name}
+	if a, b := o.def.fire(), other.def.fire(); len(a) > 0 && len(b) > 0 {
+		return []string{a[0].name}, []string{b[0].name}
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.def.Level)) {
 		level := other.def.Level[name]
@@ -232,11 +233,11 @@ func (o *override) both(other *override) []string {
 		theirs := keysOf(level)
 		for _, key := range keysOf(o.def.Level[name]) {
 			if slices.Contains(theirs, key) {
-				return []string{"level", name, key}
+				return []string{"level", name, key}, []string{"level", name, key}
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // make compiles a rule with some of its overrides, for a device with the given
@@ -246,32 +247,44 @@ func (c *compiler) make(r *rule, list []int, attrs map[string]Quantity, key stri
 	sub.problems, sub.errors, sub.origin, sub.attrs = nil, 0, nil, attrs
 	path := []string{"rule", r.id}
 	def := sub.merge(path, r, list)
+	if f, _ := def.family(); f.ofDevice() != (r.metric == nil) {
+		at := join(path, def.fire()[0].name)
+		sub.fail(at, at[len(at)-1]+" asks about another thing than the rule", "make a rule of its own of it, and leave these devices out of this one with except")
+		return r, sub.problems
+	}
 	v := sub.rule(r.id, def)
 	v.variant = key
 	c.mentions = sub.mentions
-	if v.subject != r.subject || v.metric != r.metric {
-		at := path
-		if fire := def.fire(); len(fire) > 0 {
-			at = join(path, fire[0].name)
-		}
-		sub.fail(at, "an override asks about another thing than its rule", "make a rule of its own of it, and leave these devices out of this one with except")
-	}
-	if len(list) > 0 {
-		blamed := &r.overrides[list[len(list)-1]]
-		for _, i := range list {
-			if len(r.overrides[i].def.fire()) > 0 {
-				blamed = &r.overrides[i]
-			}
-		}
-		table := join(path, "override", blamed.key)
-		for i := range sub.problems {
-			if p := &sub.problems[i]; !slices.Contains(p.Path, "override") {
-				p.Path, p.Offset, p.Length = table, 0, 0
-				p.Fact = "together with what it leaves to the rule: " + p.Fact
-			}
+	for i := range sub.problems {
+		if p := &sub.problems[i]; len(list) > 0 && !slices.Contains(p.Path, "override") {
+			p.Path, p.Offset, p.Length = r.blame(list, p.Path), 0, 0
+			p.Fact = "together with what it leaves to the rule: " + p.Fact
 		}
 	}
 	return v, sub.problems
+}
+
+// blame is the override, of those that apply, which makes a key of the rule
+// wrong: the last that changes the question, or otherwise the last.
+func (r *rule) blame(list []int, path []string) []string {
+	blamed, level := list[len(list)-1], ""
+	for _, i := range list {
+		if len(r.overrides[i].def.fire()) > 0 {
+			blamed = i
+		}
+	}
+	if len(path) > 3 && path[2] == "level" {
+		for _, i := range list {
+			if r.overrides[i].def.Level[path[3]] != nil {
+				blamed, level = i, path[3]
+			}
+		}
+	}
+	table := []string{"rule", r.id, "override", r.overrides[blamed].key}
+	if level != "" {
+		table = append(table, "level", level)
+	}
+	return table
 }
 
 // merge lays overrides over a rule, key by key.

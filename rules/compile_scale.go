@@ -11,6 +11,7 @@ type scale struct {
 	metric     *metric // the one whose readings are compared as they are; nil where its range says nothing
 	name, unit string
 	difference bool   // an amount of the unit, not a point on its scale
+	bare       bool   // numbers without a unit
 	per        string // the unit of time of a rate
 }
 
@@ -54,6 +55,10 @@ func (c *compiler) quantity(path []string, q Quantity, s *scale) (float64, bool)
 		}
 		q = have
 	}
+	if s.bare && q.Unit != "" {
+		c.fail(path, q.String()+" has a unit, and "+s.name+" has none", "write "+exact(q.Value))
+		return 0, false
+	}
 	factor := 1.0
 	if s.per != "" && q.Unit != "" {
 		of, per, ok := cutRate(q.Unit)
@@ -70,6 +75,9 @@ func (c *compiler) quantity(path []string, q Quantity, s *scale) (float64, bool)
 		conv = conv.difference()
 	}
 	if v := conv.apply(q.Value) * factor; ok && v-v == 0 {
+		if conv != (conversion{}) || factor != 1 {
+			v = neat(v)
+		}
 		return v, true
 	}
 	u, known := findUnit(q.Unit)
@@ -92,6 +100,15 @@ func (c *compiler) quantity(path []string, q Quantity, s *scale) (float64, bool)
 		c.fail(path, "unit "+strconv.Quote(q.Unit)+" is unknown, and "+s.name+" is measured in "+s.unit, remedy)
 	}
 	return 0, false
+}
+
+// neat takes the dust off a number that was converted: 0.09 °F are 0.05 °C.
+func neat(v float64) float64 {
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 12, 64), 64)
+	if err != nil {
+		return v
+	}
+	return short
 }
 
 // bounds reads [low, high] in the unit of s.
@@ -117,7 +134,7 @@ func (c *compiler) bounds(path []string, r *Range, s *scale) (lo, hi float64, ok
 func (r *rule) reduced(s *scale) {
 	switch r.reduce {
 	case "count":
-		*s = scale{name: "the number of devices"}
+		*s = scale{name: "the number of devices", bare: true}
 	case "spread":
 		s.difference, s.metric = true, nil
 	case "sum":

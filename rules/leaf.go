@@ -229,7 +229,13 @@ func (s *Silent) UnmarshalText(b []byte) error {
 		*s = Silent{}
 		return nil
 	}
-	return s.After.UnmarshalText(b)
+	if err := s.After.UnmarshalText(b); err != nil {
+		return err
+	}
+	if s.After == 0 {
+		return errors.New("silence of no time is always (write \"auto\", or a duration such as \"15m\")")
+	}
+	return nil
 }
 
 // Renotify are the waits before reminders; the last one repeats. Empty is never.

@@ -55,8 +55,11 @@ func spell(d time.Duration) string {
 	return b.String()
 }
 
-// written writes a duration as a rule file has it: "10m", "1h30m", "90s".
+// written writes a duration as a rule file has it: "10m", "1h30m", "90s", "7d".
 func written(d time.Duration) string {
+	if day := 24 * time.Hour; d > 0 && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = s[:len(s)-2]
