@@ -46,6 +46,9 @@ type (
 
 // value decodes one value, which is at path, into v.
 func (d decoder) value(path []string, value any, v reflect.Value) {
+	if d.report.full(false) {
+		return // there is no use in what is decoded, and none in finding more
+	}
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		defer func(pointer reflect.Value) {
@@ -225,7 +228,9 @@ func (d decoder) structure(path []string, value any, v reflect.Value) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		at := under(path, key)
-		if f, ok := fields[key]; ok {
+		if d.report.full(false) {
+			return
+		} else if f, ok := fields[key]; ok {
 			d.value(at, table[key], v.FieldByIndex(f))
 		} else if l := findLater(d.later, at); l != nil {
 			d.notYet(at, table[key], l)
@@ -248,10 +253,6 @@ func schemaOf(t reflect.Type) schema {
 // unknown reports a key that is not known among those that are.
 func (d decoder) unknown(path, known []string) {
 	fact := fmt.Sprintf("unknown key %q", path[len(path)-1])
-	if d.report.full(d.lenient) {
-		d.blame(path) // whoever looks for the nearest key of so many takes long
-		return
-	}
 	if remedy := d.elsewhere[path[0]]; len(path) == 1 && remedy != "" {
 		d.atKey(path, fact, remedy)
 		return

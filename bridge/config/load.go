@@ -31,7 +31,9 @@ func Load(path string, o Options) (*Config, Problems) {
 	if l.main.tree != nil {
 		l.main.expand(l.getenv)
 		decoder{source: l.main, later: laterMain(), elsewhere: ruleTables()}.decode(&l.config)
-		l.check()
+		if !l.report.full(false) {
+			l.check()
+		}
 	}
 	l.report.problems.finish()
 	if l.report.errors > 0 {

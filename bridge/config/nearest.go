@@ -176,18 +176,20 @@ func nearest(name string, known []string) string {
 	return best
 }
 
+const longestName = 64 // beyond, names are near to none
+
 // distance counts the letters to insert, delete, replace, or swap with their
 // neighbour to make one name of the other.
 func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
+	if len(a) > longestName || len(b) > longestName {
 		return max(len(a), len(b))
 	}
-	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
+	var rows [3][longestName + 1]int // on the stack: a file may have a million names
+	before, row, next := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
 		row[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		next := make([]int, len(b)+1)
 		next[0] = i
 		for j := 1; j <= len(b); j++ {
 			cost := 1
@@ -199,7 +201,7 @@ func distance(a, b string) int {
 				next[j] = min(next[j], before[j-2]+1)
 			}
 		}
-		before, row = row, next
+		before, row, next = row, next, before
 	}
 	return row[len(b)]
 }

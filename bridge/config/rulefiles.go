@@ -45,6 +45,9 @@ func (l *loader) checkRules() {
 		}
 		s.expand(l.getenv)
 		l.mergeRules(set, s)
+		if l.report.full(false) {
+			return // what was left out would be missed
+		}
 	}
 	l.localTimes(set)
 	program, problems := rules.Compile(&set.file)
@@ -108,6 +111,9 @@ func (l *loader) mergeRules(set *ruleSet, s *source) {
 	set.files = append(set.files, s)
 	var file rules.File
 	decoder{source: s, elsewhere: mainTables()}.decode(&file)
+	if l.report.full(false) {
+		return
+	}
 	if _, ok := s.tree["schema"]; ok && file.Schema != 1 {
 		s.atValue([]string{"schema"}, "schema is not one this version reads", "write schema = 1")
 	}
@@ -173,6 +179,9 @@ func (l *loader) place(s *source, path []string) string {
 // ruleProblem reports what the compiler found at the place of its path, unless
 // it is a consequence of what was reported before.
 func (l *loader) ruleProblem(set *ruleSet, p rules.Problem) {
+	if l.report.full(p.Warning) {
+		return
+	}
 	s := set.of(p.Path)
 	if s == nil {
 		s = l.main

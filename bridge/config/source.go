@@ -15,8 +15,8 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxFile bounds a file: some ten thousand devices fit.
-const maxFile = 4 << 20
+// maxFile bounds a file: some hundred thousand devices fit.
+const maxFile = 10 << 20
 
 // A source is one file: its text, what it says, and where it says it.
 type source struct {
