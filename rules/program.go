@@ -305,3 +305,11 @@ func (r *rule) isPlain() bool {
 	}
 	return true
 }
+
+// zone is where hours and weekdays are counted.
+func (p *Program) zone() *time.Location {
+	if p.location == nil {
+		return time.UTC
+	}
+	return p.location
+}
