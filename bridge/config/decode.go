@@ -25,10 +25,17 @@ type decoder struct {
 	*source
 	later     []later           // keys that are documented and not there yet
 	elsewhere map[string]string // tables of the other kind of file, and where they belong
+	schemas   map[reflect.Type]schema
 }
 
+// A schema says by key which field of a struct a value belongs in.
+type schema map[string][]int
+
 // decode fills v, a pointer to a struct, from the whole file.
-func (d decoder) decode(v any) { d.value(nil, d.tree, reflect.ValueOf(v).Elem()) }
+func (d decoder) decode(v any) {
+	d.schemas = map[reflect.Type]schema{}
+	d.value(nil, d.tree, reflect.ValueOf(v).Elem())
+}
 
 // Types that decide for themselves how they are decoded.
 type (
@@ -211,12 +218,15 @@ func (d decoder) structure(path []string, value any, v reflect.Value) {
 		d.wrongType(path, value, "a table", tableForm(path, value, v.Type()))
 		return
 	}
-	fields := make(map[string]reflect.Value)
-	collectFields(v, fields)
+	fields, known := d.schemas[v.Type()]
+	if !known {
+		fields = schemaOf(v.Type())
+		d.schemas[v.Type()] = fields
+	}
 	for _, key := range slices.Sorted(maps.Keys(table)) {
 		at := under(path, key)
 		if f, ok := fields[key]; ok {
-			d.value(at, table[key], f)
+			d.value(at, table[key], v.FieldByIndex(f))
 		} else if l := findLater(d.later, at); l != nil {
 			d.notYet(at, table[key], l)
 		} else {
@@ -225,23 +235,23 @@ func (d decoder) structure(path []string, value any, v reflect.Value) {
 	}
 }
 
-// collectFields gathers the fields of a struct by key.
-func collectFields(v reflect.Value, into map[string]reflect.Value) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		key := f.Tag.Get("toml")
-		switch {
-		case f.Anonymous:
-			collectFields(v.Field(i), into)
-		case key != "" && key != "-":
-			into[key] = v.Field(i)
+func schemaOf(t reflect.Type) schema {
+	fields := schema{}
+	for _, f := range reflect.VisibleFields(t) {
+		if key := f.Tag.Get("toml"); key != "" && key != "-" {
+			fields[key] = f.Index
 		}
 	}
+	return fields
 }
 
 // unknown reports a key that is not known among those that are.
 func (d decoder) unknown(path, known []string) {
 	fact := fmt.Sprintf("unknown key %q", path[len(path)-1])
+	if d.report.full(d.lenient) {
+		d.blame(path) // whoever looks for the nearest key of so many takes long
+		return
+	}
 	if remedy := d.elsewhere[path[0]]; len(path) == 1 && remedy != "" {
 		d.atKey(path, fact, remedy)
 		return

@@ -20,33 +20,33 @@ type Options struct {
 // Paths in the file are relative to the folder it is in. ${NAME} in a string is
 // the variable NAME, which must be set; $${ is a plain ${.
 func Load(path string, o Options) (*Config, Problems) {
-	l := &loader{getenv: o.Getenv, dir: filepath.Dir(path)}
+	l := &loader{getenv: o.Getenv, dir: filepath.Dir(path), report: newReport()}
 	if l.getenv == nil {
 		l.getenv = os.LookupEnv
 	}
 	l.config.Path = path
 	l.config.setDefaults()
 
-	l.main = readSource(filepath.ToSlash(path), path, &l.problems)
+	l.main = readSource(filepath.ToSlash(path), path, l.report)
 	if l.main.tree != nil {
 		l.main.expand(l.getenv)
 		decoder{source: l.main, later: laterMain(), elsewhere: ruleTables()}.decode(&l.config)
 		l.check()
 	}
-	l.problems.finish()
-	if l.problems.Errors() > 0 {
-		return nil, l.problems
+	l.report.problems.finish()
+	if l.report.errors > 0 {
+		return nil, l.report.problems
 	}
-	return &l.config, l.problems
+	return &l.config, l.report.problems
 }
 
 // A loader is one call of Load.
 type loader struct {
-	getenv   func(string) (string, bool)
-	dir      string // what relative paths are relative to
-	main     *source
-	config   Config
-	problems Problems
+	getenv func(string) (string, bool)
+	dir    string // what relative paths are relative to
+	main   *source
+	config Config
+	report *report
 }
 
 // check validates what was decoded. A part that could not be decoded has its

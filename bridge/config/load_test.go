@@ -224,24 +224,41 @@ func TestGoodConfigurationIsLoadedWithItsDefaults(t *testing.T) {
 // What is long in a file must not make Load slow: it runs at every start and
 // every reload.
 func BenchmarkLoad(b *testing.B) {
-	f := func(rules int) {
-		b.Run(strconv.Itoa(rules)+"-rules", func(b *testing.B) {
+	f := func(name string, n int, table string) {
+		b.Run(fmt.Sprintf("%d-%s", n, name), func(b *testing.B) {
 			var text strings.Builder
-			for i := range rules {
-				fmt.Fprintf(&text, "[rule.r%d]\nmetric = \"temperature\"\nabove = \"%d °C\"\nfor = \"10m\"\n\n", i, i)
+			for i := range n {
+				text.WriteString(strings.ReplaceAll(table, "#", strconv.Itoa(i)))
 			}
 			setUp(b, &txtar.Archive{Files: []txtar.File{{Name: "rules/cold.toml", Data: []byte(text.String())}}})
 			b.ReportAllocs()
+			b.SetBytes(int64(text.Len()))
 			for b.Loop() {
-				if c, problems := Load("tocsin.toml", Options{}); c == nil {
+				if _, problems := Load("tocsin.toml", Options{}); name != "faults" && problems.Errors() > 0 {
 					b.Fatal(problems)
 				}
 			}
 		})
 	}
-	f(10)
-	f(1000)
-	f(10000)
+	const limit = "[rule.r#]\nmetric = \"temperature\"\nabove = \"# °C\"\nfor = \"10m\"\n\n"
+	for _, n := range []int{10, 1000, 10_000} {
+		f("rules", n, limit)
+	}
+	f("devices", 10_000, "[device.d#]\ntype = \"freezer\"\nlabels = { site = \"s#\" }\nattr = { max_temp = \"-# °C\" }\n")
+	f("faults", 10_000, "[rule.r#]\nmetric = \"temperature\"\nabov = 3\nfor = \"ten\"\nsilnt = 3\n")
+}
+
+// So many warnings that not all are told are still warnings.
+func TestManyWarningsRefuseNothing(t *testing.T) {
+	var text strings.Builder
+	for i := range 2 * maxProblems {
+		fmt.Fprintf(&text, "[rule.r%d]\nmetric = \"temperature\"\nabove = 3\ndevices = \"type:none\"\n", i)
+	}
+	setUp(t, &txtar.Archive{Files: []txtar.File{{Name: "rules/many.toml", Data: []byte(text.String())}}})
+	c, problems := Load("tocsin.toml", Options{})
+	if c == nil || problems.Errors() != 0 || problems.Warnings() != maxProblems+1 {
+		t.Errorf("loaded: %v, with %d errors and %d warnings", c != nil, problems.Errors(), problems.Warnings())
+	}
 }
 
 func TestStoreInFolderThatCannotBeWrittenIsRefused(t *testing.T) {

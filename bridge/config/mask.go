@@ -191,10 +191,18 @@ func isVariableName(name string) bool {
 	return isVariable(name) && strings.ToUpper(name) == name && !looksSecret(name)
 }
 
-// scrub masks in a message what looks like a secret: messages quote the file.
-func scrub(message string) string {
+// A scrubber masks messages, which quote the file.
+type scrubber struct {
+	tokenPattern *regexp.Regexp // [tokens]
+	urlPattern   *regexp.Regexp // [urls]
+}
+
+func newScrubber() scrubber { return scrubber{tokenPattern: tokens(), urlPattern: urls()} }
+
+// scrub masks in a message what looks like a secret.
+func (s scrubber) scrub(message string) string {
 	text := []byte(message)
-	for _, at := range tokens().FindAllSubmatchIndex(text, -1) {
+	for _, at := range s.tokenPattern.FindAllSubmatchIndex(text, -1) {
 		mask(text, at[2], at[3])
 		mask(text, at[4], at[5])
 	}
@@ -202,9 +210,9 @@ func scrub(message string) string {
 }
 
 // scrubURLs masks in a message what URLs hold behind their hosts.
-func scrubURLs(message string) string {
+func (s scrubber) scrubURLs(message string) string {
 	m := masker{text: []byte(message)}
-	for _, at := range urls().FindAllStringIndex(message, -1) {
+	for _, at := range s.urlPattern.FindAllStringIndex(message, -1) {
 		m.url(at[0], at[1], false)
 	}
 	return strings.ReplaceAll(string(m.text), "\x00", "")

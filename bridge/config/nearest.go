@@ -87,10 +87,8 @@ func home(path []string) string {
 	return ""
 }
 
-func hasKey(schema reflect.Type, key string) bool {
-	fields := map[string]reflect.Value{}
-	collectFields(reflect.New(schema).Elem(), fields)
-	_, ok := fields[key]
+func hasKey(t reflect.Type, key string) bool {
+	_, ok := schemaOf(t)[key]
 	return ok
 }
 

@@ -75,18 +75,39 @@ func (ps Problems) Errors() int {
 // Warnings counts the problems that are only warnings.
 func (ps Problems) Warnings() int { return len(ps) - ps.Errors() }
 
-const maxProblems = 1000 // more help nobody
+const maxProblems = 1000 // of errors, and of warnings: more help nobody
+
+// A report gathers what one call of [Load] finds.
+type report struct {
+	problems         Problems
+	errors, warnings int
+	scrubber
+}
+
+func newReport() *report { return &report{scrubber: newScrubber()} }
+
+// full reports whether there are so many problems of a kind that no more are told.
+func (r *report) full(warning bool) bool {
+	if warning {
+		return r.warnings > maxProblems
+	}
+	return r.errors > maxProblems
+}
 
 // add appends a problem unless there are too many.
-func (ps *Problems) add(p Problem) {
-	switch len(*ps) {
-	case maxProblems + 1:
+func (r *report) add(p Problem) {
+	if r.full(p.Warning) {
 		return
-	case maxProblems:
-		p = Problem{File: p.File, Line: p.Line, Column: p.Column,
-			Fact: "there are more problems than are shown", Remedy: "correct the others first"}
 	}
-	*ps = append(*ps, p)
+	n, what := &r.errors, "problems"
+	if p.Warning {
+		n, what = &r.warnings, "warnings"
+	}
+	if *n++; *n > maxProblems {
+		p = Problem{File: p.File, Line: p.Line, Column: p.Column, Warning: p.Warning,
+			Fact: "there are more " + what + " than are shown", Remedy: "correct the others first"}
+	}
+	r.problems = append(r.problems, p)
 }
 
 // finish sorts the problems, and drops repetitions.

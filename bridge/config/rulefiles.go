@@ -38,7 +38,7 @@ func (l *loader) checkRules() {
 	set.file.Place = func(path []string) string { return l.place(set.of(path), path) }
 	for _, file := range l.ruleFiles() {
 		name := filepath.ToSlash(file)
-		s := readSource(name, file, &l.problems)
+		s := readSource(name, file, l.report)
 		if s.tree == nil {
 			set.whole = false
 			continue

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -152,6 +153,39 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
+// The law of rule files: whatever bytes one holds, Load ends, tells the same twice,
+// points into the file, and knows where everything is that it took.
+func FuzzLoadRules(f *testing.F) {
+	eachTOML(f, func(text []byte) { f.Add(text) })
+	for _, text := range []string{
+		"[rule.a]\nwhen = \"\"\"\na > \\\n 3\"\"\"\n", "[rule.a.override.\"\\u0000\"]\nabove = 3\n", "[test.\"\"]\nstep = [{}, [], 3]\n",
+		"[maintenance.m]\nfrom = 0000-01-01T00:00:00\nto = 9999-12-31T23:59:59.999999999Z\n[defaults]\ntimezone = \"Africa/Monrovia\"\n",
+		"rule.a.\"b.c\".above = 3\n", "[[rule.a.level]]\n", "[rule.a]\nclear = [[[[1]]]]\nsilent = {}\nschedule.not.not = 3\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		setUp(t, &txtar.Archive{})
+		write(t, "rules/cold.toml", text)
+		c, problems := Load("tocsin.toml", Options{Getenv: lookup(nil)})
+		_, again := Load("tocsin.toml", Options{Getenv: lookup(nil)})
+		if !slices.Equal(problems, again) {
+			t.Fatalf("told twice, and not the same:\n%v\n%v", problems, again)
+		}
+		for _, p := range problems {
+			checkProblem(t, p)
+		}
+		if c == nil {
+			return
+		}
+		for id, rule := range c.RuleFile.Rule {
+			if place := c.RuleFile.Place([]string{"rule", id}); place == "" || place != rule.Source {
+				t.Fatalf("rule %q is at %q, and at %q", id, place, rule.Source)
+			}
+		}
+	})
+}
+
 func checkProblem(t *testing.T, p Problem) {
 	t.Helper()
 	b, err := os.ReadFile(p.File)
@@ -198,13 +232,11 @@ func inSchema(t reflect.Type, pattern []string) bool {
 			}
 			t, pattern = t.Elem(), pattern[1:]
 		case reflect.Struct:
-			fields := map[string]reflect.Value{}
-			collectFields(reflect.New(t).Elem(), fields)
-			f, ok := fields[pattern[0]]
+			f, ok := schemaOf(t)[pattern[0]]
 			if !ok {
 				return false
 			}
-			t, pattern = f.Type(), pattern[1:]
+			t, pattern = t.FieldByIndex(f).Type, pattern[1:]
 		default:
 			return false
 		}

@@ -24,19 +24,20 @@ type source struct {
 	text   string
 	tree   map[string]any // nil if the text is not TOML
 	places map[string]place
-	report *Problems
+	report *report
 
 	starts  []int           // offsets at which the lines start
 	lines   []string        // the lines as they may be shown; nil until they are
 	binary  bool            // none may: they are no text
 	fromEnv map[string]bool // paths of strings in which a variable was expanded
+	lenient bool            // what is reported is only a warning
 	faulty  map[string]bool // paths that were reported
 	below   map[string]int  // how many of them are at a path or below it
 }
 
 // readSource reads and parses a file. Its problems go to report; what could not
 // be read has a nil tree.
-func readSource(name, path string, report *Problems) *source {
+func readSource(name, path string, report *report) *source {
 	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{},
 		faulty: map[string]bool{}, below: map[string]int{}}
 	text, err := readFile(path, maxFile)
@@ -210,10 +211,14 @@ func (s *source) find(path []string) place {
 
 // problem reports a fault at a part of the text.
 func (s *source) problem(at span, path []string, fact, remedy string) {
+	if s.report.full(s.lenient) {
+		return
+	}
 	line, column := s.position(at.start)
-	s.report.add(Problem{
-		File: s.name, Line: line, Column: column,
-		Place: scrub(placeName(path)), Fact: scrub(scrubURLs(fact)), Remedy: scrub(remedy),
+	r := s.report
+	r.add(Problem{
+		File: s.name, Line: line, Column: column, Warning: s.lenient,
+		Place: r.scrub(placeName(path)), Fact: r.scrub(r.scrubURLs(fact)), Remedy: r.scrub(remedy),
 		Excerpt: s.excerpt(at),
 	})
 }
@@ -268,11 +273,10 @@ func (s *source) warnValue(path []string, fact, remedy string) {
 }
 
 func (s *source) warn(path []string, report func()) {
-	n, before := len(*s.report), s.faulty[pathKey(path)]
+	before := s.faulty[pathKey(path)]
+	s.lenient = true
 	report()
-	for i := range (*s.report)[n:] {
-		(*s.report)[n+i].Warning = true
-	}
+	s.lenient = false
 	if !before {
 		s.pardon(path)
 	}

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	blockBytes = 256 << 10 // a block is closed once it has this many bytes, uncompressed
-	inputBytes = 1 << 20   // one input may have at most this many
-	maxSeries  = 4096      // a block is closed once it tells apart this many series,
-	maxNames   = 8192      // or has this many names
+	blockBytes = 256 << 10                      // a block is closed once it has this many bytes, uncompressed
+	inputBytes = 1 << 20                        // one input may have at most this many
+	maxSeries  = 4096                           // a block is closed once it tells apart this many series,
+	maxNames   = 8192                           // or has this many names
 	maxRaw     = blockBytes + inputBytes + 4096 // of a block, compressed or not
 )
 
@@ -58,10 +58,18 @@ type encoder struct {
 	blk    bounds
 	now    int64 // Now of the record before
 	series map[series]uint32
-	thou   []int64 // by series: thousandths of its last number
+	known  []known
+	last   uint32 // series of the sample before
 	texts  map[string]uint32
 	labels map[uintptr]uint32
 	alive  []map[string]string // keeps the addresses in labels from being used again
+}
+
+// A known series has a number.
+type known struct {
+	series
+	after uint32 // the series that came after it: it mostly does again
+	thou  int64  // thousandths of its last number
 }
 
 // bounds are what can be known of a block without decoding it.
@@ -93,7 +101,7 @@ func (e *encoder) tables() {
 	e.series = make(map[series]uint32)
 	e.texts = make(map[string]uint32)
 	e.labels = make(map[uintptr]uint32)
-	e.alive, e.thou = nil, nil
+	e.alive, e.known = nil, nil
 }
 
 // begin starts a block in the memory of buf.
@@ -101,19 +109,20 @@ func (e *encoder) begin(buf []byte) {
 	e.buf = buf[:0]
 	e.blk = noBounds()
 	e.now = 0
-	if len(e.texts) > 2*maxNames || len(e.thou) > 2*maxSeries {
+	if len(e.texts) > 2*maxNames || len(e.known) > 2*maxSeries {
 		e.tables() // a large batch: smaller ones need not pay for it
 	}
 	clear(e.series)
 	clear(e.texts)
 	clear(e.labels)
 	clear(e.alive)
-	e.alive, e.thou = e.alive[:0], e.thou[:0]
+	clear(e.known)
+	e.alive, e.known, e.last = e.alive[:0], e.known[:0], 0
 }
 
 // full reports whether the block should be closed.
-func (e *encoder) full() bool { 
-	return len(e.buf) >= blockBytes || len(e.thou) >= maxSeries || len(e.texts) >= maxNames
+func (e *encoder) full() bool {
+	return len(e.buf) >= blockBytes || len(e.known) >= maxSeries || len(e.texts) >= maxNames
 }
 
 // add writes an input. When it is too large for a block it is not written, and
@@ -206,18 +215,13 @@ func (e *encoder) sample(s *rules.Sample) {
 	if s.Seq != 0 {
 		key.parts |= seqFollow
 	}
-	id, known := e.series[key]
-	if known {
-		e.uvarint(uint64(id) + 1)
-	} else {
-		id = e.define(&key, s.Labels)
-	}
+	id := e.number(&key, s.Labels)
 	e.time(s.Received, e.now)
 	e.time(s.At, reference(s.Clock, nanos(s.Received)))
 	at := nanos(s.At)
 	e.blk.firstAt, e.blk.endAt = min(e.blk.firstAt, at), max(e.blk.endAt, at)
 	if key.parts&hasNum != 0 {
-		e.number(s.Num, &e.thou[id])
+		e.value(s.Num, &e.known[id].thou)
 	}
 	if key.parts&hasText != 0 {
 		e.text(s.Text)
@@ -225,6 +229,26 @@ func (e *encoder) sample(s *rules.Sample) {
 	if key.parts&seqFollow != 0 {
 		e.uvarint(s.Seq)
 	}
+}
+
+// number writes which series comes next.
+func (e *encoder) number(s *series, labels map[string]string) uint32 {
+	if int(e.last) < len(e.known) {
+		if id := e.known[e.last].after; e.known[id].series == *s {
+			e.uvarint(uint64(id) + 1)
+			e.last = id
+			return id
+		}
+	}
+	id, known := e.series[*s]
+	if known {
+		e.uvarint(uint64(id) + 1)
+	} else {
+		id = e.define(s, labels)
+	}
+	e.known[e.last].after = id
+	e.last = id
+	return id
 }
 
 // define writes a series out, and gives it the next number.
@@ -237,9 +261,9 @@ func (e *encoder) define(s *series, labels map[string]string) uint32 {
 	e.name(s.invalid)
 	e.labelSet(s.labels, labels)
 	e.buf = append(e.buf, byte(s.kind), byte(s.clock), byte(s.flags), byte(s.parts))
-	id := uint32(len(e.thou)) // #nosec G115 -- bounded by a block's size
+	id := uint32(len(e.known)) // #nosec G115 -- bounded by a block's size
 	e.series[*s] = id
-	e.thou = append(e.thou, 0)
+	e.known = append(e.known, known{series: *s})
 	return id
 }
 
@@ -280,9 +304,9 @@ func (e *encoder) text(s string) {
 
 func (e *encoder) uvarint(x uint64) { e.buf = binary.AppendUvarint(e.buf, x) }
 
-// number writes a value by how far it is from the last one in thousandths, which
+// value writes a number by how far it is from the last one in thousandths, which
 // is what most sensors report in, or else as it is.
-func (e *encoder) number(v float64, last *int64) {
+func (e *encoder) value(v float64, last *int64) {
 	const exact = 1 << 51
 	if scaled := math.RoundToEven(v * 1000); scaled > -exact && scaled < exact {
 		n := int64(scaled)

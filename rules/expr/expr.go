@@ -58,7 +58,18 @@ type Ref struct {
 	Over     time.Duration // Window
 	Name     string        // Attr: attribute; Firing, Share, Count: rule
 	Unit     string        // of the slot's number, "" for none
+	Role     Role          // Attr: how its number is converted to Unit
 }
+
+// A Role is what decides how a number is converted where zero is not zero in
+// both units: 5 °C are 41 °F, and a difference of 5 °C is one of 9 °F.
+type Role uint8
+
+const (
+	Absolute   Role = iota
+	Difference      // of two readings, or a rate
+	Either          // the expression does not tell: not converted
+)
 
 // A Metric is what is known of one.
 type Metric struct {
@@ -87,4 +98,9 @@ type Problem struct {
 }
 
 // A Program is a compiled expression.
-type Program struct{}
+type Program struct {
+	refs []Ref
+	text string
+	cost int
+	run  func([]Value) truth
+}

@@ -54,6 +54,16 @@ func (d *decoder) byte() byte {
 	return b
 }
 
+func (d *decoder) uint32() uint32 {
+	if len(d.b) < 4 {
+		d.fail(errForm)
+		return 0
+	}
+	v := binary.LittleEndian.Uint32(d.b)
+	d.b = d.b[4:]
+	return v
+}
+
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {

@@ -1,0 +1,3 @@
+package history
+
+func appendForEver(string) int { return 0 }
