@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -84,8 +83,8 @@ type episode struct {
 	frozen    int64 // since when nothing is known, on the bridge's clock; 0 while it is
 	stale     bool  // and for too long
 	staleTold bool
-	noData    bool  // fired, or ended, because nothing is known
-	changed   bool  // ended because its rule has changed
+	noData    bool // fired, or ended, because nothing is known
+	changed   bool // ended because its rule has changed
 }
 
 // A timer is the state of one rung. While the rung is on, or running, something

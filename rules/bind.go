@@ -2,6 +2,7 @@ package rules
 
 import (
 	"slices"
+	"time"
 
 	"tocsin/rules/window"
 )
@@ -170,12 +171,13 @@ func needs(fn string) window.Needs {
 func (c *channel) need(over int64, n window.Needs) *span {
 	s := c.span(over)
 	if s == nil {
-		s = &span{over, window.New(duration(over), n)}
+		s = &span{over, n, window.New(time.Duration(over), n)}
 		c.windows = append(c.windows, s)
 		if c.last.at != 0 {
 			s.Add(c.last.at, c.last.value.num)
 		}
 	}
+	s.needs |= n
 	s.Need(n)
 	return s
 }

@@ -34,7 +34,7 @@ func (e *Engine) device(id string) *device {
 // meet makes the device of a sample or a presence at first sight, with its
 // labels; nil when there is no room for it.
 func (e *Engine) meet(id, source string, labels map[string]string, retained bool, out *Output) *device {
-	if len(e.devices) >= e.options.MaxDevices {
+	if len(e.devices)-len(e.program.devices) >= e.options.MaxDevices {
 		out.Problems = append(out.Problems, "devices")
 		return nil
 	}

@@ -109,7 +109,8 @@ type channel struct {
 
 // A span is a window of a channel.
 type span struct {
-	over int64
+	over  int64
+	needs window.Needs
 	*window.Window
 }
 

@@ -249,7 +249,7 @@ func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
 				e.queue(a, false)
 			}
 		}
-		if e.program.late == 0 {
+		if !used {
 			out.Problems = append(out.Problems, "late")
 		}
 		return

@@ -489,5 +489,5 @@ func (u *upkeep) covers(a *instance) bool {
 		return false
 	}
 	d := a.channel.device
-	return len(u.devices) == 0 || u.devices.matches(d.id, d.def)
+	return len(u.devices.scope) == 0 || u.devices.matches(d.id, d.def)
 }

@@ -280,25 +280,32 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 		if c == nil || r.err != nil {
 			continue
 		}
-		w, _, err := window.Decode(blob)
-		if err != nil {
+		if err := c.recallWindow(over, blob); err != nil {
 			r.err = err
 			return
 		}
-		c.recallWindow(over, w)
 	}
 	e.recallAlarms(c, r)
 }
 
-// recallWindow takes a window back for the question it answered, and for a longer
-// one that has nothing yet: half of an answer fills the other half sooner.
-func (c *channel) recallWindow(over int64, w *window.Window) {
+// recallWindow takes a window back for the question it answered, and for longer
+// ones that have nothing of their own yet.
+func (c *channel) recallWindow(over int64, blob []byte) error {
 	for _, s := range c.windows {
-		if s.over == over {
-			w.Need(s.Needs())
-			s.Window = w
+		if s.over != over && (s.over < over || s.Count() > 1) {
+			continue
 		}
+		w, _, err := window.Decode(blob)
+		if err != nil {
+			return err
+		}
+		w.Need(s.needs)
+		if s.over != over {
+			w.Resize(time.Duration(s.over))
+		}
+		s.Window = w
 	}
+	return nil
 }
 
 func (e *Engine) recallAlarms(c *channel, r *reader) {
@@ -514,5 +521,3 @@ func appendTimes(b []byte, list []int64) []byte {
 	}
 	return b
 }
-
-func duration(ns int64) time.Duration { return time.Duration(ns) }

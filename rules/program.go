@@ -24,6 +24,8 @@ type Program struct {
 	upkeep []upkeep      // planned maintenance
 	flood  *floodRule    // nil: none
 
+	location *time.Location // of hours and weekdays; nil is UTC
+
 	compiler *compiler // what variants are made with at run time
 }
 

@@ -348,9 +348,9 @@ func (e *Engine) nudge(a *instance) {
 type flood struct {
 	on     bool
 	begun  int64
-	due    int64   // of the next digest
-	recent []int64 // when alarms fired, as far as it matters
-	held   int     // alarms since the last digest
+	due    int64       // of the next digest
+	recent []int64     // when alarms fired, as far as it matters
+	held   int         // alarms since the last digest
 	alarms []*instance // that are held back
 }
 

@@ -29,22 +29,22 @@ type State struct {
 	Severity Severity `json:"severity,omitzero"` // as last told; unset while fired has not been told
 	Muted    string   `json:"muted,omitempty"`   // why not
 
-	Acked      bool        `json:"acked,omitempty"`
-	AckedBy    string      `json:"acked_by,omitempty"`
-	Reminder   time.Time   `json:"reminder,omitzero"` // when the next one is due
-	Reminded   int         `json:"reminded,omitempty"`
-	Raised     Severity    `json:"raised,omitzero"` // by escalations
-	Escalated  int         `json:"escalated,omitempty"`
-	Returned   bool        `json:"returned,omitempty"` // latched: the condition has cleared
-	Flapping   bool        `json:"flapping,omitempty"`
-	Flips      []time.Time `json:"flips,omitempty"`     // when it came and went
-	Unknown    time.Time   `json:"unknown,omitzero"`    // since when nothing is known
-	Stale      bool        `json:"stale,omitempty"`     // and for too long
-	StaleTold  bool        `json:"stale_told,omitempty"`
-	NoData     bool        `json:"no_data,omitempty"`   // it fired because of that
-	Cooldown   time.Time   `json:"cooldown,omitzero"`   // when the last episode began, for rules with cooldown
-	Shelved    *Shelving   `json:"shelved,omitempty"`
-	Contact    time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last
+	Acked     bool        `json:"acked,omitempty"`
+	AckedBy   string      `json:"acked_by,omitempty"`
+	Reminder  time.Time   `json:"reminder,omitzero"` // when the next one is due
+	Reminded  int         `json:"reminded,omitempty"`
+	Raised    Severity    `json:"raised,omitzero"` // by escalations
+	Escalated int         `json:"escalated,omitempty"`
+	Returned  bool        `json:"returned,omitempty"` // latched: the condition has cleared
+	Flapping  bool        `json:"flapping,omitempty"`
+	Flips     []time.Time `json:"flips,omitempty"`  // when it came and went
+	Unknown   time.Time   `json:"unknown,omitzero"` // since when nothing is known
+	Stale     bool        `json:"stale,omitempty"`  // and for too long
+	StaleTold bool        `json:"stale_told,omitempty"`
+	NoData    bool        `json:"no_data,omitempty"` // it fired because of that
+	Cooldown  time.Time   `json:"cooldown,omitzero"` // when the last episode began, for rules with cooldown
+	Shelved   *Shelving   `json:"shelved,omitempty"`
+	Contact   time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last
 
 	LastAt      time.Time `json:"last_at,omitzero"` // event time of the newest sample judged
 	Last        any       `json:"last,omitempty"`
@@ -53,7 +53,7 @@ type State struct {
 	ValueAtFire any       `json:"value_at_fire,omitempty"`
 	Peak        *Point    `json:"peak,omitempty"`
 	Evidence    []Point   `json:"evidence,omitempty"`
-	Counted     [2]int    `json:"counted,omitzero"` // samples that held the condition, of samples seen, since it began
+	Counted     [2]int    `json:"counted,omitzero"`   // samples that held the condition, of samples seen, since it began
 	Measured    *Point    `json:"measured,omitempty"` // what the rule compares, as it was last
 }
 
