@@ -72,21 +72,21 @@ func (e *Engine) adopt(d *device) {
 	slices.SortFunc(d.children, func(a, b *device) int { return strings.Compare(a.id, b.id) })
 }
 
-// contacted notes that a device has been heard of. Its silence ends; a source
-// that repeats the past, or is marked as a repetition, teaches no interval.
-func (e *Engine) contacted(d *device, source string, flags Flags, out *Output) {
-	if d.link == nil || d.link.name != source {
-		d.link = e.link(source)
+// contacted notes that a device has been heard of: its silence ends. Only what is
+// newer than anything before teaches how often it reports, and how its clock
+// goes: not the past, and not what is repeated.
+func (e *Engine) contacted(d *device, s *Sample, out *Output) {
+	if d.link == nil || d.link.name != s.Source {
+		d.link = e.link(s.Source)
+	}
+	if at := s.At.UnixNano(); at > d.newest && at < latest*int64(time.Second) {
+		d.newest = at
+		if s.Flags&(Historical|Dup) == 0 && !e.past {
+			d.teach(e.now, at, s)
+		}
 	}
 	if d.contact == e.now {
 		return
-	}
-	if flags&(Historical|Dup) == 0 {
-		if d.gaps == nil {
-			d.gaps = new(window.Gaps)
-		}
-		d.gaps.Add(e.now)
-		d.learned = unlearned
 	}
 	d.contact = e.now
 	if d.presence != StatusUnknown && d.presence != Online {
@@ -96,6 +96,22 @@ func (e *Engine) contacted(d *device, source string, flags Flags, out *Output) {
 		if a.episode != nil || a.due == 0 {
 			e.queue(a, false)
 		}
+	}
+}
+
+// teach learns from a reading how often the device reports, and how far its clock
+// is behind ours.
+func (d *device) teach(now, at int64, s *Sample) {
+	if d.gaps == nil {
+		d.gaps = new(window.Gaps)
+	}
+	d.gaps.Add(now)
+	d.learned = unlearned
+	if s.Clock == ClockDevice {
+		if d.skews == nil {
+			d.skews = new(window.Skews)
+		}
+		d.skews.Add(s.Received.UnixNano(), at)
 	}
 }
 
@@ -127,10 +143,14 @@ func (d *device) staleAfter(r *rule) int64 {
 		return 0
 	}
 	if every, ok := d.interval(); ok {
-		return 3 * int64(every)
+		return max(3*int64(every), minStale)
 	}
 	return 0
 }
+
+// minStale is the shortest time after which a reading is too old, unless a rule
+// says so: a network may hold a message up for seconds.
+const minStale = int64(10 * time.Second)
 
 // announce tells of a device that was never seen and that no file declares.
 func (e *Engine) announce(d *device, source string, out *Output) {

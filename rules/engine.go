@@ -105,6 +105,7 @@ type channel struct {
 	foreign *foreignUnit
 	late    *backlog // readings of the past, until they are judged as such
 	carried float64  // what a counter had reached before it began again
+	holes   []gap    // stretches without a reading, in event time: the past may still fill them
 }
 
 // A span is a window of a channel.

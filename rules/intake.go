@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"tocsin/rules/window"
 )
@@ -58,7 +59,7 @@ func (e *Engine) sample(s *Sample, out *Output) {
 		e.learn(d, s)
 	}
 	if !retained {
-		e.contacted(d, s.Source, s.Flags, out)
+		e.contacted(d, s, out)
 	}
 	c := d.channel(s.Metric)
 	if c == nil {
@@ -152,18 +153,10 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 	before := c.last
 	if at >= c.last.at { // not one that is repeated after a crash
+		c.miss(at, e.program.late)
 		c.prev = c.last
 		c.last, c.clock, c.at = point{at, v}, s.Clock, e.now
 		c.count(v, before)
-	}
-	if d.newest < at {
-		d.newest = at
-		if s.Clock == ClockDevice && s.Flags&Historical == 0 && !e.past {
-			if d.skews == nil {
-				d.skews = new(window.Skews)
-			}
-			d.skews.Add(s.Received.UnixNano(), at)
-		}
 	}
 	for _, w := range c.windows {
 		w.Add(at, v.num+c.carried)
@@ -216,6 +209,49 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 }
 
+// maxHoles bounds the stretches without a reading that are remembered.
+const maxHoles = 8
+
+// miss notes that nothing is known of the time before a new reading, if that is
+// longer than a device that reports would leave. Only there can a reading of the
+// past tell anything new: elsewhere it is one that was judged when it came.
+func (c *channel) miss(at int64, late time.Duration) {
+	from := c.last.at
+	if from != 0 {
+		every, _ := c.device.interval()
+		if at-from <= max(int64(late), 3*int64(every)) {
+			return
+		}
+	}
+	if len(c.holes) == maxHoles {
+		c.holes = slices.Delete(c.holes, 0, 1)
+	}
+	c.holes = append(c.holes, gap{from, at})
+}
+
+// lacks reports whether nothing is known of a time.
+func (c *channel) lacks(at int64) bool {
+	return slices.ContainsFunc(c.holes, func(h gap) bool { return h.from < at && at < h.to })
+}
+
+// fill notes that readings of the past have told of a stretch of time.
+func (c *channel) fill(from, to int64) {
+	var left []gap
+	for _, h := range c.holes {
+		if to <= h.from || from >= h.to {
+			left = append(left, h)
+			continue
+		}
+		if h.from < from {
+			left = append(left, gap{h.from, from})
+		}
+		if to < h.to {
+			left = append(left, gap{to, h.to})
+		}
+	}
+	c.holes = left[:min(len(left), maxHoles)]
+}
+
 // count keeps a counter rising where the device begins again from nothing.
 func (c *channel) count(v value, before point) {
 	if c.metric.counter && before.at != 0 && v.num < before.value.num {
@@ -254,7 +290,7 @@ func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
 		}
 		return
 	}
-	if e.rehearsing || !slices.ContainsFunc(c.alarms, func(a *instance) bool { return a.rule.backfill }) {
+	if e.rehearsing || !c.lacks(at) || !slices.ContainsFunc(c.alarms, func(a *instance) bool { return a.rule.backfill }) {
 		out.Problems = append(out.Problems, "late")
 		return
 	}
@@ -289,6 +325,7 @@ func (e *Engine) flushLate(c *channel, out *Output) {
 	samples := c.late.samples
 	c.late = nil
 	slices.SortStableFunc(samples, func(a, b Sample) int { return a.At.Compare(b.At) })
+	c.fill(samples[0].At.UnixNano(), samples[len(samples)-1].At.UnixNano())
 	sub := e.apart(c.device)
 	var past Output
 	fired := map[string]Event{}

@@ -54,12 +54,7 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	b = binary.AppendVarint(b, e.flood.due)
 	b = binary.AppendVarint(b, int64(e.flood.held))
 	b = appendTimes(b, e.flood.recent)
-	b = binary.AppendUvarint(b, uint64(len(e.gaps)))
-	for _, g := range e.gaps {
-		b = binary.AppendVarint(b, g.from)
-		b = binary.AppendVarint(b, g.to)
-	}
-	return b
+	return appendGaps(b, e.gaps)
 }
 
 func (d *device) appendMemory(b []byte) []byte {
@@ -119,6 +114,7 @@ func (c *channel) appendMemory(b []byte) []byte {
 		unit = c.foreign.unit
 	}
 	b = appendText(b, unit)
+	b = appendGaps(b, c.holes)
 	b = binary.AppendUvarint(b, uint64(len(c.windows)))
 	for _, w := range c.windows {
 		b = binary.AppendVarint(b, w.over)
@@ -210,10 +206,8 @@ func (e *Engine) recallEngine(r *reader) {
 	e.now = max(e.now, r.int())
 	e.deaf = max(e.deaf, r.int())
 	f := flood{on: r.bool(), begun: r.int(), due: r.int(), held: int(r.int()), recent: r.times()}
-	for range r.count(2) {
-		if g := (gap{r.int(), r.int()}); len(e.gaps) < maxGaps {
-			e.gaps = append(e.gaps, g)
-		}
+	if gaps := r.gaps(); len(e.gaps) == 0 {
+		e.gaps = gaps[:min(len(gaps), maxGaps)]
 	}
 	if e.program.flood != nil && r.err == nil {
 		f.alarms = e.flood.alarms
@@ -264,12 +258,13 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	}
 	kept.judged, kept.at, kept.carried = r.int(), r.int(), r.float()
 	unit := r.text()
+	kept.holes = r.gaps()
 	m := e.program.metrics[name]
 	var c *channel
 	if m != nil && m.kind == kind && r.err == nil {
 		c = e.bind(d, m, math.MaxInt)
 		c.last, c.prev, c.clock, c.primed = kept.last, kept.prev, kept.clock, kept.primed
-		c.judged, c.at, c.carried = kept.judged, kept.at, kept.carried
+		c.judged, c.at, c.carried, c.holes = kept.judged, kept.at, kept.carried, kept.holes
 		if unit != "" {
 			conv, ok := convert(unit, m.unit)
 			c.foreign = &foreignUnit{unit, conv, ok}
@@ -485,6 +480,14 @@ func (r *reader) float() float64 {
 
 func (r *reader) value() value { return value{num: r.float(), text: r.text()} }
 
+func (r *reader) gaps() []gap {
+	var list []gap
+	for range r.count(2) {
+		list = append(list, gap{r.int(), r.int()})
+	}
+	return list
+}
+
 func (r *reader) times() []int64 {
 	var list []int64
 	for range r.count(1) {
@@ -513,6 +516,14 @@ func appendBlob(b, blob []byte) []byte {
 }
 
 func appendValue(b []byte, v value) []byte { return appendText(appendFloat(b, v.num), v.text) }
+
+func appendGaps(b []byte, list []gap) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, g := range list {
+		b = binary.AppendVarint(binary.AppendVarint(b, g.from), g.to)
+	}
+	return b
+}
 
 func appendTimes(b []byte, list []int64) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))

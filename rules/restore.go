@@ -304,17 +304,18 @@ func (e *Engine) rewind(g gap) {
 	by := g.to - g.from
 	e.now, e.gaps = g.to, nil
 	for _, d := range e.devices {
-		for _, c := range d.channels {
-			if c.clock == ClockArrival && c.last.at != 0 {
-				c.last.at += by
-			}
-		}
+		d.rewind(by)
+	}
+	e.deaf += by
+	for _, l := range e.links {
+		shift(by, &l.since, &l.down)
 	}
 	for a := range e.instances() {
 		if a.episode == nil {
 			continue
 		}
 		moved := false
+		shift(by, &a.episode.frozen, &a.episode.reminder)
 		for i := range a.episode.rungs {
 			t := &a.episode.rungs[i]
 			if !t.running {
@@ -329,6 +330,34 @@ func (e *Engine) rewind(g gap) {
 		if moved {
 			e.shifted = append(e.shifted, a)
 			e.schedule(a)
+		}
+	}
+}
+
+// rewind moves what our clock has stamped of a device.
+func (d *device) rewind(by int64) {
+	shift(by, &d.contact, &d.listening, &d.presenceAt)
+	arrival := false
+	for _, c := range d.channels {
+		shift(by, &c.at)
+		if c.clock == ClockArrival {
+			arrival = arrival || c.last.at != 0
+			shift(by, &c.last.at, &c.prev.at, &c.judged)
+		}
+	}
+	if arrival {
+		shift(by, &d.newest)
+	}
+	if d.gaps != nil {
+		d.gaps.Skip()
+	}
+}
+
+// shift moves times that are set.
+func shift(by int64, times ...*int64) {
+	for _, t := range times {
+		if *t != 0 {
+			*t += by
 		}
 	}
 }
