@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tocsin/bridge/decode"
+	"tocsin/bridge/history"
 	"tocsin/rules"
 )
 
@@ -23,6 +24,10 @@ type Options struct {
 	Source    Source
 	Store     Store
 	Endpoints []Endpoint
+
+	// History keeps recent inputs, so that a crash costs no window. The bridge
+	// runs it, and does not close it. Nil: none is kept.
+	History *history.Log
 
 	// Enable names endpoints that are switched on although they answered 410.
 	Enable []string
@@ -55,6 +60,7 @@ type Bridge struct {
 	sources   []intake
 	source    Source
 	store     Store
+	history   *history.Log             // nil: none
 	connected func(source string) bool // nil: always
 	lanes     lanes
 	retention Retention
@@ -82,6 +88,8 @@ type Bridge struct {
 	endpoints []Endpoint
 	engine    *rules.Engine // nil while the state is not known
 	out       rules.Output
+	inputs    []rules.Input // that made out
+	loaded    bool          // an engine was made before; guarded by loading
 }
 
 // Bounds of what an engine keeps in memory. Meeting one is a problem that is
@@ -99,11 +107,15 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	var taken func(rules.Input)
+	if o.History != nil {
+		taken = o.History.Append
+	}
 	b := &Bridge{
-		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, connected: o.Connected,
+		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, history: o.History, connected: o.Connected,
 		lanes: lanes{byName: make(map[string]*lane)}, retention: o.Retention, grace: o.Grace,
 		metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
-		commits: newCommitter(o.Store),
+		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
 		batches: sync.Pool{New: func() any { return new(decode.Batch) }},
 		broken:  make(chan error, 1),
@@ -268,15 +280,21 @@ func (b *Bridge) Run(ctx context.Context) error {
 	lanes, stopLanes := context.WithCancel(background)
 	commits, stopCommits := context.WithCancel(background)
 	intake, stopIntake := context.WithCancel(ctx)
+	recording, stopRecording := context.WithCancel(background)
+	defer stopRecording()
 	defer stopLanes()
 	defer stopCommits()
 	defer stopIntake()
 
-	var delivering, committing, taking sync.WaitGroup
+	var delivering, committing, taking, keeping sync.WaitGroup
 	delivering.Go(func() { b.deliver(lanes) })
 	committing.Go(func() { b.commitLoop(commits) })
 	taking.Go(func() { b.tickLoop(intake) })
 	taking.Go(func() { b.trimLoop(intake) })
+	if b.history != nil {
+		keeping.Go(func() { _ = b.history.Run(recording) }) // it logs what goes wrong
+		taking.Go(func() { b.snapshotLoop(intake) })
+	}
 	taking.Go(func() {
 		if err := b.source.Run(intake, b.Handle); err != nil && intake.Err() == nil {
 			b.fatal(fmt.Errorf("source: %w", err))
@@ -295,6 +313,13 @@ func (b *Bridge) Run(ctx context.Context) error {
 	taking.Wait()
 	stopCommits()
 	committing.Wait()
+	if b.history != nil {
+		if e := b.snapshot(background, true); e != nil {
+			b.log.Warn("writing down what is remembered", "error", e)
+		}
+	}
+	stopRecording()
+	keeping.Wait()
 	stopLanes()
 	delivering.Wait()
 	b.forget(errStopped) // for whoever came too late

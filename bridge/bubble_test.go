@@ -20,6 +20,7 @@ import (
 
 	"tocsin/bridge"
 	"tocsin/bridge/decode"
+	"tocsin/bridge/history"
 	"tocsin/bridge/store"
 	"tocsin/bridge/webhook"
 	"tocsin/broker"
@@ -144,9 +145,11 @@ type world struct {
 	registry  *prometheus.Registry
 	revision  int // of all endpoints
 	connected func(source string) bool
+	remembers bool // it keeps a history
 
 	*bridge.Bridge
 	db   *store.DB
+	past *history.Log
 	stop context.CancelFunc
 	done chan error
 
@@ -203,6 +206,12 @@ func (w *world) start() {
 	}
 	if w.registry != nil {
 		o.Registerer = w.registry
+	}
+	if w.remembers {
+		if w.past, err = history.Open(history.Options{Path: filepath.Join(w.dir, "history"), MinFree: -1}); err != nil {
+			w.t.Fatal(err)
+		}
+		o.History = w.past
 	}
 	if w.Bridge, err = bridge.New(ctx, o); err != nil {
 		w.t.Fatal(err)
@@ -278,6 +287,12 @@ func (w *world) halt() error {
 	err := <-w.done
 	if e := w.db.Close(); err == nil {
 		err = e
+	}
+	if w.past != nil {
+		if e := w.past.Close(); err == nil {
+			err = e
+		}
+		w.past = nil
 	}
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"tocsin/rules"
 )
 
 // maxStray is how far the wall clock may stray from the bridge's, and how late
@@ -72,6 +74,7 @@ func (b *Bridge) gap(last time.Time, stray time.Duration) {
 	now := b.clock.now()
 	if b.engine != nil {
 		b.engine.Resume(last, now)
+		b.record(nil, []rules.Input{{Now: now, Gap: &rules.Gap{From: last, To: now}}})
 	}
 	b.log.Warn("a gap in time: timers stand still over it", "since", last, "gap", now.Sub(last).Round(time.Millisecond), "clock_step", stray.Round(time.Millisecond))
 }

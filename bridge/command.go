@@ -79,6 +79,7 @@ func (b *Bridge) step(in rules.Input) (receipt broker.Receipt, problems []string
 	}
 	in.Now = b.clock.now()
 	b.out.Reset()
-	b.engine.Step(in, &b.out)
+	b.inputs = b.inputs[:0]
+	b.put(in)
 	return b.queue(), slices.Clone(b.out.Problems), nil
 }

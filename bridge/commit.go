@@ -29,6 +29,10 @@ type group struct {
 	done    chan struct{} // closed when err is final
 	err     error
 	receipt broker.Receipt
+
+	// Guarded by the committer.
+	inputs  []rules.Input // what waits for this group
+	settled bool
 }
 
 func newGroup(number uint64) *group {
@@ -53,7 +57,8 @@ func (g *group) empty() bool {
 // group gathers only while the one before it is being written.
 type committer struct {
 	store Store
-	wake  chan struct{} // holds one
+	taken func(rules.Input) // is told, in order, which inputs are safe; nil: nobody is
+	wake  chan struct{}     // holds one
 
 	committed atomic.Uint64 // number of the last group that is on disk
 
@@ -64,8 +69,8 @@ type committer struct {
 	shut bool      // nobody waits for room any more
 }
 
-func newCommitter(s Store) *committer {
-	c := &committer{store: s, wake: make(chan struct{}, 1), open: newGroup(1)}
+func newCommitter(s Store, taken func(rules.Input)) *committer {
+	c := &committer{store: s, taken: taken, wake: make(chan struct{}, 1), open: newGroup(1)}
 	c.room.L = &c.mu
 	return c
 }
@@ -104,9 +109,9 @@ func (c *committer) signal() {
 	}
 }
 
-// waiting returns the receipt of the group with the given number, nil when that
-// group is on disk already.
-func (c *committer) waiting(number uint64) broker.Receipt {
+// waiting returns the group with the given number, or one that is written after
+// it; nil when it is on disk already.
+func (c *committer) waiting(number uint64) *group {
 	if number <= c.committed.Load() {
 		return nil
 	}
@@ -114,11 +119,43 @@ func (c *committer) waiting(number uint64) broker.Receipt {
 	defer c.mu.Unlock()
 	switch {
 	case c.busy != nil && number <= c.busy.number:
-		return c.busy.receipt
+		return c.busy
 	case number <= c.committed.Load():
 		return nil
 	}
-	return c.open.receipt
+	return c.open
+}
+
+// last returns the last group that holds decisions; nil when all are on disk.
+func (c *committer) last() *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.open.batch.Transitions) > 0 {
+		return c.open
+	}
+	return c.busy
+}
+
+// keep has inputs taken down when a group is on disk, and forgotten when it
+// fails.
+func (c *committer) keep(g *group, inputs []rules.Input) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g.inputs = append(g.inputs, inputs...)
+	if g.settled {
+		c.release(g)
+	}
+}
+
+// release hands on what has waited for a group that is settled. The caller holds
+// mu.
+func (c *committer) release(g *group) {
+	if g.err == nil && c.taken != nil {
+		for _, in := range g.inputs {
+			c.taken(in)
+		}
+	}
+	g.inputs = nil
 }
 
 // take opens a new group and returns the one that waited, nil when it is empty.
@@ -150,7 +187,8 @@ func (c *committer) write(ctx context.Context, written func(*group)) error {
 
 func (c *committer) settle(g *group, err error) {
 	c.mu.Lock()
-	g.err = err
+	g.err, g.settled = err, true
+	c.release(g) // before what comes next finds nothing to wait for
 	if err == nil {
 		c.committed.Store(g.number)
 	}
@@ -167,8 +205,9 @@ func (c *committer) fail(err error) {
 	c.open = newGroup(g.number + 1)
 	c.open.batch.Endpoints = g.batch.Endpoints
 	c.room.Broadcast()
+	g.err, g.settled = fmt.Errorf("%w: %w", errRefused, err), true
+	c.release(g)
 	c.mu.Unlock()
-	g.err = fmt.Errorf("%w: %w", errRefused, err)
 	close(g.done)
 }
 

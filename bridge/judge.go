@@ -82,6 +82,7 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 	}
 	now := b.clock.now()
 	b.out.Reset()
+	b.inputs = b.inputs[:0]
 	for samples := batch.Samples; len(samples) > 0; {
 		n := 1
 		for n < len(samples) && samples[n].Device == samples[0].Device {
@@ -89,7 +90,7 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 		}
 		noted := len(b.out.Problems)
 		for i := range samples[:n] {
-			b.engine.Step(rules.Input{Now: now, Sample: &samples[i]}, &b.out)
+			b.put(rules.Input{Now: now, Sample: &samples[i]})
 		}
 		for _, reason := range b.out.Problems[noted:] {
 			b.metrics.problems.WithLabelValues(source, reason).Inc()
@@ -101,15 +102,27 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 	return b.queue(), nil
 }
 
+// put puts one input before the engine. The caller holds mu.
+func (b *Bridge) put(in rules.Input) {
+	b.engine.Step(in, &b.out)
+	b.inputs = append(b.inputs, in)
+}
+
 // queue hands what was decided to the committer and returns the receipt of that
 // and of what it rested on; nil when all of it is on disk. The caller holds mu,
 // so that a group which fails from here on fails this input too.
 func (b *Bridge) queue() broker.Receipt {
+	var g *group
 	if len(b.out.Transitions) == 0 {
-		return b.commits.waiting(b.out.Depends)
+		g = b.commits.waiting(b.out.Depends)
+	} else {
+		g = b.commits.enqueue(b.out.Transitions)
+		b.out.Stamp(g.number)
 	}
-	g := b.commits.enqueue(b.out.Transitions)
-	b.out.Stamp(g.number)
+	b.record(g, b.inputs)
+	if g == nil {
+		return nil
+	}
 	return g.receipt
 }
 
@@ -148,10 +161,14 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	b.loading.Lock()
 	defer b.loading.Unlock()
 	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, MaxInstances: maxAlarms, MaxDevices: maxDevices})
+	known := b.remember(ctx, engine)
 	orphans := 0
 	for s, err := range b.store.States(ctx) {
 		if err != nil {
 			return fmt.Errorf("reading alarm states: %w", err)
+		}
+		if k, ok := known[s.Key]; ok && k.Episode == s.Episode && k.Seq == s.Seq {
+			s = k
 		}
 		active := slices.ContainsFunc(s.Levels, func(l rules.LevelState) bool { return l.On })
 		if !engine.Restore(s) && active {
@@ -164,6 +181,9 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	engine.Resume(from, to)
 	b.mu.Lock()
 	b.engine = engine
+	if from.Before(to) {
+		b.record(nil, []rules.Input{{Now: to, Gap: &rules.Gap{From: from, To: to}}})
+	}
 	b.mu.Unlock()
 	b.tick()
 	return nil

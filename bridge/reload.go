@@ -115,6 +115,7 @@ func (b *Bridge) swap(r Reloaded) func(context.Context) error {
 		return nil // loaded with the new rules when there is space
 	}
 	b.out.Reset()
+	b.inputs = b.inputs[:0]
 	b.engine.Reload(r.Program, b.clock.now(), &b.out)
 	return b.queue()
 }

@@ -22,6 +22,9 @@ type compiler struct {
 	ids       []string       // of rules, ascending
 	index     map[string]int // of a rule in ids
 	attrUnits map[string]string
+	devices   []string           // ids of those declared, ascending; made at first need
+	asks      []map[int][]string // by rule: see asked
+	sealed    bool               // compiled: from now on it is shared
 
 	// Of the rule in hand.
 	origin   map[string][]string // where a key is written, by where it is looked for
@@ -70,15 +73,16 @@ func Compile(f *File) (*Program, []Problem) {
 	c.mentions = nil
 	c.arrange(p)
 	c.lint(p)
-	c.problems = sorted(c.problems)
+	problems := sorted(c.problems)
 	if c.errors > 0 {
-		return nil, c.problems
+		return nil, problems
 	}
 	for i, r := range p.rules {
 		c.place(p, r)
 		p.infos[i].describe(r)
 	}
-	return p, c.problems
+	c.untyped, c.origin, c.asked, c.problems, c.sealed = nil, nil, nil, nil, true
+	return p, problems
 }
 
 // defaults checks what rules inherit, whether or not one does.

@@ -137,7 +137,9 @@ func (c *compiler) mentioned(ref expr.Ref) *metric {
 	m := c.metrics[ref.Metric]
 	if m == nil {
 		m = &metric{name: strings.Clone(ref.Metric), kind: Text, trueIs: trueWords(), notIs: falseWords(), byDevice: map[string][]*rule{}}
-		c.metrics[ref.Metric], c.untyped[ref.Metric] = m, true
+		if !c.sealed {
+			c.metrics[ref.Metric], c.untyped[ref.Metric] = m, true
+		}
 	}
 	typed := ref.Kind == expr.Last || ref.Kind == expr.Prev || ref.Kind == expr.Window && ref.Func != "count"
 	if c.untyped[ref.Metric] && typed {

@@ -39,18 +39,19 @@ func (g *gauge) key() string {
 	return s
 }
 
-// revise names what the rule decides (logic), and what it decides and says
-// (revision): equal names mean that nothing changed. The line it is written on
+// revise names what the rule decides (logic), what it says of it and to whom
+// (says), and the two under its id (revision): equal names mean that nothing
+// changed. The line it is written on
 // is no part of either, nor is the index it has among others.
 func (c *compiler) revise(r *rule) {
 	h := sha256.New()
 	c.decides(h, r)
 	r.logic = sum(h)
 	h.Reset()
-	fmt.Fprintf(h, "%q %s %v %q %q", r.id, r.logic, r.title, r.runbook, fmt.Sprint(r.labels))
+	fmt.Fprintf(h, "%v %q %q", r.title, r.runbook, fmt.Sprint(r.labels))
 	for i := range r.rungs {
 		g := &r.rungs[i]
-		fmt.Fprintf(h, "\n%s %q %q %q %q %q", g.severity, g.notify, g.sentence, g.clearText, g.threshold, g.limitFrom)
+		fmt.Fprintf(h, "\n%s %q %q %q %q", g.severity, g.notify, g.sentence, g.clearText, g.threshold)
 	}
 	for _, e := range r.escalation {
 		fmt.Fprintf(h, "\nescalate %q %s %q", e.name, e.severity, e.notify)
@@ -61,6 +62,9 @@ func (c *compiler) revise(r *rule) {
 			fmt.Fprintf(h, " %s %q", level, o.def.Level[level].Notify)
 		}
 	}
+	r.says = sum(h)
+	h.Reset()
+	fmt.Fprintf(h, "%q %s %s %s", r.id, r.variant, r.logic, r.says)
 	r.revision = sum(h)
 }
 

@@ -76,6 +76,7 @@ type rule struct {
 	id, source      string
 	revision        string // hash of all it decides and says
 	logic           string // hash of all it decides
+	says            string // hash of how it says it, and to whom
 	devices, except selector
 	subject         subject
 	metric          *metric // nil for a rule that looks at devices, or at several metrics

@@ -153,6 +153,12 @@ func TestAnyScheduleAgreesWithTheClockAroundAnyChangeOfIt(t *testing.T) {
 	})
 }
 
+func TestNightBeforeAnExceptionDoesNotFillTheDayAfterIt(t *testing.T) {
+	from := time.Date(2026, 12, 22, 0, 0, 0, 0, time.UTC)
+	def := &ScheduleDef{Hours: []string{"22:00-06:00", "06:00-22:00"}, Except: []string{"2026-12-25"}}
+	follow(t, def, from, from.AddDate(0, 0, 6), time.Minute)
+}
+
 func TestHoursShortenInSpringAndLengthenInAutumn(t *testing.T) {
 	for _, c := range []struct {
 		hours, date string

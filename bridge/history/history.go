@@ -56,6 +56,7 @@ type Log struct {
 	first   Position // of the block in the encoder
 	next    Position
 	missing uint64 // inputs left out since the last that was taken
+	noted   uint64 // inputs of which the encoder says that they are missing
 	sealed  []block
 	waiting int      // bytes of blocks on their way to the disk
 	spare   [][]byte // memory of blocks that were written
@@ -75,6 +76,7 @@ type Log struct {
 // A block is a payload on its way to the disk.
 type block struct {
 	first   Position
+	missing uint64 // inputs that it says are missing
 	bounds  bounds
 	payload []byte
 }
@@ -163,6 +165,7 @@ func (l *Log) append(in *rules.Input) (wake bool, lost string) {
 	}
 	if l.missing > 0 {
 		l.encoder.missing(l.missing)
+		l.noted += l.missing
 		l.missing = 0
 	}
 	if !l.encoder.add(in) {
@@ -184,7 +187,8 @@ func isTick(in *rules.Input) bool {
 
 // seal closes the block that is being made, and begins another. The lock is held.
 func (l *Log) seal() {
-	l.sealed = append(l.sealed, block{first: l.first, bounds: l.encoder.blk, payload: l.encoder.buf})
+	l.sealed = append(l.sealed, block{first: l.first, missing: l.noted, bounds: l.encoder.blk, payload: l.encoder.buf})
+	l.noted = 0
 	l.waiting += len(l.encoder.buf)
 	var buf []byte
 	if n := len(l.spare); n > 0 {

@@ -125,7 +125,7 @@ func (l *Log) find() error {
 		return nil
 	}
 	last := all[len(all)-1]
-	l.next = last.first
+	l.next = last.first + 1 // though it be empty, its name is taken
 	last.bounds, last.scanned = noBounds(), true
 	err = last.walk(func(h *header, _ int64) bool {
 		last.bounds.widen(h.bounds)

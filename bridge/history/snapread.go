@@ -17,31 +17,27 @@ var (
 // readSnapshot calls use with each block that has records, up to the one that
 // says that they are all.
 func readSnapshot(path string, use func(h *header, payload []byte) (more bool, err error)) error {
-	first := true
+	first, records := true, uint64(0)
 	return readBlocks(path, func(u *unpacker, f io.ReaderAt, h *header, at int64) (bool, error) {
 		if first { // the info
 			first = false
 			return true, nil
 		}
-		if h.count == 0 {
-			return false, nil
-		}
 		payload, err := u.read(f, h, at)
-		if err != nil {
+		if err == nil && h.first != records {
+			err = errPayload
+		}
+		if err != nil || h.count == 0 {
 			return false, err
 		}
+		records = h.end()
 		return use(h, payload)
 	})
 }
 
 // checkSnapshot reads all of a snapshot, and makes sure that it is whole.
 func checkSnapshot(path string) error {
-	var n uint64
 	return readSnapshot(path, func(h *header, payload []byte) (bool, error) {
-		if h.first != n {
-			return false, errPayload
-		}
-		n += uint64(h.count)
 		var count uint32
 		_, err := eachRecord(payload, func([]byte, error) bool {
 			count++

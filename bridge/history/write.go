@@ -48,7 +48,7 @@ func (l *Log) flush(all bool) {
 		l.mu.Lock()
 		l.waiting -= len(b.payload)
 		if err != nil {
-			l.missing += uint64(b.bounds.count)
+			l.missing += b.missing + uint64(b.bounds.count)
 		}
 		if len(l.spare) < spareBuffers && cap(b.payload) <= 2*blockBytes {
 			l.spare = append(l.spare, b.payload)
@@ -116,9 +116,12 @@ func (l *Log) space() error {
 	if l.options.MinFree < 0 {
 		return nil
 	}
-	free, known := freeBytes(l.options.Path)
-	if known && free < l.options.MinFree {
-		return fmt.Errorf("the disk has %d MiB left, and %d are left to others; free some: %w", free>>20, l.options.MinFree>>20, syscall.ENOSPC)
+	need := l.options.MinFree
+	if l.stopped != nil {
+		need += need / 4 // so that it does not stop again at once
+	}
+	if free, known := freeBytes(l.options.Path); known && free < need {
+		return fmt.Errorf("the disk has %d MiB left, and %d are left to others; free some: %w", free>>20, need>>20, syscall.ENOSPC)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"tocsin/bridge/api"
 	"tocsin/bridge/config"
 	"tocsin/bridge/decode"
+	"tocsin/bridge/history"
 	"tocsin/bridge/store"
 	"tocsin/broker"
 )
@@ -70,6 +72,10 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 			a.log.Error("closing the store", "error", err)
 		}
 	})
+	past, err := a.openHistory(cfg, registry)
+	if err != nil {
+		return err
+	}
 	decoders, err := openDecoders(cfg)
 	if err != nil {
 		return err
@@ -88,7 +94,7 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	a.bridge, err = bridge.New(ctx, bridge.Options{
-		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: db, Enable: o.enable,
+		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: db, History: past, Enable: o.enable,
 		Endpoints: listed(a.reloader.endpoints), Connected: func(string) bool { return a.source.Ready() == nil },
 		LastAlive: db.LastAlive(), Registerer: registry, Log: a.log,
 		Retention: bridge.Retention{Age: cfg.Store.Retention.Age, Bytes: int64(cfg.Store.Retention.Size)},
@@ -193,6 +199,24 @@ func registerState(registry prometheus.Registerer, cfg *config.Config, src sourc
 		}
 	}
 	return nil
+}
+
+// openHistory opens what is kept of recent readings; nil when nothing is kept.
+func (a *assembly) openHistory(cfg *config.Config, registry prometheus.Registerer) (*history.Log, error) {
+	keep := cfg.Store.History.Keep
+	if keep == 0 {
+		return nil, nil
+	}
+	past, err := history.Open(history.Options{Path: filepath.Join(cfg.Store.Path, "history"), Keep: keep, Log: a.log, Registerer: registry})
+	if err != nil {
+		return nil, err // it says that it is the history's
+	}
+	a.close = append(a.close, func() {
+		if err := past.Close(); err != nil {
+			a.log.Error("closing the history", "error", err)
+		}
+	})
+	return past, nil
 }
 
 func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {

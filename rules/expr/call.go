@@ -215,6 +215,9 @@ func (c *compiler) metricName(function string, form shape, arg ast.Node) (string
 			}
 		}
 	case *ast.StringNode:
+		if c.isQuantity(c.spot(arg).from) {
+			break
+		}
 		c.fail(c.spot(arg), function+" wants a metric, and this is a text", fmt.Sprintf("write metric(%q)", a.Value))
 		return "", false
 	}
@@ -233,7 +236,7 @@ func (c *compiler) nameLength(name string, at span) bool {
 // named is metric("…") or an attribute.
 func (c *compiler) named(kind RefKind, function string, arg ast.Node, at span) *node {
 	name, ok := arg.(*ast.StringNode)
-	if !ok {
+	if !ok || c.isQuantity(c.spot(arg).from) {
 		c.fail(c.spot(arg), function+" wants a name between quotes", "write "+ofText.example(function))
 		return nil
 	}
@@ -273,6 +276,10 @@ func (c *compiler) window(n *node, function string, arg ast.Node, callee span) b
 	switch a := arg.(type) {
 	case *ast.StringNode:
 		d, ok := parseDuration(strings.TrimSpace(a.Value))
+		if !ok && c.isQuantity(at.from) {
+			c.fail(at, fmt.Sprintf("%s is no duration", a.Value), "write how far to look back with its unit: 90s, 10m, 1h30m or 7d")
+			return false
+		}
 		if !ok {
 			c.fail(at, fmt.Sprintf("%q is no duration", a.Value), "write how far to look back: 90s, 10m, 1h30m or 7d")
 			return false
@@ -282,9 +289,6 @@ func (c *compiler) window(n *node, function string, arg ast.Node, callee span) b
 			return false
 		}
 		n.ref.Over = d
-	case *ast.IntegerNode, *ast.FloatNode:
-		c.fail(at, "a duration has a unit, and this number has none", "write 90s, 10m, 1h30m or 7d")
-		return false
 	default:
 		c.fail(at, "how far "+function+" looks back is no duration", "write 90s, 10m, 1h30m or 7d")
 		return false

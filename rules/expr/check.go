@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -64,7 +65,11 @@ func (c *compiler) mismatch(n *node, want Type, asker string) {
 	case n.typ == Bool && n.op == reference:
 		remedy = "use it as it stands, as in: " + said + " and …"
 	case n.typ == Text:
-		remedy = `compare texts with ==, !=, in or matches`
+		remedy = "compare texts with ==, !=, in or matches"
+	case n.typ == Number:
+		remedy = "compare numbers with <, <=, >, >=, ==, != or in"
+	case n.op == boolean:
+		remedy = [...]string{"write a number", "", "put it in quotes: \"" + said + "\""}[want]
 	default:
 		remedy = "put parentheses around what belongs together"
 	}
@@ -81,8 +86,11 @@ func (c *compiler) own(n *node) (Type, bool) {
 	case or, and, not:
 		return Bool, c.each(n, Bool, fmt.Sprintf("%q wants true or false", symbols[n.op]))
 	case less, atMost, greater, atLeast:
+		n.days()
 		return Bool, c.each(n, Number, symbols[n.op]+" compares numbers") && c.numeric(n)
 	case equal, unequal:
+		n.days()
+		c.unquoted(n)
 		t := c.common(n)
 		return Bool, c.each(n, t, "it is compared with "+t.article()) && (t != Number || c.numeric(n))
 	case in:
@@ -94,6 +102,26 @@ func (c *compiler) own(n *node) (Type, bool) {
 		return t, c.each(n, t, "what stands beside ?? is "+t.article()) && (t != Number || c.numeric(n))
 	}
 	return Number, c.each(n, Number, fmt.Sprintf("%q wants numbers", symbols[n.op])) && c.numeric(n)
+}
+
+// days makes numbers of "sun" to "sat" beside weekday().
+func (n *node) days() {
+	if !slices.ContainsFunc(n.kids, func(k *node) bool { return k.op == reference && k.ref.Kind == Weekday }) {
+		return
+	}
+	for _, k := range n.kids {
+		k.number = k.number || k.op == literal && slices.Contains(weekdays(), strings.ToLower(k.text))
+	}
+}
+
+// unquoted warns of door == open, which compares two metrics.
+func (c *compiler) unquoted(n *node) {
+	for i, k := range n.kids {
+		other := n.kids[1-i]
+		if k.op == reference && k.ref.Kind == Last && !k.subject.declared && k.subject.typ == Text && other.op == reference {
+			c.warn(k.at, fmt.Sprintf("%s is read as a metric, and none is declared as that", k.subject), fmt.Sprintf("write %q for the text", k.subject.name))
+		}
+	}
 }
 
 func (c *compiler) each(n *node, want Type, asker string) bool {
@@ -145,6 +173,7 @@ func (c *compiler) refType(n *node) (Type, bool) {
 }
 
 func (c *compiler) checkIn(n *node) bool {
+	n.days()
 	t, ok := typeOf(n.kids[0])
 	if !ok {
 		t = Text

@@ -75,7 +75,7 @@ func (r Ref) Convert(v float64, unit string, convert func(v float64, from, to st
 	seconds := 1.0
 	of, per, rate := cutLast(unit, "/")
 	if to, ok := strings.CutSuffix(r.Unit, "/s"); ok && rate && r.Role == Difference {
-		if way, shifted, ok := c.mapping(unit, r.Unit); ok && way != nil && !shifted {
+		if way, ok := c.mapping(unit, r.Unit); ok {
 			return way.apply(v), true // a speed, and no rate
 		}
 		if seconds, ok = c.seconds(per); !ok {
@@ -83,14 +83,11 @@ func (r Ref) Convert(v float64, unit string, convert func(v float64, from, to st
 		}
 		unit, r.Unit = of, to
 	}
-	way, shifted, ok := c.mapping(unit, r.Unit)
-	switch {
-	case !ok || shifted && r.Role == Either:
+	way, ok := c.mapping(unit, r.Unit)
+	if !ok || way.shifted && r.Role == Either {
 		return 0, false
-	case way != nil:
-		v = tidyIf(shifted, v*way.mul/way.div)
 	}
-	return v / seconds, true
+	return way.difference().apply(v) / seconds, true
 }
 
 // cutLast cuts s around the last sep.

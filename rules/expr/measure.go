@@ -49,15 +49,24 @@ func (m measure) measured() string {
 	return "has no unit"
 }
 
-// A mapping takes a number to another unit.
-type mapping struct{ mul, div, shift float64 }
+// A mapping takes a number to another unit. Shifted says that zero is not zero
+// in both, as with °C and °F.
+type mapping struct {
+	mul, div, shift float64
+	shifted         bool
+}
 
 func (m *mapping) apply(v float64) float64 {
-	v = v * m.mul / m.div
-	if m.shift != 0 {
-		return tidy(v + m.shift)
+	v = v*m.mul/m.div + m.shift
+	if m.shifted {
+		return tidy(v)
 	}
 	return v
+}
+
+// difference is m for the difference of two numbers.
+func (m *mapping) difference() *mapping {
+	return &mapping{mul: m.mul, div: m.div, shifted: m.shifted}
 }
 
 // tidy removes the dust that shifting by 273.15 leaves in the last digits:
@@ -80,34 +89,31 @@ func (c *compiler) convert(v float64, from, to string) (float64, bool) {
 	return out, ok && out-out == 0
 }
 
-// mapping is the way from one unit to another, and nil where there is nothing
-// to do. Shifted says that zero is not zero in both.
-func (c *compiler) mapping(from, to string) (way *mapping, shifted, ok bool) {
+// mapping is the way from one unit to another.
+func (c *compiler) mapping(from, to string) (*mapping, bool) {
+	same := &mapping{mul: 1, div: 1}
 	if from == to || from == "" || to == "" {
-		return nil, false, true
+		return same, true
 	}
 	zero, ok := c.convert(0, from, to)
 	if !ok {
-		return nil, false, false
+		return nil, false
 	}
 	one, _ := c.convert(1, from, to)
 	back, ok := c.convert(1, to, from)
 	if !ok {
-		return nil, false, false
+		return nil, false
 	}
 	if zero == 0 {
-		switch {
-		case one == 1:
-			return nil, false, true
-		case one > 1 || back == 0:
-			return &mapping{mul: one, div: 1}, false, true
+		if one >= 1 || back == 0 {
+			return &mapping{mul: one, div: 1}, true
 		}
-		return &mapping{mul: 1, div: back}, false, true // 1/1000 is not exact, 1000 is
+		return &mapping{mul: 1, div: back}, true // 1/1000 is not exact, 1000 is
 	}
 	// From far away, so that the rounding of a shift weighs nothing.
 	const far = 1e6
 	there, _ := c.convert(far, from, to)
-	return &mapping{mul: there - zero, div: far, shift: zero}, true, true
+	return &mapping{mul: there - zero, div: far, shift: zero, shifted: true}, true
 }
 
 // measure finds what the number n measures, converts what is below it to one
@@ -160,6 +166,9 @@ func (n *node) measure() measure {
 		return measure{class: bare}
 	case Weekday:
 		return measure{class: weekday}
+	case Attr:
+		s := n.subject
+		return measure{unit: s.unit, rate: s.rate, role: s.role, subject: s}
 	case Window:
 		switch n.ref.Func {
 		case "count":
@@ -227,9 +236,9 @@ func combined(o op, a, b measure) Role {
 func (c *compiler) align(n *node, a, b measure) (measure, bool) {
 	left, right := n.kids[0], n.kids[1]
 	if b.wants() && !a.wants() {
-		b.subject.adopt(a)
+		b.adopt(a)
 	} else if a.wants() {
-		a.subject.adopt(b)
+		a.adopt(b)
 	}
 	a, b = a.again(), b.again()
 	switch {
@@ -243,17 +252,17 @@ func (c *compiler) align(n *node, a, b measure) (measure, bool) {
 		return b, c.percent(n, 0, a)
 	}
 	if a.class == plain && b.class == plain && a.rate == b.rate {
-		way, shifted, ok := c.mapping(b.unit, a.unit)
+		way, ok := c.mapping(b.unit, a.unit)
 		switch {
 		case !ok:
-		case way == nil:
+		case way.mul == way.div && !way.shifted:
 			return a, true
-		case shifted && (a.role != b.role || a.role == Either):
+		case way.shifted && (a.role != b.role || a.role == Either):
 			c.ambiguous(n.at, a.unit, b.unit)
 			return a, false
 		default:
-			if a.role == Difference || a.rate {
-				way.shift = 0
+			if a.role == Difference {
+				way = way.difference()
 			}
 			n.kids[1] = &node{op: scale, at: right.at, kids: []*node{right}, typ: Number, way: way}
 			return a, true
@@ -270,16 +279,20 @@ func (m measure) wants() bool {
 	return m.class == plain && m.unit == "" && m.subject != nil && (m.subject.attr || !m.rate)
 }
 
-// adopt takes the unit of another number.
-func (s *subject) adopt(m measure) {
+// adopt gives the subject of m the unit of another number.
+func (m measure) adopt(other measure) {
+	s := m.subject
 	switch {
 	case s.attr:
-		s.unit, s.role, s.rate = m.unit, m.role, m.rate
-		if m.class == ratio {
+		s.unit, s.role, s.rate = other.unit, other.role, other.rate
+		if other.class == ratio {
 			s.unit = "%"
 		}
-	case m.class == plain && !m.rate:
-		s.unit = m.unit
+		if m.role == Either {
+			s.role = Either
+		}
+	case other.class == plain && !other.rate:
+		s.unit = other.unit
 	}
 }
 
@@ -410,34 +423,25 @@ func (c *compiler) adapt(n, other *node, m measure, as Role) bool {
 		return c.adaptRate(n, other, m)
 	case m.class == plain && m.unit == "":
 		if m.subject != nil {
-			m.subject.adopt(measure{unit: own.unit, role: as})
+			m.adopt(measure{unit: own.unit, role: as})
 		}
 		return true
 	case m.class == plain:
-		way, shifted, ok := c.mapping(own.unit, m.unit)
+		way, ok := c.mapping(own.unit, m.unit)
 		switch {
-		case ok && shifted && as == Either:
+		case ok && way.shifted && as == Either:
 			c.ambiguous(n.at, m.unit, own.unit)
 			return false
 		case ok && as == Absolute:
 			n.num, _ = c.convert(n.num, own.unit, m.unit)
 			return true
 		case ok:
-			if way != nil {
-				n.num = tidyIf(shifted, n.num*way.mul/way.div)
-			}
+			n.num = way.difference().apply(n.num)
 			return true
 		}
 	}
 	c.wrongUnit(n, other, m)
 	return false
-}
-
-func tidyIf(shifted bool, v float64) float64 {
-	if shifted {
-		return tidy(v)
-	}
-	return v
 }
 
 // adaptRate takes "0.5 °C/min" to the metric's unit per second.
@@ -455,18 +459,15 @@ func (c *compiler) adaptRate(n, other *node, m measure) bool {
 		return false
 	}
 	if m.unit == "" && m.subject != nil && of != "" {
-		m.subject.adopt(measure{unit: of})
+		m.adopt(measure{unit: of})
 		m.unit = of
 	}
-	way, shifted, ok := c.mapping(of, m.unit)
+	way, ok := c.mapping(of, m.unit)
 	if !ok {
 		c.wrongUnit(n, other, m)
 		return false
 	}
-	if way != nil {
-		v = tidyIf(shifted, v*way.mul/way.div)
-	}
-	n.num = v / seconds
+	n.num = way.difference().apply(v) / seconds
 	return true
 }
 

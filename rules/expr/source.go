@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -28,38 +29,62 @@ type source struct {
 // A cut is text of the one spelling that stands for text of the other.
 type cut struct {
 	read, text span
-	quantity   bool // a number with a unit, written without quotes
+	quantity   bool // a number, with or without a unit, written without quotes
 }
 
 // A bracket is a place in the read spelling from which on depth changes.
 type bracket struct{ at, depth int }
 
 const (
-	numeral  = `(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?`
+	mantissa = `(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)`
+	exponent = `[eE][+-]?[0-9]+`
+	numeral  = mantissa + `(?:` + exponent + `)?`
 	unitWord = `°?[\pL°Ω℃℉]+[²³23]?`
 	name     = `[\pL_$][\pL\p{Nd}_$]*`
+	attrName = name + `(?:-` + name + `)*`
 	duration = numeral + `(?:ms|d|h|m|s)(?:` + numeral + `(?:ms|h|m|s))+`
-	quantity = `(?P<number>` + numeral + `)\s*(?P<unit>(?:%RH|%|` + unitWord + `)(?:/` + unitWord + `){0,2})`
+	unit     = `(?:%RH|%|` + unitWord + `)(?:/` + unitWord + `){0,2}`
 	perTime  = numeral + `/(?:ms|s|min|h|d)`
 )
 
-// token is what the spelling of the source has to be changed for, or must not
-// be changed in. The first alternative that matches at a place counts.
-func token() *regexp.Regexp {
-	return regexp.MustCompile(strings.Join([]string{
+// A grammar is what the words of an expression look like.
+type grammar struct {
+	// token is what the spelling of a source has to be changed for, or must not
+	// be changed in. The first alternative that matches at a place counts.
+	token  *regexp.Regexp
+	groups []string // of token
+
+	// What may be written without quotes.
+	number, path, attr, id *regexp.Regexp
+}
+
+// words is the grammar: large, the same for every expression, and not made
+// where there are none.
+var words = sync.OnceValue(func() *grammar {
+	whole := func(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)$`) }
+	token := regexp.MustCompile(strings.Join([]string{
 		`(?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|` + "`[^`]*`" + `)`,
 		`(?P<comment>//[^\n]*|/\*(?s:.*?)\*/)`,
 		"(?P<open>[\"'`])",
 		`(?P<rule>(?:firing|share_firing|count_firing)\s*\(\s*)(?P<id>[^\s"'(),` + "`" + `][^"'(),` + "`" + `]*)`,
 		`(?P<quantile>p[0-9]+\.[0-9]+)\s*\(`,
-		`@(?P<attr>` + name + `(?:-` + name + `)*)`,
+		`@(?P<attr>` + attrName + `)`,
 		`(?P<name>` + name + `(?:[.\-][\pL\p{Nd}_$]+){0,16})`,
 		`(?P<duration>` + duration + `)`,
-		`(?P<quantity>` + quantity + `)`,
+		// The e of 1e300 begins no unit.
+		`(?P<number>` + mantissa + exponent + `)(?:\s*(?P<unit>` + unit + `))?`,
+		`(?P<plain>` + mantissa + `)\s*(?P<plainunit>` + unit + `)`,
 		`(?P<rate>` + perTime + `)`,
-		`(?P<numeral>` + numeral + `)`,
+		`(?P<numeral>` + mantissa + `)`,
 	}, "|"))
-}
+	return &grammar{
+		token: token, groups: token.SubexpNames(),
+		number: whole(numeral + `(?:\s*` + unit + `)?|` + duration + `|` + perTime),
+		path:   whole(name + `(?:\.[\pL\p{Nd}_$]+){0,16}`),
+		attr:   whole(attrName),
+		id:     whole(`[\w.\-]+`),
+	}
+})
 
 // isWord tells the words of the language, which are neither metrics nor units.
 func isWord(s string) bool {
@@ -84,15 +109,13 @@ type scanner struct {
 // newSource respells text; false if it is beyond repair.
 func newSource(text string, s Scope, report func(Problem)) (*source, bool) {
 	c := scanner{source: &source{text: text}, scope: s, report: report}
-	pattern := token()
-	groups := pattern.SubexpNames()
 	for c.at < len(text) {
-		m := pattern.FindStringSubmatchIndex(text[c.at:])
+		m := words().token.FindStringSubmatchIndex(text[c.at:])
 		if m == nil {
 			break
 		}
 		found := map[string]span{}
-		for i, group := range groups {
+		for i, group := range words().groups {
 			if group != "" && m[2*i] >= 0 {
 				found[group] = span{c.at + m[2*i], c.at + m[2*i+1]}
 			}
@@ -100,7 +123,7 @@ func newSource(text string, s Scope, report func(Problem)) (*source, bool) {
 		if !c.gap(c.at + m[0]) {
 			return nil, false
 		}
-		c.token(found, c.at+m[1]-m[0])
+		c.token(found)
 	}
 	if !c.gap(len(text)) {
 		return nil, false
@@ -113,9 +136,9 @@ func newSource(text string, s Scope, report func(Problem)) (*source, bool) {
 	return c.source, true
 }
 
-// token respells one match, which ends at end.
-func (c *scanner) token(found map[string]span, end int) {
-	for _, group := range []string{"quoted", "comment", "numeral"} {
+// token respells one match.
+func (c *scanner) token(found map[string]span) {
+	for _, group := range []string{"quoted", "comment"} {
 		if s, ok := found[group]; ok {
 			c.copy(s.to)
 			return
@@ -137,6 +160,10 @@ func (c *scanner) token(found map[string]span, end int) {
 		c.cut(s, func(s string) string { return strings.ReplaceAll(s, ".", "_") }, false)
 		return
 	}
+	if s, ok := found["numeral"]; ok {
+		c.cut(s, strconv.Quote, true)
+		return
+	}
 	if s, ok := found["attr"]; ok {
 		c.cut(span{s.from - 1, s.to}, func(s string) string { return "attr(" + strconv.Quote(s[1:]) + ")" }, false)
 		return
@@ -145,24 +172,30 @@ func (c *scanner) token(found map[string]span, end int) {
 		c.name(s)
 		return
 	}
-	if s, ok := found["quantity"]; ok {
-		word, _, _ := strings.Cut(c.text[found["unit"].from:found["unit"].to], "/")
-		if isWord(word) || c.calls(s.to) {
-			c.copy(found["number"].to)
+	for number, unit := range map[string]string{"number": "unit", "plain": "plainunit"} {
+		if s, ok := found[number]; ok {
+			c.quantity(s, found[unit])
 			return
 		}
-		c.cut(s, strconv.Quote, true)
-		return
 	}
 	s, ok := found["duration"]
 	if !ok {
 		s = found["rate"]
 		if next, _ := utf8.DecodeRuneInString(c.text[s.to:]); c.calls(s.to) || unicode.IsLetter(next) || next == '_' {
-			c.copy(s.from + strings.IndexByte(c.text[s.from:], '/'))
-			return
+			s.to = s.from + strings.IndexByte(c.text[s.from:], '/')
 		}
 	}
 	c.cut(s, strconv.Quote, true)
+}
+
+// quantity respells a number that has a unit, unless what follows it is a word
+// or a function: 15 and, 5 min(x, 5m).
+func (c *scanner) quantity(number, unit span) {
+	word, _, _ := strings.Cut(c.text[unit.from:unit.to], "/")
+	if word == "" || isWord(strings.ToLower(word)) || c.calls(unit.to) {
+		unit.to = number.to
+	}
+	c.cut(span{number.from, unit.to}, strconv.Quote, true)
 }
 
 // name respells a metric whose name the parser would take for a difference or
@@ -296,7 +329,7 @@ func (s *source) back(at int, end bool) int {
 }
 
 // isQuantity reports whether the string literal that begins there was written
-// as a number and a unit, without quotes.
+// as a number, without quotes.
 func (s *source) isQuantity(at int) bool {
 	i := sort.Search(len(s.cuts), func(i int) bool { return s.cuts[i].read.from >= at })
 	return i < len(s.cuts) && s.cuts[i].read.from == at && s.cuts[i].quantity

@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -72,11 +71,6 @@ func spell(n *node, outer int) string {
 	return out
 }
 
-// full reports whether a pattern matches the whole of a text.
-func full(pattern, text string) bool {
-	return regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(text)
-}
-
 func (n *node) spellLiteral() string {
 	if n.typ == Text || n.shown[0] == '"' {
 		return n.shown
@@ -84,8 +78,7 @@ func (n *node) spellLiteral() string {
 	positive := strings.TrimPrefix(n.shown, "-")
 	word := strings.TrimLeft(positive, "0123456789.eE+- ")
 	word, _, _ = strings.Cut(word, "/")
-	plainly := full(quantity+"|"+duration+"|"+perTime+"|"+numeral, positive) && !isWord(word)
-	if plainly {
+	if words().number.MatchString(positive) && !isWord(strings.ToLower(word)) {
 		return n.shown
 	}
 	return strconv.Quote(n.shown)
@@ -109,7 +102,7 @@ func (n *node) spellReference() string {
 		}
 		return function + "(" + n.spellMetric() + ", " + spellDuration(r.Over) + ")"
 	case Attr:
-		if full(name+`(?:-`+name+`)*`, r.Name) {
+		if words().attr.MatchString(r.Name) {
 			return "@" + r.Name
 		}
 		return "attr(" + strconv.Quote(r.Name) + ")"
@@ -131,14 +124,14 @@ func (n *node) spellMetric() string {
 	metric := n.ref.Metric
 	form, _ := lookup(metric)
 	taken := form != noFunction && !n.subject.declared || isWord(metric)
-	if !taken && full(name+`(?:\.[\pL\p{Nd}_$]+){0,16}`, metric) {
+	if !taken && words().path.MatchString(metric) {
 		return metric
 	}
 	return "metric(" + strconv.Quote(metric) + ")"
 }
 
 func spellRule(id string) string {
-	if full(`[\w.\-]+`, id) {
+	if words().id.MatchString(id) {
 		return id
 	}
 	return strconv.Quote(id)

@@ -147,8 +147,6 @@ func (c *compiler) syntax(err error) {
 		c.fail(at, "a backslash is followed by what it cannot stand before", `write \\ for a backslash`)
 	case strings.Contains(e.Message, "token EOF"):
 		c.fail(at, "the expression ends before it is complete", "finish it, or close what is open")
-	case strings.Contains(e.Message, "literal"), strings.Contains(e.Message, "number syntax"):
-		c.fail(at, "this number cannot be read", "write it as 12, -0.5 or 1e6, and a unit after it")
 	default:
 		c.fail(at, fmt.Sprintf("%q is not expected here", token), meant(token))
 	}
@@ -196,10 +194,6 @@ func (c *compiler) build(tree ast.Node, depth int) *node {
 		return nil
 	}
 	switch n := tree.(type) {
-	case *ast.IntegerNode:
-		return number(at, float64(n.Value))
-	case *ast.FloatNode:
-		return number(at, n.Value)
 	case *ast.BoolNode:
 		out := &node{op: boolean, at: at, typ: Bool}
 		if n.Value {
@@ -209,6 +203,10 @@ func (c *compiler) build(tree ast.Node, depth int) *node {
 	case *ast.StringNode:
 		if len(n.Value) > maxText {
 			c.fail(at, fmt.Sprintf("the text is longer than %d bytes", maxText), "compare with a shorter one")
+			return nil
+		}
+		if number := c.isQuantity(at.from); number && !isNumber(n.Value) {
+			c.fail(at, "this number cannot be read", "write it as 12, -0.5 or 1e6, and a unit after it")
 			return nil
 		}
 		return &node{op: literal, at: at, text: n.Value, number: c.isQuantity(at.from)}
@@ -223,10 +221,6 @@ func (c *compiler) build(tree ast.Node, depth int) *node {
 	}
 	c.refuse(tree, at)
 	return nil
-}
-
-func number(at span, v float64) *node {
-	return &node{op: literal, at: at, text: spellNumber(v), number: true}
 }
 
 // spellNumber writes a number so that it can be read again.
@@ -305,7 +299,7 @@ func (c *compiler) binary(n *ast.BinaryNode, depth int) *node {
 		c.noOperator(n.Operator, at)
 		return nil
 	}
-	left := c.build(n.Left, depth+1)
+	left := c.build(n.Left, depth) // a or b or c is long, and not deep
 	if left == nil {
 		return nil
 	}

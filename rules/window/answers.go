@@ -49,14 +49,11 @@ func (w *Window) answer(v float64) (float64, bool) {
 // moments sums up what is held; once for all who ask.
 func (w *Window) moments() *moments {
 	if !w.summed {
-		w.summed, w.sums = true, moments{}
+		w.summed, w.sums = true, w.folds.sum(w.buf[w.start:], w.over)
 		if w.coarse != nil {
 			for i := range w.coarse.buckets {
 				w.sums.merge(&w.coarse.buckets[i].sums)
 			}
-		}
-		for _, r := range w.buf[w.start:] {
-			w.sums.add(r.at, r.v)
 		}
 	}
 	return &w.sums

@@ -29,7 +29,7 @@ const (
 
 // BaselineOptions are what a baseline is to know.
 type BaselineOptions struct {
-	// Span is how far back normal reaches; at least a minute, 14 days if 0. It
+	// Span is how far back normal reaches; at least an hour, 14 days if 0. It
 	// moves in steps of a fourteenth (above 24 slots: a fourth), so normal is up
 	// to one step longer.
 	Span time.Duration
@@ -78,11 +78,11 @@ type season struct {
 
 // A cell is what one chunk of time brought for a slot.
 type cell struct {
-	chunk    int64
-	n        int
 	mean, sq float64 // sq is the sum of squares around the mean
-	kept     int
+	chunk    int32
+	n        uint32
 	limit    uint32 // the highest draw that is kept
+	kept     uint16
 }
 
 // A kept reading has its chunk's tag in the low bits and its draw above.
@@ -110,7 +110,7 @@ func NewBaseline(o BaselineOptions) *Baseline {
 		reach = 4
 	}
 	b := &Baseline{
-		span: int64(max(o.Span, time.Minute)), minHistory: int64(max(0, o.MinHistory)),
+		span: int64(max(o.Span, time.Hour)), minHistory: int64(max(0, o.MinHistory)),
 		reach: reach, newest: math.MinInt64, slots: make([]season, slots),
 	}
 	b.length = (b.span + reach - 1) / reach
@@ -138,7 +138,7 @@ func (b *Baseline) Add(at int64, slot int, v float64) {
 		b.oldest[tag] = at
 	}
 	s := &b.slots[slot]
-	c := s.cell(chunk)
+	c := s.cell(int32(chunk))
 	c.n++
 	d := v - c.mean
 	c.mean += d / float64(c.n)
@@ -147,7 +147,7 @@ func (b *Baseline) Add(at int64, slot int, v float64) {
 }
 
 // cell finds or makes the cell of a chunk.
-func (s *season) cell(chunk int64) *cell {
+func (s *season) cell(chunk int32) *cell {
 	for i := len(s.cells) - 1; i >= 0; i-- {
 		if s.cells[i].chunk == chunk {
 			return &s.cells[i]
@@ -159,7 +159,7 @@ func (s *season) cell(chunk int64) *cell {
 
 // keep keeps a reading if its draw is among the lowest of its cell.
 func (s *season) keep(c *cell, k kept, most int) {
-	if c.kept == most {
+	if int(c.kept) == most {
 		if k.tag >= c.limit {
 			return
 		}
@@ -170,7 +170,7 @@ func (s *season) keep(c *cell, k kept, most int) {
 	i, _ := slices.BinarySearchFunc(s.kept, k, kept.before)
 	s.kept = slices.Insert(s.kept, i, k)
 	c.kept++
-	if c.kept < most {
+	if int(c.kept) < most {
 		c.limit = max(c.limit, k.tag)
 		return
 	}
@@ -214,12 +214,12 @@ func (b *Baseline) advance(at int64) {
 	b.newest = chunk
 	b.oldest[(chunk-b.reach-1)&(tags-1)] = 0
 	for i := range b.slots {
-		b.slots[i].forget(chunk - b.reach)
+		b.slots[i].forget(int32(chunk - b.reach))
 	}
 }
 
 // forget drops what is of before a chunk.
-func (s *season) forget(chunk int64) {
+func (s *season) forget(chunk int32) {
 	var gone [tags]bool
 	any := false
 	s.cells = slices.DeleteFunc(s.cells, func(c cell) bool {
@@ -283,10 +283,10 @@ func (s *season) normal() (n int, mean, deviation float64) {
 	for i := range s.cells {
 		c := &s.cells[i]
 		d := c.mean - mean
-		all := float64(n + c.n)
+		all := float64(n + int(c.n))
 		sq += c.sq + float64(d*d)*float64(n)*float64(c.n)/all
 		mean += d * float64(c.n) / all
-		n += c.n
+		n += int(c.n)
 	}
 	if n == 0 {
 		return 0, 0, 0

@@ -21,7 +21,7 @@ func (b *Baseline) AppendBinary(to []byte) []byte {
 		s := &b.slots[i]
 		to = append(to, byte(len(s.cells)))
 		for _, c := range s.cells {
-			to = append(to, byte(b.newest-c.chunk))
+			to = append(to, byte(int32(b.newest)-c.chunk))
 			to = binary.AppendUvarint(to, uint64(c.n))
 			to = appendFloat(appendFloat(to, c.mean), c.sq)
 		}
@@ -41,7 +41,7 @@ func DecodeBaseline(b []byte) (base *Baseline, rest []byte, err error) {
 	d.version(baselineForm)
 	o := BaselineOptions{Span: time.Duration(d.uint()), MinHistory: time.Duration(d.uint())}
 	o.Slots = d.count(maxSlots, 1)
-	d.check(o.Span >= time.Minute && o.MinHistory >= 0 && o.Slots > 0)
+	d.check(o.Span >= time.Hour && o.MinHistory >= 0 && o.Slots > 0)
 	base = NewBaseline(o)
 	base.newest = d.int()
 	for i := range base.oldest {
@@ -62,9 +62,11 @@ func (b *Baseline) decodeSeason(d *decoder, s *season) {
 	var at [tags]int // index of a chunk's cell, plus one
 	for range d.byte() {
 		age := int64(d.byte())
-		c := cell{chunk: b.newest - age, n: int(d.uint()), mean: d.float(), sq: d.float()}
+		c := cell{chunk: int32(b.newest - age)}
+		n := d.uint()
+		c.n, c.mean, c.sq = uint32(n), d.float(), d.float()
 		tag := c.chunk & (tags - 1)
-		d.check(age <= b.reach && c.n > 0 && c.sq >= 0 && at[tag] == 0)
+		d.check(age <= b.reach && n > 0 && n <= math.MaxUint32 && c.sq >= 0 && at[tag] == 0)
 		if d.err != nil {
 			return
 		}
@@ -87,6 +89,6 @@ func (b *Baseline) decodeSeason(d *decoder, s *season) {
 		s.kept = append(s.kept, k)
 	}
 	for _, c := range s.cells {
-		d.check(c.kept == min(c.n, b.most))
+		d.check(int(c.kept) == min(int(c.n), b.most))
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // size is what a window takes of memory.
 func size(w *Window) int {
-	n := int(unsafe.Sizeof(*w)) + cap(w.buf)*int(unsafe.Sizeof(reading{})) + cap(w.sorted)*8
+	n := int(unsafe.Sizeof(*w)) + cap(w.buf)*int(unsafe.Sizeof(reading{})) + cap(w.sorted)*8 + cap(w.folds.tails)*int(unsafe.Sizeof(moments{}))
 	if c := w.coarse; c != nil {
 		n += int(unsafe.Sizeof(*c)) + cap(c.total.bins)*int(unsafe.Sizeof(bin{})) + cap(c.buckets)*int(unsafe.Sizeof(bucket{}))
 		for i := range c.buckets {
@@ -170,6 +170,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				w.Add(at, signal(r, i))
 				if i%3 == 0 {
 					w.Quantile(0.9)
+					w.Avg()
 				}
 				if i == 9000 {
 					w.Resize(over * 2)

@@ -18,18 +18,33 @@ type moments struct {
 	t, tt, td float64 // of ns since the origin, its square, and its product with d
 }
 
-func (m *moments) add(at int64, v float64) {
-	if m.n == 0 {
-		m.at, m.v = at, v
+func (m *moments) add(at int64, v float64) { m.addAll([]reading{{at, v}}) }
+
+// addAll adds readings one by one. The sums are variables of their own here, or
+// each would wait for the last to be stored.
+func (m *moments) addAll(held []reading) {
+	if len(held) == 0 {
+		return
 	}
-	m.n++
-	m.plus(v)
-	d, t := v-m.v, float64(at-m.at)
-	m.d += d
-	m.dd += float64(d * d)
-	m.t += t
-	m.tt += float64(t * t)
-	m.td += float64(t * d)
+	if m.n == 0 {
+		m.at, m.v = held[0].at, held[0].v
+	}
+	m.n += len(held)
+	sum, lost, sd, sdd, st, stt, std := m.sum, m.lost, m.d, m.dd, m.t, m.tt, m.td
+	at0, v0 := m.at, m.v
+	for _, r := range held {
+		s := sum + r.v
+		b := s - sum
+		lost += (sum - (s - b)) + (r.v - b)
+		sum = s
+		d, t := r.v-v0, float64(r.at-at0)
+		sd += d
+		sdd += float64(d * d)
+		st += t
+		stt += float64(t * t)
+		std += float64(t * d)
+	}
+	m.sum, m.lost, m.d, m.dd, m.t, m.tt, m.td = sum, lost, sd, sdd, st, stt, std
 }
 
 // plus adds to the sum and keeps what rounding takes (Knuth's two-sum).
@@ -42,6 +57,9 @@ func (m *moments) plus(v float64) {
 
 // merge adds the readings of o.
 func (m *moments) merge(o *moments) {
+	if o.n == 0 {
+		return
+	}
 	if m.n == 0 {
 		*m = *o
 		return

@@ -85,6 +85,7 @@ type Window struct {
 	summed  bool
 	ranged  bool
 	sums    moments
+	folds   folds
 	lo, hi  float64
 }
 
@@ -106,6 +107,8 @@ func (w *Window) Need(needs Needs) { w.needs |= needs & allNeeds }
 // says so.
 func (w *Window) Resize(over time.Duration) {
 	w.over = max(0, int64(over))
+	w.summed = false
+	w.folds.forget()
 	if w.coarse != nil {
 		w.coarse.resize(w.over)
 	}
@@ -179,6 +182,7 @@ func (w *Window) insert(i int, r reading) {
 	if held := w.buf[w.start:]; i < len(held)-1 {
 		copy(held[i+1:], held[i:])
 		held[i] = r
+		w.folds.forget()
 	}
 	if w.inOrder {
 		w.sorted = slices.Insert(w.sorted, rank(w.sorted, r.v), r.v)

@@ -218,6 +218,7 @@ func TestAMillionReadingsLeaveNoTrace(t *testing.T) {
 		w.Add(at, v)
 		w.Advance(at)
 		w.Quantile(0.95)
+		w.Avg()
 		if last = append(last, reading{at, v}); len(last) > 5000 {
 			last = slices.Delete(last, 0, 4000)
 		}
@@ -355,4 +356,43 @@ func TestASteadyWindowAllocatesNothing(t *testing.T) {
 			t.Errorf("%d readings, want %d", w.Count(), n)
 		}
 	}
+}
+
+// TestSumsAreAFunctionOfTheReadings holds windows that were asked after every
+// step to fresh ones, wherever in an epoch they are and whatever comes late.
+func TestSumsAreAFunctionOfTheReadings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		over := time.Duration(rapid.IntRange(100, 900).Draw(t, "over")) * time.Second
+		w, m := New(over, allNeeds), newModel(over)
+		at := base + rapid.Int64Range(0, 1e13).Draw(t, "from")
+		rng := rapid.Uint64().Draw(t, "seed")
+		late := rapid.Uint64Range(2, 500).Draw(t, "late")
+		for i := range rapid.IntRange(200, 1500).Draw(t, "readings") {
+			rng = rng*6364136223846793005 + 1442695040888963407
+			at += int64(rng>>33) % (2 * second)
+			then := at
+			if rng>>20%late == 0 {
+				then -= int64(over) / 3
+			}
+			v := 1000 + float64(int64(rng>>40))/1e7
+			w.Add(then, v)
+			m.add(then, v)
+			now := at
+			if rng>>25%97 == 0 {
+				now += int64(over) / 4 // a while without readings
+			}
+			w.Advance(now)
+			m.advance(now)
+			w.Slope()
+			if i%100 == 99 {
+				near(t, w, m, 1e-12, 1e-12)
+				fresh := New(over, 0)
+				fresh.Advance(m.cut + m.over)
+				for _, r := range m.held {
+					fresh.Add(r.at, r.v)
+				}
+				same(t, fresh, w)
+			}
+		}
+	})
 }

@@ -1,0 +1,187 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"tocsin/bridge/history"
+	"tocsin/rules"
+)
+
+const (
+	snapshotEvery  = 10 * time.Minute
+	snapshotInputs = 5_000_000 // or when so many have come since the last: reading them again takes seconds
+)
+
+// A record of a snapshot begins with what it is.
+const (
+	memoryRecord byte = 1 // of rules.Engine.Memory
+	stateRecord  byte = 2 // a rules.State in JSON; only where the process stopped as it should
+)
+
+// record takes inputs down that need not be decided on again: at once when there
+// is nothing to wait for, and otherwise with the group that they wait for. What
+// is refused comes again, and has to be news then. The caller holds mu.
+func (b *Bridge) record(g *group, inputs []rules.Input) {
+	if b.history == nil {
+		return
+	}
+	if g == nil {
+		for _, in := range inputs {
+			b.history.Append(in)
+		}
+		return
+	}
+	for i := range inputs { // their samples belong to the message
+		in := &inputs[i]
+		if in.Sample != nil {
+			s := *in.Sample
+			in.Sample = &s
+		}
+		in.Batch = slices.Clone(in.Batch)
+	}
+	b.commits.keep(g, inputs)
+}
+
+// remember fills an engine with what the one before it knew beside the states of
+// alarms: from the last snapshot, and from what came after it. A history that
+// cannot be read costs windows and intervals, not the start. The states of a
+// snapshot that nothing came after are returned by key.
+func (b *Bridge) remember(ctx context.Context, engine *rules.Engine) map[string]rules.State {
+	if b.history == nil {
+		return nil
+	}
+	info, records, err := b.history.Snapshot()
+	if err != nil {
+		b.log.Warn("what was remembered cannot be read; windows begin anew", "error", err)
+	}
+	clean := info.Clean && !b.loaded
+	b.loaded = true
+	states, err := recall(engine, records, clean)
+	if err != nil {
+		b.log.Warn("not all that was remembered can be read; some windows begin anew", "error", err)
+	}
+	if clean {
+		return states
+	}
+	begun, count := time.Now(), 0
+	from := info.Position
+	if end := b.history.Position(); end > snapshotInputs {
+		from = max(from, end-snapshotInputs)
+	}
+	for in, err := range b.history.ReplayFrom(ctx, from) {
+		if damage := (*history.Problem)(nil); errors.As(err, &damage) {
+			continue // told by the history, which goes on after it
+		} else if err != nil {
+			b.log.Warn("not all that came lately can be read; some windows begin anew", "error", err)
+			break
+		}
+		engine.Rehearse(in)
+		count++
+	}
+	if count > 0 {
+		b.log.Info("recent readings were taken in again", "inputs", count, "took", time.Since(begun).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// recall gives an engine its memory back and returns the states, if they are
+// wanted. It goes on after a record that is wrong, and returns the first error.
+func recall(engine *rules.Engine, records iter.Seq2[[]byte, error], wanted bool) (map[string]rules.State, error) {
+	states := make(map[string]rules.State)
+	var first error
+	for record, err := range records {
+		switch {
+		case err != nil || len(record) == 0:
+		case record[0] == memoryRecord:
+			err = engine.Recall(record[1:])
+		case record[0] == stateRecord && wanted:
+			var s rules.State
+			if err = json.Unmarshal(record[1:], &s); err == nil {
+				s.Key = s.Rule + "/" + s.Device
+				states[s.Key] = s
+			}
+		}
+		if first == nil && err != nil {
+			first = err
+		}
+	}
+	return states, first
+}
+
+// snapshotLoop writes the engine's memory now and then, until ctx ends.
+func (b *Bridge) snapshotLoop(ctx context.Context) {
+	every := time.NewTicker(time.Minute)
+	defer every.Stop()
+	written, at := time.Now(), b.history.Position()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-every.C:
+			end := b.history.Position()
+			if end == at || now.Sub(written) < snapshotEvery && end-at < snapshotInputs {
+				continue
+			}
+			if err := b.snapshot(ctx, false); err != nil && ctx.Err() == nil {
+				b.log.Warn("writing down what is remembered", "error", err)
+			}
+			written, at = now, end
+		}
+	}
+}
+
+// snapshot writes the engine's memory, once all that it rests on is on disk:
+// what would be refused may not be remembered. At a clean stop the states of
+// alarms under way are written with it, for they know more than the store: the
+// newest reading, the peak, the evidence.
+func (b *Bridge) snapshot(ctx context.Context, clean bool) error {
+	b.mu.Lock()
+	if b.engine == nil {
+		b.mu.Unlock()
+		return nil
+	}
+	info := history.SnapshotInfo{At: b.clock.now(), Clean: clean, Position: b.history.Position()}
+	var records [][]byte
+	for record := range b.engine.Memory() {
+		records = append(records, append([]byte{memoryRecord}, record...))
+	}
+	var failed error
+	if clean {
+		for s := range b.engine.States() {
+			if standing(&s).State == inactive {
+				continue
+			}
+			data, err := json.Marshal(&s)
+			if err != nil {
+				failed = fmt.Errorf("encoding alarm %s: %w", s.Key, err)
+				break
+			}
+			records = append(records, append([]byte{stateRecord}, data...))
+		}
+	}
+	waits := b.commits.last()
+	b.mu.Unlock()
+	switch {
+	case failed != nil:
+		return failed
+	case waits != nil && clean: // nobody writes any more
+		return fmt.Errorf("something was decided too late to be stored: %w", errStopped)
+	case waits != nil:
+		if err := waits.receipt(ctx); err != nil {
+			return err
+		}
+	}
+	return b.history.WriteSnapshot(info, func(yield func([]byte) bool) {
+		for _, record := range records {
+			if !yield(record) {
+				return
+			}
+		}
+	})
+}

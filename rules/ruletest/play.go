@@ -1,0 +1,158 @@
+package ruletest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"tocsin/rules"
+)
+
+// A play is a plot under way: the engine, and what a store would hold of it.
+type play struct {
+	program *rules.Program
+	start   time.Time
+	tick    time.Duration // between ticks; 0 is at the engine's timers alone
+	now     time.Duration
+
+	engine *rules.Engine
+	out    rules.Output
+	stored map[string][]byte // states by alarm, as committed
+	heard  []rules.Input     // for a crash to be rehearsed; nil unless one comes
+	crash  bool
+
+	events []rules.Event
+	unused map[string]int
+	moved  map[string]bool
+	faults []string
+}
+
+// play runs the plot. What is wrong with the engine is an error, what is wrong
+// with a step a fault.
+func (s *plot) play(program *rules.Program, tick time.Duration) (*play, error) {
+	p := &play{
+		program: program, start: s.start, tick: tick, engine: rules.NewEngine(program, rules.Options{}),
+		stored: map[string][]byte{}, unused: map[string]int{}, moved: map[string]bool{},
+		crash: slices.ContainsFunc(s.moments, func(m moment) bool { return m.stop == "crash" }),
+	}
+	if err := p.step(rules.Input{Link: &rules.Link{Source: source, Connected: true}}, ""); err != nil {
+		return nil, err
+	}
+	for i := range s.moments {
+		m := &s.moments[i]
+		if m.at > s.until || m.at < p.now { // lost in a downtime
+			continue
+		}
+		err := p.wait(m.at)
+		switch {
+		case err != nil:
+		case m.stop != "":
+			err = p.startAgain(m)
+		default:
+			err = p.step(m.input, m.text)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p, p.wait(s.until)
+}
+
+// wait lets time pass up to and including a moment.
+func (p *play) wait(until time.Duration) error {
+	for p.tick > 0 && p.now+p.tick <= until {
+		p.now += p.tick
+		if err := p.step(rules.Input{}, ""); err != nil {
+			return err
+		}
+	}
+	for idle := 0; p.tick == 0; {
+		next := p.engine.Next()
+		if next.IsZero() || next.After(p.start.Add(until)) {
+			break
+		}
+		// A timer that does not end when it is due would be waited for without end.
+		if due := next.Sub(p.start); due > p.now {
+			p.now, idle = due, 0
+		} else if idle++; idle > 10_000 {
+			return fmt.Errorf("at %s the engine's timers do not end, which is a fault of tocsin (please report it, with this test)", short(p.now))
+		}
+		if err := p.step(rules.Input{}, ""); err != nil {
+			return err
+		}
+	}
+	if until > p.now {
+		p.now = until
+		return p.step(rules.Input{}, "")
+	}
+	return nil
+}
+
+// step gives the engine one input; command names one that must find its alarm.
+func (p *play) step(in rules.Input, command string) error {
+	in.Now = p.start.Add(p.now)
+	p.out.Reset()
+	p.engine.Step(in, &p.out)
+	if p.crash {
+		p.heard = append(p.heard, in)
+	}
+	for i := range p.out.Transitions {
+		t := &p.out.Transitions[i]
+		b, err := json.Marshal(t.State)
+		if err != nil {
+			return fmt.Errorf("storing the state of %s: %w", t.State.Key, err)
+		}
+		p.stored[t.State.Key] = b
+		p.moved[t.State.Rule] = true
+		p.events = append(p.events, t.Events...)
+	}
+	for _, reason := range p.out.Problems {
+		if command != "" {
+			p.faults = append(p.faults, fmt.Sprintf("  at %s: %s had no effect: %s", short(p.now), command, reason))
+			continue
+		}
+		p.unused[reason]++
+	}
+	return nil
+}
+
+// startAgain is what the bridge does after it was stopped or killed: a new engine
+// takes over what was written down. Then, time goes on.
+func (p *play) startAgain(m *moment) error {
+	before := p.engine
+	p.engine = rules.NewEngine(p.program, rules.Options{})
+	if m.stop == "crash" {
+		for _, in := range p.heard {
+			p.engine.Rehearse(in)
+		}
+	} else {
+		for record := range before.Memory() {
+			if err := p.engine.Recall(slices.Clone(record)); err != nil {
+				return fmt.Errorf("recalling: %w", err)
+			}
+		}
+		for s := range before.States() {
+			b, err := json.Marshal(s)
+			if err != nil {
+				return fmt.Errorf("storing the state of %s: %w", s.Key, err)
+			}
+			p.stored[s.Key] = b
+		}
+	}
+	for _, key := range sortedKeys(p.stored) {
+		s := rules.State{}
+		if err := json.Unmarshal(p.stored[key], &s); err != nil {
+			return fmt.Errorf("reading the state of %s: %w", key, err)
+		}
+		s.Key = key
+		p.engine.Restore(s)
+	}
+	from := p.start.Add(p.now)
+	p.now += m.down
+	p.engine.Resume(from, p.start.Add(p.now))
+	if p.crash {
+		p.heard = append(p.heard, rules.Input{Now: p.start.Add(p.now), Gap: &rules.Gap{From: from, To: p.start.Add(p.now)}})
+	}
+	return p.step(rules.Input{Link: &rules.Link{Source: source, Connected: true}}, "")
+}
