@@ -5,36 +5,86 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"math"
-	"slices"
 	"time"
 )
 
 // Inside an engine, times are nanoseconds since 1970: on the bridge's clock
 // ("now", "due") or on that of the samples ("at", "since").
 
-// An instance is one alarm: a rule and a device. At rest it is small, because
-// there may be a million; what an episode needs is allocated while it lasts.
+// An instance is one alarm: a rule and what it looks at. At rest it is small,
+// because there may be a million; what an episode needs is allocated while it
+// lasts, and what only some rules remember is apart.
 type instance struct {
-	rule    *rule
+	rule    *rule // or a variant of it
 	channel *channel
-	started int64 // of the current or last episode; 0 if there was none
-	due     int64 // next timer, 0 for none
+	started int64 // of the current or last episode, on the samples' clock; 0 if there was none
+	ended   int64 // of the last one, the same
+	due     int64 // when to attend to it next, 0 for never
 	place   int   // in Engine.timers
 	seq     int   // of the last event in the episode
 	episode *episode
+	extra   *extra
+}
+
+// An extra is what an alarm remembers beyond readings against limits.
+type extra struct {
+	gauges  []gaugeMemory // by gauge of the rule
+	rungs   []rungMemory  // by rung, where one has repeats or for_share
+	members []*device     // of a group
+	fired   int64         // when the last episode began, on the bridge's clock: cooldown
+	shelved *shelving
+	flips   []int64 // when it came and went, on the bridge's clock
+	wake    int64   // when what it measures may change by itself, on the bridge's clock
+	queued  bool    // in Engine.dirty
+	sampled bool    // and that for a new sample
+}
+
+// A shelving is an operator's wish to hear nothing of an alarm for a while.
+type shelving struct {
+	by, reason string
+	until      int64
+}
+
+// more is the alarm's extra, made when it is first needed.
+func (a *instance) more() *extra {
+	if a.extra == nil {
+		a.extra = &extra{}
+	}
+	return a.extra
 }
 
 // An episode is what an alarm carries from its first true reading until it is
 // at rest again.
 type episode struct {
 	rungs       []timer // one for each of the rule's
-	fired       int64
+	fired       int64   // when it came on, on the bridge's clock; 0 while it has not
 	relapses    int
-	told        []string
-	held, seen  int // samples that held the condition, of samples seen, until it fired
+	held, seen  int   // samples that held the condition, of samples seen, until it fired
+	last        point // as it was last measured
 	valueAtFire value
 	peak        point
 	evidence    []point
+
+	// What was told, and to whom. Told lags behind the rungs while the alarm is
+	// muted, flaps or is latched.
+	told     []string
+	severity Severity // as last told; Unset while fired has not been told
+	muted    string   // why fired has not been told, "" otherwise
+	reminder int64    // when the next reminder is due; 0 for none
+	reminded int
+
+	raised    Severity // by escalations
+	escalated int      // escalations that are done
+	acked     bool
+	ackedBy   string
+	returned  bool  // latched, and the condition has cleared
+	reset     bool  // an operator ended it
+	flapping  bool  //
+	frozen    int64 // since when nothing is known, on the bridge's clock; 0 while it is
+	stale     bool  // and for too long
+	staleTold bool
+	noData    bool // fired, or ended, because nothing is known
+	changed   bool // ended because its rule has changed
 }
 
 // A timer is the state of one rung. While the rung is on, or running, something
@@ -69,23 +119,29 @@ func (p phase) String() string {
 }
 
 // A standing is how an alarm stands: its phase, the highest rung that is on (-1
-// if none is), and the severity of that, or of the highest on its way in.
+// if none is), and the severity of that, or of the highest on its way in. An
+// alarm that is latched, or flaps, is held: firing without a rung that is on.
 type standing struct {
 	phase    phase
 	top      int
 	severity Severity
+	held     bool
 }
+
+// on reports whether the alarm is firing or recovering, held or not.
+func (s standing) on() bool { return s.top >= 0 || s.held }
 
 func (a *instance) standing() standing {
 	s := standing{top: -1}
-	if a.episode == nil {
+	ep := a.episode
+	if ep == nil {
 		return s
 	}
 	leaving := true
-	for i := range a.episode.rungs {
-		switch t := &a.episode.rungs[i]; {
+	for i := range ep.rungs {
+		switch t := &ep.rungs[i]; {
 		case t.on:
-			s = standing{firing, i, a.rule.rungs[i].severity}
+			s = standing{phase: firing, top: i, severity: a.rule.rungs[i].severity}
 			leaving = leaving && t.running
 		case t.running && s.top < 0:
 			s.phase, s.severity = pending, a.rule.rungs[i].severity
@@ -94,22 +150,33 @@ func (a *instance) standing() standing {
 	if s.phase == firing && leaving {
 		s.phase = recovering
 	}
+	if s.top < 0 && ep.fired != 0 && (ep.returned || ep.flapping) {
+		s.phase, s.held, s.severity = firing, true, max(ep.severity, a.rule.rungs[0].severity)
+	}
+	if s.on() {
+		s.severity = max(s.severity, ep.raised)
+	}
 	return s
 }
 
 // wait is for how long, and in how many samples, the rung's present question
-// must be answered with yes: for and samples on the way in, clear_for out.
+// must be answered with yes: for and samples on the way in, clear_for and
+// clear_samples out. With a share, the share itself has waited.
 func (g *rung) wait(on bool) (time.Duration, int) {
-	if on {
-		return g.clearHold, 1
+	switch {
+	case on:
+		return g.clearHold, g.clearSamples
+	case g.share > 0:
+		return 0, g.samples
 	}
 	return g.hold, g.samples
 }
 
-// A judgement is one sample in front of one alarm.
+// A judgement is one sample, or one look without a sample, in front of one alarm.
 type judgement struct {
 	now, at int64
-	value   value
+	sample  bool
+	value   value // of the channel's metric
 	before  point // the sample judged before; at is 0 if there was none
 	bridged int64 // downtime that this sample proves to have been covered
 	ahead   int64 // downtime that lies after it
@@ -134,7 +201,9 @@ func (t *timer) judge(g *rung, holds truth, j *judgement) bool {
 		t.uncovered = max(0, t.uncovered-j.bridged)
 		changed = true
 	}
-	t.samples++
+	if j.sample {
+		t.samples++
+	}
 	// The samples may have gone further than our clock, as in a batch that was
 	// kept back: what they have covered is not waited for again.
 	uncovered := max(0, t.uncovered-j.ahead)
@@ -167,18 +236,24 @@ func (t *timer) due(g *rung) int64 {
 	return t.deadline
 }
 
-// nextDue is when the alarm's earliest timer runs out; 0 for none.
-func (a *instance) nextDue() int64 {
+// timerDue is when the alarm's earliest timer runs out; 0 for none.
+func (a *instance) timerDue() int64 {
 	next := int64(0)
-	if a.episode == nil {
+	if a.episode == nil || a.episode.frozen != 0 {
 		return next
 	}
 	for i := range a.episode.rungs {
-		if d := a.episode.rungs[i].due(&a.rule.rungs[i]); d != 0 && (next == 0 || d < next) {
-			next = d
-		}
+		next = sooner(next, a.episode.rungs[i].due(&a.rule.rungs[i]))
 	}
 	return next
+}
+
+// sooner is the earlier of two times, where 0 is never.
+func sooner(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // join turns on the lower rungs that are on their way in when a higher one has
@@ -196,13 +271,13 @@ func (a *instance) join() {
 	}
 }
 
-// witness records a sample in the episode: evidence, peak and counts. Nothing of
-// it needs to be on disk at once: it only makes the words of an event better.
-func (a *instance) witness(j *judgement) {
+// witness records what was measured in the episode: evidence, peak and counts.
+// Nothing of it needs to be on disk at once: it only makes the words of an event
+// better.
+func (a *instance) witness(p point, before point) {
 	ep := a.episode
-	p := point{j.at, j.value}
-	if len(ep.evidence) == 0 && j.before.at != 0 && a.standing().phase == firing {
-		ep.evidence = append(ep.evidence, j.before) // fired at once: show where it came from
+	if len(ep.evidence) == 0 && before.at != 0 && a.standing().phase == firing {
+		ep.evidence = append(ep.evidence, before) // fired at once: show where it came from
 	}
 	ep.top(&a.rule.rungs[0], p)
 	if len(ep.evidence) == maxEvidence {
@@ -233,7 +308,7 @@ func (ep *episode) thin() {
 // takes over the timers, and what has been seen since they began.
 func (a *instance) renew() {
 	old := a.episode
-	ep := &episode{rungs: old.rungs}
+	ep := &episode{rungs: old.rungs, last: old.last, frozen: old.frozen}
 	since := int64(math.MaxInt64)
 	for _, t := range ep.rungs {
 		if t.running {
@@ -256,117 +331,6 @@ func (ep *episode) top(base *rung, p point) {
 	if base.peaks() && (ep.peak.at == 0 || base.further(p.value.num, ep.peak.value.num)) {
 		ep.peak = p
 	}
-}
-
-// state is a snapshot that shares nothing that changes with the engine.
-func (a *instance) state() State {
-	c := a.channel
-	kind := c.metric.kind
-	s := State{
-		Key:       a.rule.id + "/" + c.device.id,
-		Rule:      a.rule.id,
-		Device:    c.device.id,
-		Labels:    c.device.learnt,
-		Levels:    make([]LevelState, len(a.rule.rungs)),
-		Seq:       a.seq,
-		StartedAt: wall(a.started),
-		LastAt:    wall(c.last.at),
-		LastClock: c.clock,
-	}
-	if a.started != 0 {
-		s.Episode = a.episodeID()
-	}
-	if c.last.at != 0 {
-		s.Last = kind.public(c.last.value)
-		if c.metric.unit == "" {
-			s.Unit = c.unit()
-		}
-	}
-	for i := range a.rule.rungs {
-		s.Levels[i].Severity = a.rule.rungs[i].severity
-	}
-	ep := a.episode
-	if ep == nil {
-		return s
-	}
-	for i, t := range ep.rungs {
-		l := &s.Levels[i]
-		l.On = t.on
-		if t.running {
-			l.Since, l.Deadline, l.Uncovered, l.Samples = wall(t.since), wall(t.deadline), time.Duration(t.uncovered), t.samples
-		}
-	}
-	s.Relapses, s.Told, s.FiredAt = ep.relapses, slices.Clone(ep.told), wall(ep.fired)
-	s.Counted = [2]int{ep.held, ep.seen}
-	if ep.fired != 0 {
-		s.ValueAtFire = kind.public(ep.valueAtFire)
-	}
-	if ep.peak.at != 0 {
-		s.Peak = &Point{wall(ep.peak.at), kind.public(ep.peak.value)}
-	}
-	s.Evidence = ep.points(kind)
-	return s
-}
-
-func (ep *episode) points(kind Kind) []Point {
-	list := make([]Point, len(ep.evidence))
-	for i, p := range ep.evidence {
-		list[i] = Point{wall(p.at), kind.public(p.value)}
-	}
-	return list
-}
-
-// restore undoes state. A level that the rule no longer has gives its place to
-// the nearest one below, or else above: an alarm that was told stays on until
-// its readings end it.
-func (a *instance) restore(s *State) {
-	a.started, a.seq = nanos(s.StartedAt), s.Seq
-	ep := &episode{rungs: make([]timer, len(a.rule.rungs))}
-	active := false
-	for _, l := range s.Levels {
-		t := timer{on: l.On}
-		if !l.Since.IsZero() {
-			t = timer{on: l.On, running: true, since: nanos(l.Since), deadline: nanos(l.Deadline), uncovered: int64(l.Uncovered), samples: l.Samples}
-		}
-		i := slices.IndexFunc(a.rule.rungs, func(g rung) bool { return g.severity == l.Severity })
-		if i < 0 {
-			if !l.On {
-				continue
-			}
-			t, i = timer{on: true}, 0
-			for i+1 < len(a.rule.rungs) && a.rule.rungs[i+1].severity < l.Severity {
-				i++
-			}
-			if ep.rungs[i].on {
-				continue
-			}
-		}
-		ep.rungs[i] = t
-		active = active || t.on || t.running
-	}
-	a.episode = nil
-	if !active {
-		return
-	}
-	kind := a.channel.metric.kind
-	keep := func(p Point) (point, bool) {
-		v, ok := kind.private(p.Value)
-		return point{nanos(p.At), v}, ok
-	}
-	ep.fired, ep.relapses, ep.told = nanos(s.FiredAt), s.Relapses, slices.Clone(s.Told)
-	ep.held, ep.seen = s.Counted[0], s.Counted[1]
-	ep.valueAtFire, _ = kind.private(s.ValueAtFire)
-	if s.Peak != nil {
-		if p, ok := keep(*s.Peak); ok {
-			ep.peak = p
-		}
-	}
-	for _, p := range s.Evidence {
-		if p, ok := keep(p); ok && len(ep.evidence) < maxEvidence {
-			ep.evidence = append(ep.evidence, p)
-		}
-	}
-	a.episode = ep
 }
 
 // episodeID names the current or last episode after what began it.
@@ -402,3 +366,6 @@ func nanos(t time.Time) int64 {
 	}
 	return t.UnixNano()
 }
+
+// key is the alarm's name, and the key by which receivers tell alarms apart.
+func (a *instance) key() string { return a.rule.id + "/" + a.channel.device.id }

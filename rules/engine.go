@@ -4,20 +4,23 @@ import (
 	"cmp"
 	"container/heap"
 	"iter"
+	"maps"
 	"slices"
-	"strings"
 	"time"
+
+	"tocsin/rules/expr"
+	"tocsin/rules/window"
 )
 
 // Options are what an engine may be told beside its rules.
 type Options struct {
 	// Route names the endpoints that are to be told of an event that starts or
-	// worsens an alarm. The event is complete but for its Endpoints. Nil means
-	// the event's Notify list.
+	// worsens an alarm, or that is no alarm's. The event is complete but for its
+	// Endpoints. Nil means the event's Notify list.
 	Route func(*Event) []string
 
-	MaxInstances int // alarms one rule may have in this engine; 0 means 100,000
-	MaxDevices   int // devices this engine gets to know; 0 means 100,000
+	MaxInstances int // alarms one rule may have in this engine; 0 means 2,000,000
+	MaxDevices   int // devices this engine gets to know; 0 means 1,000,000
 }
 
 // An Engine judges samples by a program. It belongs to one goroutine at a time.
@@ -25,39 +28,91 @@ type Engine struct {
 	program *Program
 	options Options
 
-	devices map[string]*device
-	timers  timers
-	counts  []ruleCount // by rule
-	orphans []State
-	ended   int // orphans up to this one have been told of, where they must
-	now     int64
+	devices  map[string]*device
+	groups   map[groupName]*device
+	variants map[variantName]*rule
+	links    map[string]*link
+	timers   timers
+	counts   []ruleCount // by rule
+	askers   [][]*rule   // by rule: those whose alarms depend on its alarms
+	orphans  []State
+	ended    int // orphans up to this one have been told of, where they must
+	now      int64
+	deaf     int64 // until then nothing was heard: the start, or the end of a gap
 
 	gaps    []gap       // downtime that late samples may still cover
-	shifted []*instance // alarms whose timers Resume changed: not yet in a transition
+	shifted []*instance // alarms that have changed and are not yet in a transition
+	recheck []*instance // alarms whose rule has changed since they were stored
+	dirty   []*instance // to be looked at before the step ends
+	flood   flood
+	mark    uint64 // of every channel, at least: see Reload
+
+	rehearsing bool // nothing is decided
+	past       bool // the reading at hand is not the last of its message
+	order      []*Sample
+	touched    []*channel // by readings of the past, in a batch
+	spare      *episode
+	slots      []expr.Value
+	sorted     []float64
 }
 
-// A device is one sender with its metrics, as far as rules look at them.
+// A device is one sender with its metrics, as far as rules look at them; or, with
+// members, a group of devices.
 type device struct {
 	id       string
+	group    bool
 	def      *DeviceDef // the file's, with the labels learnt; nil without either
 	channels []*channel
+	self     *channel // alarms that are about the device itself; nil without any
+	silent   []*instance
 
 	learnt map[string]string // labels that samples or states have told
 	heard  map[string]string // those of the last sample that had any
 	moved  bool              // labels came after rules were bound to it
+
+	contact   int64 // when it was last heard of, on the bridge's clock
+	newest    int64 // event time of its newest reading
+	listening int64 // since when its silence would mean something
+	link      *link
+	gaps      *window.Gaps  // reporting interval
+	learned   int64         // what they come to; 0 for nothing
+	skews     *window.Skews // received less event time
+
+	presence   Status
+	presenceAt int64
+
+	parent   *device
+	children []*device
+	groups   []*device
 }
 
-// A channel is one metric of one device, with the alarms that it decides.
+// A channel is one metric of one device, with the alarms that it decides; or, as
+// a device's self, the alarms that are about several metrics or none.
 type channel struct {
 	device  *device
-	metric  *metric
-	alarms  []instance // by rule; see Engine.bindRules for who points to them
-	mark    uint64     // see Output.Stamp
-	refused bool       // a rule had no room for this device
-	primed  bool       // last.value is only a retained one
+	metric  *metric // nil for a self
+	alarms  []*instance
+	asked   []*instance // alarms elsewhere that look at this channel
+	windows []*span
+	mark    uint64 // see Output.Stamp
+	refused bool   // a rule had no room for this device
+	primed  bool   // last.value is only a retained one
 	clock   Clock
-	last    point // newest sample judged
+	last    point // the newest reading
+	prev    point // the one before it
+	judged  int64 // event time up to which alarms have been judged
+	at      int64 // when the newest reading came, on the bridge's clock
 	foreign *foreignUnit
+	late    *backlog // readings of the past, until they are judged as such
+	carried float64  // what a counter had reached before it began again
+	holes   []gap    // stretches without a reading, in event time: the past may still fill them
+}
+
+// A span is a window of a channel.
+type span struct {
+	over  int64
+	needs window.Needs
+	*window.Window
 }
 
 // A foreignUnit remembers how to convert from the unit a device declares, or just
@@ -68,10 +123,12 @@ type foreignUnit struct {
 	ok   bool
 }
 
-// A ruleCount counts a rule's alarms in an engine.
+// A ruleCount counts a rule's alarms in an engine, and remembers for people how
+// it came to what it decided.
 type ruleCount struct {
 	instances int
 	standing  [Critical + 1][recovering + 1]int
+	health    health
 }
 
 // A gap is downtime, on the bridge's clock.
@@ -84,282 +141,135 @@ const maxGaps = 16
 // within what an int64 of nanoseconds holds with any timer added.
 const latest = 7_258_118_400 // seconds since 1970
 
-// NewEngine returns an engine with every alarm inactive.
+// NewEngine returns an engine with every alarm inactive. Declared devices are
+// known from the start.
 func NewEngine(p *Program, o Options) *Engine {
 	if o.MaxInstances == 0 {
-		o.MaxInstances = 100_000
+		o.MaxInstances = 2_000_000
 	}
 	if o.MaxDevices == 0 {
-		o.MaxDevices = 100_000
+		o.MaxDevices = 1_000_000
 	}
 	if o.Route == nil {
 		o.Route = func(ev *Event) []string { return ev.Notify }
 	}
-	return &Engine{program: p, options: o, devices: map[string]*device{}, counts: make([]ruleCount, len(p.rules))}
+	e := &Engine{
+		program: p, options: o, counts: make([]ruleCount, len(p.rules)), askers: make([][]*rule, len(p.rules)),
+		devices: map[string]*device{}, groups: map[groupName]*device{}, variants: map[variantName]*rule{}, links: map[string]*link{},
+		slots: make([]expr.Value, 0, 32),
+	}
+	for _, r := range p.rules {
+		for _, i := range r.asks {
+			e.askers[i] = append(e.askers[i], r)
+		}
+		if r.explained {
+			e.askers[r.index] = append(e.askers[r.index], r)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.devices)) {
+		e.device(id)
+	}
+	return e
 }
 
-// Step takes one input in and appends what it decided to out. The sample is not
-// kept.
+// Step takes one input in and appends what it decided to out. Nothing of the
+// input is kept.
 func (e *Engine) Step(in Input, out *Output) {
-	e.now = max(e.now, in.Now.UnixNano())
-	for ; e.ended < len(e.orphans); e.ended++ {
-		e.cancel(&e.orphans[e.ended], out)
+	now := max(e.now, in.Now.UnixNano())
+	e.deliverLeftovers(now, out)
+	if len(e.timers) > 0 && e.timers[0].due <= now || e.sooner(now) {
+		e.advance(now, out)
 	}
-	if e.shifted != nil {
-		for _, a := range e.shifted {
-			out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
-		}
-		e.shifted = nil
-	}
-	if in.Sample != nil {
+	e.now = now
+	switch {
+	case in.Sample != nil:
 		e.sample(in.Sample, out)
+	case len(in.Batch) > 0:
+		e.batch(in.Batch, out)
+	case in.Presence != nil:
+		e.present(in.Presence, out)
+	case in.Link != nil:
+		e.relink(in.Link, out)
+	case in.Command != nil:
+		e.command(in.Command, out)
+	case in.Gap != nil:
+		e.Resume(in.Gap.From, in.Gap.To)
+		e.now = nanos(in.Now)
+		e.deliverLeftovers(e.now, out)
+	}
+	if len(e.dirty) > 0 {
+		e.settleDirty(out)
+	}
+}
+
+// deliverLeftovers puts into out what was decided without a step: the ends of
+// alarms without a rule, timers that a gap has moved, alarms of changed rules.
+func (e *Engine) deliverLeftovers(now int64, out *Output) {
+	if e.ended == len(e.orphans) && e.shifted == nil && e.recheck == nil {
 		return
 	}
-	for len(e.timers) > 0 && e.timers[0].due <= e.now {
-		e.lapse(e.timers[0], out)
+	e.now = now
+	for ; e.ended < len(e.orphans); e.ended++ {
+		e.cancel(&e.orphans[e.ended], "", out)
 	}
+	for _, a := range e.shifted {
+		out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
+	}
+	e.shifted = nil
+	recheck := e.recheck
+	e.recheck = nil
+	for _, a := range recheck {
+		e.reconsider(a, out)
+	}
+}
+
+// advance lets everything happen that is due by now, in the order of time, so
+// that it does not matter when ticks come.
+func (e *Engine) advance(now int64, out *Output) {
+	for {
+		due := int64(0)
+		if len(e.timers) > 0 {
+			due = e.timers[0].due
+		}
+		if s := e.sooners(); s != 0 && (due == 0 || s <= due) && s <= now {
+			e.now = max(e.now, s)
+			e.happen(s, out)
+			e.settleDirty(out)
+			continue
+		}
+		if due == 0 || due > now {
+			return
+		}
+		e.now = max(e.now, due)
+		e.attend(e.timers[0], due, out)
+		e.settleDirty(out)
+	}
+}
+
+// sooner reports whether something that is no alarm's is due.
+func (e *Engine) sooner(now int64) bool {
+	s := e.sooners()
+	return s != 0 && s <= now
+}
+
+// sooners is when something that is no alarm's is due next; 0 for never.
+func (e *Engine) sooners() int64 { return sooner(e.flood.due, e.linkDue()) }
+
+// happen does what is due at that time and is no alarm's.
+func (e *Engine) happen(at int64, out *Output) {
+	if e.flood.due == at {
+		e.digest(at, out)
+	}
+	e.reportLinks(at, out)
 }
 
 // Next is when the earliest timer ends: a tick is due then. Zero for none.
 func (e *Engine) Next() time.Time {
-	if len(e.timers) == 0 {
-		return time.Time{}
+	next := e.sooners()
+	if len(e.timers) > 0 {
+		next = sooner(next, e.timers[0].due)
 	}
-	return wall(e.timers[0].due)
-}
-
-func (e *Engine) sample(s *Sample, out *Output) {
-	c := e.channel(s, out)
-	if c == nil {
-		return
-	}
-	if len(s.Labels) != 0 && !same(s.Labels, c.device.heard) {
-		e.learn(c.device, s)
-	}
-	out.Depends = max(out.Depends, c.mark)
-	for i := range c.alarms {
-		a := &c.alarms[i]
-		// A timer that has run out by now ran out before this sample came,
-		// whether or not a tick has said so.
-		if a.due != 0 && a.due <= e.now {
-			e.lapse(a, out)
-		}
-	}
-	v, reason := c.read(s)
-	if reason != "" {
-		out.Problems = append(out.Problems, reason)
-		for i := range c.alarms {
-			if ep := c.alarms[i].episode; ep != nil && ep.fired == 0 {
-				ep.seen++
-			}
-		}
-		return
-	}
-	if s.Flags&Retained != 0 && (s.Clock == ClockArrival || c.atRest()) {
-		if c.last.at == 0 {
-			c.last.value, c.primed = v, true
-		}
-		return
-	}
-	at := s.At.UnixNano()
-	switch {
-	case at < c.last.at:
-		out.Problems = append(out.Problems, "late")
-		return
-	case at == c.last.at && v == c.last.value:
-		return // the same again
-	}
-	before := c.last
-	c.last, c.clock = point{at, v}, s.Clock
-	for i := range c.alarms {
-		if a := &c.alarms[i]; a.episode != nil || s.Flags&Retained == 0 && a.rule.wakes(v) && c.device.looks(a.rule) {
-			j := judgement{now: e.now, at: at, value: v, before: before}
-			j.bridged, j.ahead = e.downtime(before.at, at)
-			e.judge(a, &j, out)
-		}
-	}
-}
-
-// read makes a value of a sample, or says in a word why it cannot be judged.
-func (c *channel) read(s *Sample) (value, string) {
-	if s.Invalid != "" {
-		return value{}, s.Invalid
-	}
-	if sec := s.At.Unix(); sec <= 0 || sec > latest {
-		return value{}, "time"
-	}
-	var conv *conversion
-	switch {
-	case s.Unit == c.metric.unit:
-		if s.Unit == "" && c.foreign != nil {
-			c.foreign = nil // nobody says any more
-		}
-	case s.Unit != "":
-		if c.foreign == nil || c.foreign.unit != s.Unit {
-			conv, ok := convert(s.Unit, c.metric.unit)
-			c.foreign = &foreignUnit{strings.Clone(s.Unit), conv, ok}
-		}
-		if !c.foreign.ok {
-			return value{}, "unit"
-		}
-		conv = &c.foreign.conv
-	}
-	good := &c.last.value
-	if c.last.at == 0 && !c.primed {
-		good = nil
-	}
-	v, reason := c.metric.read(s, conv, good)
-	if c.metric.kind == Text {
-		if v.text == c.last.value.text {
-			v.text = c.last.value.text
-		} else {
-			v.text = strings.Clone(v.text) // the sample's may be part of a large message
-		}
-	}
-	return v, reason
-}
-
-// unit is what the channel's readings are in, as far as anybody says.
-func (c *channel) unit() string {
-	if c.metric.unit == "" && c.metric.kind == Number && c.foreign != nil {
-		return c.foreign.unit
-	}
-	return c.metric.unit
-}
-
-// atRest reports whether no alarm of the channel is under way.
-func (c *channel) atRest() bool {
-	return !slices.ContainsFunc(c.alarms, func(a instance) bool { return a.episode != nil })
-}
-
-// judge puts a sample before one alarm.
-func (e *Engine) judge(a *instance, j *judgement, out *Output) {
-	was := a.standing()
-	if a.episode == nil {
-		a.episode = &episode{rungs: make([]timer, len(a.rule.rungs))}
-	}
-	changed := false
-	for i := range a.rule.rungs {
-		g, t := &a.rule.rungs[i], &a.episode.rungs[i]
-		holds := unknown
-		if t.on {
-			holds = g.clears(j.value)
-		} else {
-			holds = g.fires(j.value)
-		}
-		if t.judge(g, holds, j) {
-			changed = true
-		}
-	}
-	a.join()
-	a.witness(j)
-	if changed {
-		e.settle(a, was, j.now, out)
-	} else {
-		e.schedule(a) // the device's clock may have brought a timer forward
-	}
-}
-
-// lapse lets the timers of an alarm that have run out by now end, each at its
-// own time, so that it does not matter when the tick came.
-func (e *Engine) lapse(a *instance, out *Output) {
-	out.Depends = max(out.Depends, a.channel.mark)
-	for a.due != 0 && a.due <= e.now {
-		due, was := a.due, a.standing()
-		for i := range a.rule.rungs {
-			if t, g := &a.episode.rungs[i], &a.rule.rungs[i]; t.due(g) == due {
-				t.lapse(g)
-			}
-		}
-		a.join()
-		e.settle(a, was, due, out)
-	}
-}
-
-// settle draws the consequences when timers of an alarm have changed: at most
-// one event, one transition, and the next timer.
-func (e *Engine) settle(a *instance, was standing, at int64, out *Output) {
-	now, ep := a.standing(), a.episode
-	if was.phase == recovering && now.phase == firing {
-		ep.relapses++
-	}
-	t := Transition{channel: a.channel}
-	switch {
-	case was.top < 0 && now.top >= 0:
-		a.begin(at)
-		t.Events = []Event{e.tell(a, AlarmFired, was, now, at)}
-	case now.top > was.top:
-		t.Events = []Event{e.tell(a, AlarmEscalated, was, now, at)}
-	case now.top >= 0 && now.top < was.top:
-		t.Events = []Event{e.tell(a, AlarmDeescalated, was, now, at)}
-	case now.top < 0 && was.top >= 0:
-		t.Events = []Event{e.tell(a, AlarmResolved, was, now, at)}
-	}
-	for i := range ep.rungs {
-		if r := &ep.rungs[i]; !r.running {
-			*r = timer{on: r.on}
-		}
-	}
-	switch {
-	case now.phase == inactive:
-		a.episode = nil
-	case now.top < 0 && was.top >= 0:
-		a.renew() // a lower rung is on its way in again
-	}
-	e.counts[a.rule.index].standing[was.severity][was.phase]--
-	e.counts[a.rule.index].standing[now.severity][now.phase]++
-	e.schedule(a)
-	t.State = a.state()
-	out.Transitions = append(out.Transitions, t)
-}
-
-// begin starts an episode that fires at the given time of our clock. It started
-// when the first of the conditions that hold began to hold; two episodes of an
-// alarm never start at the same nanosecond, so that they never share an id.
-func (a *instance) begin(at int64) {
-	ep := a.episode
-	started := int64(0)
-	for i := range ep.rungs {
-		if t := &ep.rungs[i]; t.on && (started == 0 || t.since < started) {
-			started = t.since
-		}
-	}
-	a.started, a.seq = max(started, a.started+1), 0
-	ep.fired, ep.valueAtFire = at, a.channel.last.value
-}
-
-// channel finds the channel of a sample, and makes it at first sight: this is
-// where rules are matched with devices, once. It is nil when there is nothing
-// to judge.
-func (e *Engine) channel(s *Sample, out *Output) *channel {
-	d := e.devices[s.Device]
-	if d != nil {
-		for _, c := range d.channels {
-			if c.metric.name == s.Metric {
-				if c.refused {
-					out.Problems = append(out.Problems, "instances")
-				}
-				return c
-			}
-		}
-	}
-	m := e.program.metrics[s.Metric]
-	if m == nil {
-		return nil
-	}
-	if d == nil {
-		if len(e.devices) >= e.options.MaxDevices {
-			out.Problems = append(out.Problems, "devices")
-			return nil
-		}
-		d = e.device(s.Device)
-		e.learn(d, s)
-	}
-	c := e.bind(d, m, e.options.MaxInstances)
-	if c.refused {
-		out.Problems = append(out.Problems, "instances")
-	}
-	return c
+	return wall(next)
 }
 
 // An AlarmCount says how many alarms of a rule stand alike.
@@ -390,9 +300,9 @@ func (e *Engine) Alarms() iter.Seq[AlarmCount] {
 // timers is a heap of the alarms that wait for something, the earliest first.
 type timers []*instance
 
-// schedule puts an alarm where its earliest timer belongs.
+// schedule puts an alarm where it is to be attended to next.
 func (e *Engine) schedule(a *instance) {
-	due, was := a.nextDue(), a.due
+	due, was := e.nextDue(a), a.due
 	a.due = due
 	switch {
 	case was == 0 && due != 0:
@@ -409,7 +319,7 @@ func (t timers) Len() int { return len(t) }
 // Less breaks ties by name, so that the order of events is the same in every run.
 func (t timers) Less(i, j int) bool {
 	a, b := t[i], t[j]
-	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.rule.index, b.rule.index), cmp.Compare(a.channel.device.id, b.channel.device.id)) < 0
+	return cmp.Or(cmp.Compare(a.due, b.due), compare(a, b)) < 0
 }
 
 func (t timers) Swap(i, j int) {
@@ -432,4 +342,9 @@ func (t *timers) Pop() any {
 	*t = (*t)[:last]
 	a.place = -1
 	return a
+}
+
+// compare orders alarms: one that asks for others comes after them.
+func compare(a, b *instance) int {
+	return cmp.Or(cmp.Compare(a.rule.order, b.rule.order), cmp.Compare(a.rule.index, b.rule.index), cmp.Compare(a.channel.device.id, b.channel.device.id))
 }

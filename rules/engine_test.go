@@ -255,7 +255,7 @@ func TestEveryRowOfTheMachine(t *testing.T) {
 	f("6: and comes back", ladder(t), "-14 -9x3 -11 -12 -16", "0s fired warning", "1m firing", "3m escalated critical", "5m deescalated warning")
 	f("7: all levels end together", ladder(t), "-9x3 -17", "0s fired warning", "2m escalated critical", "3m resolved critical")
 	f("8, 10: recovers", freezer(t), "-14x11 -17x6", "0s pending", "10m fired warning", "11m recovering", "16m resolved warning")
-	f("8, 10: without a sample", freezer(t), "-14x11 -17 _x6", "0s pending", "10m fired warning", "11m recovering", "16m resolved warning")
+	f("8, 20: nothing is known before it has recovered", freezer(t), "-14x11 -17 _x6", "0s pending", "10m fired warning", "11m recovering", "14m stale warning")
 	f("9: relapses", freezer(t), "-14x11 -17x2 -16 -17x6", "0s pending", "10m fired warning", "11m recovering",
 		"13m firing relapses=1", "14m recovering relapses=1", "19m resolved warning")
 	f("the spec's own example", freezer(t), "-20x5 -14x4 -20x5 -14x11 -16x5 -18x6",
@@ -644,8 +644,9 @@ func TestEvidenceIsBounded(t *testing.T) {
 		}
 		r.sample(start.Add(time.Duration(i)*time.Minute), v)
 	}
-	r.sample(start.Add(1000*time.Minute), -20)
-	r.tick(start.Add(2000 * time.Minute))
+	for i := range 6 {
+		r.sample(start.Add(time.Duration(1000+i)*time.Minute), -20)
+	}
 	ev := r.events[len(r.events)-1]
 	n := len(ev.Evidence)
 	if n > maxEvidence || !ev.Evidence[0].At.Equal(start) || ev.Evidence[n-1].Value != -20.0 {

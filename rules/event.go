@@ -51,9 +51,9 @@ type Event struct {
 	ID        string          `json:"id"`
 	Type      Type            `json:"type"`
 	At        time.Time       `json:"at"`
-	Alarm     EventAlarm      `json:"alarm"`
-	Rule      EventRule       `json:"rule"`
-	Device    EventDevice     `json:"device"`
+	Alarm     EventAlarm      `json:"alarm,omitzero"` // none in events about devices, sources and readings
+	Rule      EventRule       `json:"rule,omitzero"`
+	Device    EventDevice     `json:"device,omitzero"`
 	Reading   *EventReading   `json:"reading,omitempty"`
 	Condition *EventCondition `json:"condition,omitempty"`
 	Because   string          `json:"because"`
@@ -64,7 +64,22 @@ type Event struct {
 	ValueAtFire any    `json:"value_at_fire,omitempty"`
 	Peak        *Point `json:"peak,omitempty"`
 	Duration    string `json:"duration,omitempty"` // "10m0s"
-	Reason      string `json:"reason,omitempty"`   // cleared | acked | no_data | rule_changed | rule_removed
+
+	// Why: cleared, acked, reset, no_data, rule_changed, rule_removed,
+	// rule_disabled of an end; unacked, relapsed, and what an operator wrote.
+	Reason string `json:"reason,omitempty"`
+
+	EndedAt   *time.Time `json:"ended_at,omitempty"`   // alarm.occurred
+	DelayedBy string     `json:"delayed_by,omitempty"` // alarm.fired, when it was muted until now: "4m30s"
+	Muted     string     `json:"muted,omitempty"`      // why nobody was told
+	Reminder  int        `json:"reminder,omitempty"`   // alarm.reminder: 1, 2, …
+	Explains  []string   `json:"explains,omitempty"`   // devices whose silence this one's explains
+	By        string     `json:"by,omitempty"`         // the operator
+	Until     *time.Time `json:"until,omitempty"`      // alarm.shelved
+	Source    string     `json:"source,omitempty"`     // source.disconnected and source.reconnected
+	Flood     *Flood     `json:"flood,omitempty"`      // alarm.flood
+
+	FirstSeenAfterRestart bool `json:"first_seen_after_restart,omitempty"` // the store was new: it may be older than it says
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
 	// leaves it to each endpoint's own filter. Endpoints is who is owed this
@@ -124,4 +139,16 @@ type EventCondition struct {
 type Point struct {
 	At    time.Time
 	Value any
+}
+
+// A Flood says what alarm.flood stands for: alarms that fired and were not told
+// one by one.
+type Flood struct {
+	Since    time.Time      `json:"since"`
+	Fired    int            `json:"fired"` // since the last summary
+	Firing   int            `json:"firing"`
+	Over     bool           `json:"over"` // what is still firing is told now
+	Severity map[string]int `json:"severity"`
+	Rules    map[string]int `json:"rules"`
+	Alarms   []string       `json:"alarms"` // keys of the first of them
 }

@@ -46,6 +46,32 @@ func (e *Engine) label(d *device, labels map[string]string, fresh bool) {
 		d.moved = true
 		e.bindRules(c, e.options.MaxInstances)
 	}
+	e.leave(d)
+	e.bindDevice(d)
+	e.vary(d)
+}
+
+// vary gives a device's alarms the variants of their rules that its new labels
+// select.
+func (e *Engine) vary(d *device) {
+	for _, c := range d.all() {
+		for _, a := range c.alarms {
+			if !a.rule.varies {
+				continue
+			}
+			v := e.variant(e.program.rules[a.rule.index], d)
+			if v == a.rule || v.disabled {
+				continue
+			}
+			s := a.state()
+			a.rule = v
+			a.equip()
+			a.restore(&s)
+			if !e.rehearsing {
+				e.recheck = append(e.recheck, a)
+			}
+		}
+	}
 }
 
 // looks reports whether a rule that is bound to the device still looks at it.
@@ -60,7 +86,9 @@ func labelled(def *DeviceDef, learnt map[string]string) *DeviceDef {
 	case def == nil:
 		return &DeviceDef{Labels: learnt}
 	}
-	return &DeviceDef{Type: def.Type, Labels: merged(learnt, def.Labels), Via: def.Via}
+	with := *def
+	with.Labels = merged(learnt, def.Labels)
+	return &with
 }
 
 // merged has the labels of both; those of the second win.

@@ -24,6 +24,8 @@ type Program struct {
 	upkeep []upkeep      // planned maintenance
 	flood  *floodRule    // nil: none
 
+	location *time.Location // of hours and weekdays; nil is UTC
+
 	compiler *compiler // what variants are made with at run time
 }
 
@@ -305,4 +307,12 @@ func (r *rule) isPlain() bool {
 		}
 	}
 	return true
+}
+
+// zone is where hours and weekdays are counted.
+func (p *Program) zone() *time.Location {
+	if p.location == nil {
+		return time.UTC
+	}
+	return p.location
 }

@@ -197,6 +197,11 @@ func TestASnapshotGoesOnIdentically(t *testing.T) {
 			a.step(h.input(now))
 		}
 		b := newRun(t, p, Options{})
+		for record := range a.e.Memory() {
+			if err := b.e.Recall(record); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for s := range a.e.States() {
 			text, err := json.Marshal(s)
 			if err != nil {
@@ -237,6 +242,7 @@ func TestACrashTellsTheSameEvents(t *testing.T) {
 		p, history := drawProgram(t), drawHistory(t)
 		a, b := newRun(t, p, Options{}), newRun(t, p, Options{})
 		now := start
+		var past []Input
 		for _, h := range history {
 			h.flags &^= Retained
 			now = now.Add(max(h.wait, 1)) // no duplicates: one of them is seen only by a
@@ -244,9 +250,13 @@ func TestACrashTellsTheSameEvents(t *testing.T) {
 				r.tick(now)
 				r.step(h.input(now))
 			}
+			past = append(past, h.input(now))
 			if rapid.IntRange(0, 3).Draw(t, "crash") == 0 {
 				before := len(b.events)
 				e := NewEngine(p, Options{})
+				for _, in := range past {
+					e.Rehearse(in)
+				}
 				for _, text := range b.stored {
 					var s State
 					if err := json.Unmarshal(text, &s); err != nil {

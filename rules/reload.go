@@ -1,8 +1,71 @@
 package rules
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Reload makes the engine judge by another program from now on. What has not
 // changed goes on untouched; what the change decides at once is in out. Two
 // programs of the same files change nothing and say nothing.
-func (e *Engine) Reload(p *Program, now time.Time, out *Output) {}
+//
+// It is a restart that takes no time: everything the engine knows is written
+// down, and taken back by an engine of the new program.
+func (e *Engine) Reload(p *Program, now time.Time, out *Output) {
+	e.Step(Input{Now: now}, out) // what is due is due by the old rules
+	fresh := NewEngine(p, e.options)
+	fresh.now, fresh.deaf, fresh.gaps = e.now, e.deaf, slices.Clone(e.gaps)
+	fresh.links = e.links
+	for _, d := range e.devices {
+		for _, c := range d.all() {
+			fresh.mark = max(fresh.mark, c.mark)
+		}
+	}
+	fresh.mark = max(fresh.mark, e.mark)
+	var broken int
+	for record := range e.Memory() {
+		if err := fresh.Recall(record); err != nil {
+			broken++ // written a moment ago: it cannot be
+		}
+	}
+	if broken > 0 {
+		out.Problems = append(out.Problems, "memory")
+	}
+	for s := range e.States() {
+		fresh.Restore(s)
+	}
+	for s := range e.Orphans() {
+		if fresh.program.byID[s.Rule] != nil || len(s.Told) == 0 {
+			fresh.Restore(s)
+		}
+	}
+	for i, r := range p.rules {
+		if old := e.program.byID[r.id]; old != nil {
+			fresh.counts[i].health = e.counts[old.index].health
+		}
+	}
+	fresh.markAll()
+	*e = *fresh
+	e.Step(Input{Now: now}, out)
+}
+
+// markAll gives every channel the engine's mark.
+func (e *Engine) markAll() {
+	for _, d := range e.sortedDevices() {
+		for _, c := range d.all() {
+			c.mark = max(c.mark, e.mark)
+		}
+	}
+}
+
+// sortedMap yields a map's pairs by ascending key.
+func sortedMap(m map[string]string) func(func(string, string) bool) {
+	return func(yield func(string, string) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}

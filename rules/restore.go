@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"cmp"
 	"iter"
 	"math"
 	"slices"
@@ -12,36 +11,128 @@ import (
 // Restore gives the engine a stored alarm, before the first Step. It tells
 // nobody anything. It reports false for an alarm whose rule is gone or no
 // longer looks at the device: it is kept aside, see [Engine.Orphans], and if
-// somebody was told of it, the next Step tells its end. A stored alarm counts, but is never refused, where
-// MaxInstances and MaxDevices limit new ones.
+// somebody was told of it, the next Step tells its end. An alarm whose rule has
+// changed is looked at again in the next Step. A stored alarm counts, but is
+// never refused, where MaxInstances and MaxDevices limit new ones.
 func (e *Engine) Restore(s State) bool {
 	r := e.program.byID[s.Rule]
-	if r == nil || !e.restores(r, &s) {
+	if r == nil {
+		if r = e.program.formerly[s.Rule]; r != nil {
+			s.Rule = r.id // the alarm goes on under its rule's new name, as the episode it was
+		}
+	}
+	a := e.claim(r, &s)
+	if a == nil {
 		e.orphans = append(e.orphans, s)
 		return false
 	}
-	d := e.device(s.Device)
-	e.label(d, s.Labels, false)
-	c := e.bind(d, r.metric, math.MaxInt)
-	a := c.alarm(r)
-	if a == nil { // it is only by labels of its own that the rule looks at it, or there was no room
-		e.counts[r.index].instances++
-		c.add([]*rule{r}, e)
-		a, d.moved = c.alarm(r), true
-	}
+	c := a.channel
 	was := a.standing()
 	a.restore(&s)
-	if v, ok := r.metric.kind.private(s.Last); ok && nanos(s.LastAt) > c.last.at {
-		c.last, c.clock = point{nanos(s.LastAt), v}, s.LastClock
-		if c.metric.unit == "" && s.Unit != "" {
-			c.foreign = &foreignUnit{unit: s.Unit, ok: true}
-		}
-	}
+	e.restoreLast(c, &s)
 	now := a.standing()
-	e.counts[r.index].standing[was.severity][was.phase]--
-	e.counts[r.index].standing[now.severity][now.phase]++
+	e.counts[a.rule.index].standing[was.severity][was.phase]--
+	e.counts[a.rule.index].standing[now.severity][now.phase]++
+	if a.episode != nil && a.episode.muted == floodMute {
+		e.flood.alarms = append(e.flood.alarms, a)
+	}
+	if s.Revision != "" && s.Revision != a.rule.revision {
+		e.recheck = append(e.recheck, a)
+	}
 	e.schedule(a)
 	return true
+}
+
+// claim finds or makes the alarm of a stored state; nil if no rule looks at it.
+func (e *Engine) claim(r *rule, s *State) *instance {
+	if r == nil || r.disabled {
+		return nil
+	}
+	if r.subject == ofGroup {
+		g := e.groups[groupName{r.across, s.Device}]
+		if g == nil {
+			return nil
+		}
+		return g.alarm(r)
+	}
+	if !e.restores(r, s) {
+		return nil
+	}
+	d := e.device(s.Device)
+	e.label(d, s.Labels, false)
+	c := d.self
+	if r.subject == ofMetric {
+		c = e.bind(d, r.metric, math.MaxInt)
+	}
+	if c != nil {
+		if a := c.alarm(r); a != nil {
+			return a
+		}
+	}
+	v := e.variant(r, d)
+	if v.disabled {
+		return nil
+	}
+	// It is only by labels of its own that the rule looks at it, or there was no room.
+	if c == nil {
+		d.self = &channel{device: d}
+		c = d.self
+	}
+	e.counts[r.index].instances++
+	e.add(c, []*rule{v})
+	d.moved = true
+	return c.alarm(r)
+}
+
+// restoreLast takes the newest reading that an alarm remembers.
+func (e *Engine) restoreLast(c *channel, s *State) {
+	if c.metric == nil {
+		return
+	}
+	v, ok := c.metric.kind.private(s.Last)
+	if !ok {
+		return
+	}
+	at := nanos(s.LastAt)
+	c.judged = max(c.judged, at)
+	if at <= c.last.at {
+		return
+	}
+	c.last, c.clock = point{at, v}, s.LastClock
+	if c.at == 0 {
+		c.at = at
+	}
+	c.device.newest = max(c.device.newest, at)
+	if c.metric.unit == "" && s.Unit != "" {
+		c.foreign = &foreignUnit{unit: s.Unit, ok: true}
+	}
+}
+
+// reconsider judges an alarm by its changed rule on what is known now.
+func (e *Engine) reconsider(a *instance, out *Output) {
+	was, c := a.standing(), a.channel
+	if a.episode == nil {
+		if a.rule.plain && (c.last.at == 0 || !a.rule.wakes(c.last.value)) {
+			return
+		}
+		e.look(a, true, out)
+		return
+	}
+	fired := a.episode.fired != 0
+	if a.rule.plain {
+		if c.last.at != 0 {
+			j := judgement{now: e.now, at: c.axis(e.now), value: c.last.value, before: c.last}
+			a.episode.changed = fired
+			e.judge(a, &j, out)
+		}
+	} else {
+		a.episode.changed = fired
+		e.look(a, false, out)
+	}
+	if a.episode != nil {
+		a.episode.changed = false
+		e.settle(a, was, e.now, true, out) // the new revision is stored
+	}
 }
 
 // restores reports whether a rule looks at a stored alarm's device, by what is
@@ -63,22 +154,25 @@ func (e *Engine) Orphans() iter.Seq[State] { return slices.Values(e.orphans) }
 
 // cancel ends an alarm that nothing can end any more: whoever was told of it
 // would wait for ever.
-func (e *Engine) cancel(s *State, out *Output) {
+func (e *Engine) cancel(s *State, reason string, out *Output) {
 	severity := Unset
 	for _, l := range s.Levels {
 		if l.On {
 			severity = max(severity, l.Severity)
 		}
 	}
-	if severity == Unset || len(s.Told) == 0 {
+	severity = max(severity, s.Severity)
+	if severity == Unset || s.FiredAt.IsZero() || len(s.Told) == 0 {
 		return
 	}
 	at := wall(e.now)
 	rule, fact := EventRule{ID: s.Rule}, "rule "+s.Rule+" is not configured any more"
-	reason := "rule_removed"
+	reason = first(reason, "rule_removed")
 	if r := e.program.byID[s.Rule]; r != nil {
-		rule, fact = r.public(), "rule "+s.Rule+" does not look at "+s.Device+" any more"
-		reason = "rule_changed"
+		rule, fact, reason = r.public(), "rule "+s.Rule+" does not look at "+s.Device+" any more", "rule_changed"
+		if r.disabled {
+			fact, reason = "rule "+s.Rule+" is disabled", "rule_disabled"
+		}
 	}
 	ev := Event{
 		ID:   "evt_" + digest("event", s.Episode, strconv.Itoa(s.Seq+1), string(AlarmCancelled)),
@@ -107,7 +201,7 @@ func (e *Engine) cancel(s *State, out *Output) {
 		levels[i].Severity = l.Severity
 	}
 	*s = State{
-		Key: ev.Alarm.Key, Rule: s.Rule, Device: s.Device, Labels: s.Labels, Levels: levels,
+		Key: ev.Alarm.Key, Rule: s.Rule, Device: s.Device, Labels: s.Labels, Revision: s.Revision, Levels: levels,
 		Episode: s.Episode, Seq: s.Seq + 1, StartedAt: s.StartedAt,
 		LastAt: s.LastAt, Last: s.Last, LastClock: s.LastClock, Unit: s.Unit,
 	}
@@ -126,24 +220,28 @@ func (e *Engine) States() iter.Seq[State] {
 	}
 }
 
-// instances yields the alarms that have seen a sample, in a stable order.
+// instances yields the alarms that have seen a sample, or have a past, in a
+// stable order.
 func (e *Engine) instances() iter.Seq[*instance] {
 	return func(yield func(*instance) bool) {
-		devices := make([]*device, 0, len(e.devices))
-		for _, d := range e.devices {
-			devices = append(devices, d)
-		}
-		slices.SortFunc(devices, func(a, b *device) int { return cmp.Compare(a.id, b.id) })
-		for _, d := range devices {
-			for _, c := range d.channels {
-				for i := range c.alarms {
-					if (c.last.at != 0 || c.alarms[i].episode != nil) && !yield(&c.alarms[i]) {
+		for _, d := range e.sortedDevices() {
+			for _, c := range d.all() {
+				for _, a := range c.alarms {
+					if (c.last.at != 0 || a.episode != nil || a.started != 0 || a.extra != nil && a.extra.shelved != nil) && !yield(a) {
 						return
 					}
 				}
 			}
 		}
 	}
+}
+
+// all are a device's channels, its self included.
+func (d *device) all() []*channel {
+	if d.self == nil {
+		return d.channels
+	}
+	return append(slices.Clip(d.channels), d.self)
 }
 
 // Resume says, after the last Restore or after the process was suspended, that
@@ -163,6 +261,12 @@ func (e *Engine) Resume(from, to time.Time) {
 	if g.to < g.from {
 		e.rewind(g)
 		return
+	}
+	e.deaf = max(e.deaf, g.to)
+	for _, d := range e.devices {
+		if d.gaps != nil {
+			d.gaps.Skip() // the gap under way is our own
+		}
 	}
 	if len(e.gaps) == maxGaps {
 		e.gaps = slices.Delete(e.gaps, 0, 1)
@@ -200,17 +304,18 @@ func (e *Engine) rewind(g gap) {
 	by := g.to - g.from
 	e.now, e.gaps = g.to, nil
 	for _, d := range e.devices {
-		for _, c := range d.channels {
-			if c.clock == ClockArrival && c.last.at != 0 {
-				c.last.at += by
-			}
-		}
+		d.rewind(by)
+	}
+	e.deaf += by
+	for _, l := range e.links {
+		shift(by, &l.since, &l.down)
 	}
 	for a := range e.instances() {
 		if a.episode == nil {
 			continue
 		}
 		moved := false
+		shift(by, &a.episode.frozen, &a.episode.reminder)
 		for i := range a.episode.rungs {
 			t := &a.episode.rungs[i]
 			if !t.running {
@@ -225,6 +330,34 @@ func (e *Engine) rewind(g gap) {
 		if moved {
 			e.shifted = append(e.shifted, a)
 			e.schedule(a)
+		}
+	}
+}
+
+// rewind moves what our clock has stamped of a device.
+func (d *device) rewind(by int64) {
+	shift(by, &d.contact, &d.listening, &d.presenceAt)
+	arrival := false
+	for _, c := range d.channels {
+		shift(by, &c.at)
+		if c.clock == ClockArrival {
+			arrival = arrival || c.last.at != 0
+			shift(by, &c.last.at, &c.prev.at, &c.judged)
+		}
+	}
+	if arrival {
+		shift(by, &d.newest)
+	}
+	if d.gaps != nil {
+		d.gaps.Skip()
+	}
+}
+
+// shift moves times that are set.
+func shift(by int64, times ...*int64) {
+	for _, t := range times {
+		if *t != 0 {
+			*t += by
 		}
 	}
 }

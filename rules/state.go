@@ -13,6 +13,8 @@ type State struct {
 
 	Labels map[string]string `json:"labels,omitempty"` // of the device, as samples told them
 
+	Revision string `json:"revision,omitempty"` // of the rule that it was judged by
+
 	Levels []LevelState `json:"levels"` // by ascending severity, as the rule lists them
 
 	Episode   string    `json:"episode,omitempty"` // current or last
@@ -20,7 +22,29 @@ type State struct {
 	StartedAt time.Time `json:"started_at,omitzero"`
 	FiredAt   time.Time `json:"fired_at,omitzero"`
 	Relapses  int       `json:"relapses,omitempty"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
 	Told      []string  `json:"told,omitempty"` // endpoints that were told of this episode
+
+	// What was told lags behind how the alarm stands while it is muted.
+	Severity Severity `json:"severity,omitzero"` // as last told; unset while fired has not been told
+	Muted    string   `json:"muted,omitempty"`   // why not
+
+	Acked     bool        `json:"acked,omitempty"`
+	AckedBy   string      `json:"acked_by,omitempty"`
+	Reminder  time.Time   `json:"reminder,omitzero"` // when the next one is due
+	Reminded  int         `json:"reminded,omitempty"`
+	Raised    Severity    `json:"raised,omitzero"` // by escalations
+	Escalated int         `json:"escalated,omitempty"`
+	Returned  bool        `json:"returned,omitempty"` // latched: the condition has cleared
+	Flapping  bool        `json:"flapping,omitempty"`
+	Flips     []time.Time `json:"flips,omitempty"`  // when it came and went
+	Unknown   time.Time   `json:"unknown,omitzero"` // since when nothing is known
+	Stale     bool        `json:"stale,omitempty"`  // and for too long
+	StaleTold bool        `json:"stale_told,omitempty"`
+	NoData    bool        `json:"no_data,omitempty"` // it fired because of that
+	Cooldown  time.Time   `json:"cooldown,omitzero"` // when the last episode began, for rules with cooldown
+	Shelved   *Shelving   `json:"shelved,omitempty"`
+	Contact   time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last
 
 	LastAt      time.Time `json:"last_at,omitzero"` // event time of the newest sample judged
 	Last        any       `json:"last,omitempty"`
@@ -29,7 +53,15 @@ type State struct {
 	ValueAtFire any       `json:"value_at_fire,omitempty"`
 	Peak        *Point    `json:"peak,omitempty"`
 	Evidence    []Point   `json:"evidence,omitempty"`
-	Counted     [2]int    `json:"counted,omitzero"` // samples that held the condition, of samples seen, since it began
+	Counted     [2]int    `json:"counted,omitzero"`   // samples that held the condition, of samples seen, since it began
+	Measured    *Point    `json:"measured,omitempty"` // what the rule compares, as it was last
+}
+
+// A Shelving is an operator's wish to hear nothing of an alarm for a while.
+type Shelving struct {
+	By     string    `json:"by,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	Until  time.Time `json:"until"`
 }
 
 // A LevelState is one rung of an alarm's severity ladder.
@@ -42,6 +74,7 @@ type LevelState struct {
 	Deadline  time.Time     `json:"deadline,omitzero"`   // on the bridge's clock; downtime moves it
 	Uncovered time.Duration `json:"uncovered,omitempty"` // downtime since Since that no sample speaks for
 	Samples   int           `json:"samples,omitempty"`   // consecutive samples that held
+	Wait      time.Duration `json:"wait,omitempty"`      // for how long it runs, by the rule
 }
 
 // A Transition is one change of one alarm: its new state and what is to be told

@@ -6,64 +6,199 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
+
+// A saying is what is to be told of an alarm, and what is special about it.
+type saying struct {
+	typ    Type
+	rung   int      // deescalated: the rung that went off
+	reason string   // escalated, reminder, cancelled
+	notify []string // who is told beside the rule's own
+	record bool     // nobody is told: it is kept for people
+	muted  string   // why
+	by     string   // acked …
+	until  time.Time
+}
+
+// worsens reports whether newcomers may be told of the alarm by this event.
+func (s saying) worsens() bool {
+	return s.typ == AlarmFired || s.typ == AlarmEscalated || s.typ == AlarmOccurred
+}
 
 // tell makes the event of a change, numbers it, and says who is owed it. A
 // newcomer can be told of an alarm when it starts or worsens. Whoever was told
 // is told everything that follows.
-func (e *Engine) tell(a *instance, typ Type, was, now standing, at int64) Event {
+func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	c, r, ep := a.channel, a.rule, a.episode
 	a.seq++
+	now := a.standing()
 	severity, phase := now.severity, now.phase
-	stands, decider := now.top, now.top // the rung the alarm stands on, and the one that changed it
-	switch typ {
+	stands := max(now.top, 0) // the rung the alarm stands on
+	decider := stands         // and the one that changed it
+	switch s.typ {
 	case AlarmDeescalated:
-		decider = was.top
-	case AlarmResolved:
-		severity, phase = was.severity, inactive // a new episode may be pending already
-		decider = slices.IndexFunc(ep.rungs, func(t timer) bool { return t.ended != 0 })
+		decider = s.rung
+	case AlarmResolved, AlarmOccurred:
+		severity, phase = ep.severity, inactive // a new episode may be pending already
+		decider = max(0, slices.IndexFunc(ep.rungs, func(t timer) bool { return t.ended != 0 }))
 		stands = decider
+	case AlarmFired:
+		if s.record {
+			phase = inactive
+		}
 	}
 	g, t := &r.rungs[stands], &ep.rungs[decider]
 	episode := a.episodeID()
 	ev := Event{
-		ID:   "evt_" + digest("event", episode, strconv.Itoa(a.seq), string(typ)),
-		Type: typ,
+		ID:   "evt_" + digest("event", episode, strconv.Itoa(a.seq), string(s.typ)),
+		Type: s.typ,
 		At:   wall(at),
 		Alarm: EventAlarm{
 			Key: r.id + "/" + c.device.id, Episode: episode, Seq: a.seq, State: phase.String(),
-			Severity: severity, StartedAt: wall(a.started), Relapses: ep.relapses,
+			Severity: severity, StartedAt: wall(a.started), Acked: ep.acked, Relapses: ep.relapses,
 		},
 		Rule:      r.public(),
-		Device:    EventDevice{ID: c.device.id},
+		Device:    c.device.public(),
 		Condition: &EventCondition{Text: g.sentence, Limit: g.limit, Clear: g.clear, LimitFrom: g.limitFrom},
-		Evidence:  ep.points(c.metric.kind),
+		Evidence:  ep.points(r.evidence()),
 		Notify:    g.notify,
+		Reason:    s.reason,
+		Muted:     s.muted,
 	}
-	if c.last.at != 0 {
-		ev.Reading = &EventReading{
+	ev.Reading = a.reading()
+	ev.Because = a.because(s, &r.rungs[decider], t, now, at)
+	ev.Title = a.title(g, severity)
+	switch s.typ {
+	case AlarmFired:
+		if late := at - ep.fired; late > 0 {
+			ev.DelayedBy = time.Duration(late).String()
+		}
+		if r.explained {
+			for _, child := range c.device.children {
+				if len(ev.Explains) < maxExplained {
+					ev.Explains = append(ev.Explains, child.id)
+				}
+			}
+		}
+		if ep.noData {
+			ev.Reason = "no_data"
+		}
+	case AlarmReminder:
+		ev.Reminder = ep.reminded
+	case AlarmAcked, AlarmUnacked, AlarmShelved, AlarmUnshelved:
+		ev.By = s.by
+		if !s.until.IsZero() {
+			ev.Until = &s.until
+		}
+	case AlarmResolved:
+		a.sum(&ev, t, at)
+	case AlarmOccurred:
+		a.sum(&ev, t, at)
+		end := wall(a.ending())
+		ev.EndedAt, ev.Reason = &end, "cleared"
+		ev.Because = "readings that came late: in alarm from " + clock(wall(a.started), ev.At) + " to " + clock(end, ev.At) + "; ended " + ev.Because
+	}
+	switch {
+	case s.record || r.shadow:
+	case s.worsens():
+		if s.notify != nil {
+			ev.Notify = s.notify
+		}
+		ep.told = union(ep.told, e.options.Route(&ev))
+		fallthrough
+	default:
+		ev.Endpoints = slices.Clone(ep.told)
+	}
+	e.counts[r.index].health.told(a, &ev, at)
+	return ev
+}
+
+// maxExplained bounds the devices that a parent's event lists.
+const maxExplained = 100
+
+// sum adds to the end of an episode what it came to.
+func (a *instance) sum(ev *Event, t *timer, at int64) {
+	ep, kind := a.episode, a.rule.evidence()
+	ended := t.ended
+	if ended == 0 {
+		ended = a.channel.axis(at)
+	}
+	ev.ValueAtFire = kind.public(ep.valueAtFire)
+	ev.Duration = time.Duration(max(0, ended-a.started)).String()
+	if ev.Reason == "" {
+		ev.Reason = "cleared"
+		switch {
+		case ep.noData:
+			ev.Reason = "no_data"
+		case ep.reset:
+			ev.Reason = "reset"
+		case a.rule.latch && ep.acked:
+			ev.Reason = "acked"
+		case ep.changed:
+			ev.Reason = "rule_changed"
+		}
+	}
+	if ep.peak.at != 0 {
+		ev.Peak = &Point{wall(ep.peak.at), ep.peak.value.num}
+	}
+}
+
+// ending is when the episode at hand ended, on the samples' clock.
+func (a *instance) ending() int64 {
+	end := int64(0)
+	for i := range a.episode.rungs {
+		end = max(end, a.episode.rungs[i].ended)
+	}
+	return end
+}
+
+// evidence is what the points of an alarm of the rule are: what it measures, or
+// the readings beside that when it measures only true or false.
+func (r *rule) evidence() Kind {
+	g := &r.rungs[0]
+	if len(r.gauges) > 0 && g.kind == Bool && r.gauges[g.gauge].source != newest && r.shows != nil {
+		return r.shows.kind
+	}
+	return g.kind
+}
+
+// shown is the channel whose reading an alarm's events show; nil for none.
+func (a *instance) shown() *channel {
+	if a.channel.metric != nil {
+		return a.channel
+	}
+	if a.rule.shows == nil || a.channel.device.group {
+		return nil
+	}
+	return a.channel.device.channel(a.rule.shows.name)
+}
+
+// reading is the newest reading as events show it; nil for none.
+func (a *instance) reading() *EventReading {
+	if c := a.shown(); c != nil && c.last.at != 0 {
+		return &EventReading{
 			Metric: c.metric.name, Value: c.metric.kind.public(c.last.value), Unit: c.unit(),
 			At: wall(c.last.at), Clock: c.clock.String(), Quality: "good",
 		}
 	}
-	if d := c.device.def; d != nil {
-		ev.Device.Labels, ev.Device.Via = d.Labels, d.Via
-	}
-	ev.Because = a.because(typ, &r.rungs[decider], t, now, at)
-	ev.Title = a.title(g, severity)
-	if typ == AlarmResolved {
-		ev.ValueAtFire = c.metric.kind.public(ep.valueAtFire)
-		ev.Duration = time.Duration(max(0, t.ended-a.started)).String()
-		ev.Reason = "cleared"
-		if ep.peak.at != 0 {
-			ev.Peak = &Point{wall(ep.peak.at), ep.peak.value.num}
+	ep := a.episode
+	if m := a.rule.metric; m != nil && a.channel.device.group && ep != nil && ep.last.at != 0 {
+		return &EventReading{
+			Metric: m.name, Value: Number.public(ep.last.value), Unit: m.unit,
+			At: wall(ep.last.at), Clock: ClockArrival.String(), Quality: "good",
 		}
 	}
-	if typ == AlarmFired || typ == AlarmEscalated {
-		ep.told = union(ep.told, e.options.Route(&ev))
+	return nil
+}
+
+// public is the device as events show it.
+func (d *device) public() EventDevice {
+	ev := EventDevice{ID: d.id}
+	if d.def != nil {
+		ev.Labels, ev.Via = d.def.Labels, d.def.Via
 	}
-	ev.Endpoints = slices.Clone(ep.told)
 	return ev
 }
 
@@ -80,17 +215,67 @@ func union(a, b []string) []string {
 }
 
 // because says in words what decided.
-func (a *instance) because(typ Type, g *rung, t *timer, now standing, at int64) string {
-	m, ep, last := a.channel.metric, a.episode, a.channel.last
-	entering := typ == AlarmFired || typ == AlarmEscalated
-	text, wait, need := g.clearText, g.clearHold, 1
+func (a *instance) because(s saying, g *rung, t *timer, now standing, at int64) string {
+	ep, when := a.episode, wall(at)
+	switch s.typ {
+	case AlarmReminder:
+		if s.reason == "relapsed" {
+			return g.text + " again; not seen by anybody since it fired at " + clock(wall(ep.fired), when)
+		}
+		return "still " + now.phase.String() + " after " + spell(time.Duration(at-ep.fired)) + ", and nobody has acknowledged it"
+	case AlarmReturned:
+		return a.decided(s, g, t, now, at) + "; it stays in alarm until somebody acknowledges or resets it"
+	case AlarmFlapping:
+		return "came and went " + strconv.Itoa(a.rule.flap.changes) + " times within " + written(a.rule.flap.within) + "; it counts as firing until it has been quiet for " + written(a.rule.flap.hold)
+	case AlarmFlapEnded:
+		return "has neither come nor gone for " + written(a.rule.flap.hold)
+	case AlarmStale:
+		return "nothing is known of it since " + clock(wall(ep.frozen), when) + "; it stays as it was"
+	case AlarmAcked, AlarmUnacked, AlarmShelved, AlarmUnshelved:
+		text := strings.TrimPrefix(string(s.typ), "alarm.") + by(s.by)
+		if !s.until.IsZero() {
+			text += " until " + clock(s.until.UTC(), when)
+		}
+		return text + because(strings.Map(printable, s.reason))
+	case AlarmEscalated:
+		if s.reason != "" {
+			return "in alarm for " + spell(time.Duration(at-ep.fired)) + ", and nobody has acknowledged it; now " + now.severity.String()
+		}
+	case AlarmFired:
+		if ep.noData {
+			return "nothing has been known since " + clock(wall(ep.frozen), when) + ", and the rule fires on that"
+		}
+	case AlarmResolved:
+		if ep.noData {
+			return "nothing has been known since " + clock(wall(ep.frozen), when) + ", and the rule ends on that; in alarm for " + spell(time.Duration(at-ep.fired))
+		}
+		if t.ended == 0 { // not by a reading: a latched or flapping alarm that was clear already
+			return "clear, and nothing holds it any more; in alarm for " + spell(time.Duration(at-ep.fired))
+		}
+	}
+	return a.decided(s, g, t, now, at)
+}
+
+// decided says which condition decided, since when and on how many samples.
+func (a *instance) decided(say saying, g *rung, t *timer, now standing, at int64) string {
+	ep, typ := a.episode, say.typ
+	entering := say.worsens()
+	wait, need := g.wait(!entering)
+	text := g.clearText
 	if entering {
-		text, wait, need = g.text, g.hold, g.samples
+		text = g.text
 	}
 	when := wall(at)
 	waited := wait > 0 || need > 1
+	ended := t.ended
+	if ended == 0 {
+		ended = a.channel.axis(at)
+	}
 	var s string
-	if waited {
+	switch {
+	case g.share > 0 && entering:
+		s = fmt.Sprintf("%s for %s%% of %s", text, shown(g.share*100), written(g.hold))
+	case waited && t.since != 0:
 		count := fmt.Sprintf("%d samples", t.samples)
 		if typ == AlarmFired {
 			count = fmt.Sprintf("%d of %d samples", ep.held, ep.seen)
@@ -98,27 +283,44 @@ func (a *instance) because(typ Type, g *rung, t *timer, now standing, at int64) 
 		if t.samples == 1 && typ != AlarmFired {
 			count = "1 sample"
 		}
-		held := spell(time.Duration(t.ended - t.since - t.uncovered))
+		held := spell(time.Duration(ended - t.since - t.uncovered))
 		if t.uncovered > 0 {
 			held += " without " + spell(time.Duration(t.uncovered)) + " of downtime"
 		}
 		s = fmt.Sprintf("%s since %s (%s, %s)", text, clock(wall(t.since), when), held, count)
-	} else {
-		s = fmt.Sprintf("%s at %s", text, clock(wall(t.ended), when))
-		if named := entering && g.op == is || !entering && (g.op == isNot || g.clearIs != nil); !named {
-			s += " (" + m.show(last.value) + ")"
+	default:
+		s = fmt.Sprintf("%s at %s", text, clock(wall(ended), when))
+		if named := entering && g.op == is || !entering && (g.op == isNot || g.clearIs != nil); !named && ep.last.at != 0 {
+			s += " (" + a.show(g, ep.last.value) + ")"
 		}
+	}
+	if g.repeats != nil && entering {
+		s += fmt.Sprintf(", %d times within %s", g.repeats.count, written(g.repeats.within))
 	}
 	switch typ {
 	case AlarmDeescalated:
 		return s + "; now " + now.severity.String()
 	case AlarmResolved:
-		s += "; in alarm for " + spell(time.Duration(t.ended-a.started))
+		s += "; in alarm for " + spell(time.Duration(ended-a.started))
 	}
 	if ep.peak.at != 0 && (waited || !entering) {
-		s += "; peak " + m.show(ep.peak.value) + " at " + clock(wall(ep.peak.at), when)
+		s += "; peak " + a.show(g, ep.peak.value) + " at " + clock(wall(ep.peak.at), when)
 	}
 	return s
+}
+
+// show writes what an alarm measures for people.
+func (a *instance) show(g *rung, v value) string {
+	if m := a.rule.metric; m != nil && a.rule.gauges[g.gauge].source == newest {
+		return m.show(v)
+	}
+	switch a.rule.evidence() {
+	case Bool:
+		return strconv.FormatBool(v.num != 0)
+	case Text:
+		return strconv.Quote(v.text)
+	}
+	return withUnit(shown(v.num), g.measured)
 }
 
 // title fills in the rule's title.
@@ -128,8 +330,6 @@ func (a *instance) title(g *rung, severity Severity) string {
 		switch p.name {
 		case "device":
 			return c.device.id
-		case "unit":
-			return c.unit()
 		case "threshold":
 			return g.threshold
 		case "severity":
@@ -137,15 +337,19 @@ func (a *instance) title(g *rung, severity Severity) string {
 		case "rule":
 			return a.rule.id
 		case "metric":
-			return c.metric.name
-		case "value":
-			switch c.metric.kind {
-			case Text:
-				return c.last.value.text
-			case Number:
-				return p.number(c.last.value.num)
+			if m := a.rule.shows; m != nil {
+				return m.name
 			}
-			return c.metric.show(c.last.value)
+			return ""
+		case "unit":
+			if s := a.shown(); s != nil && a.rule.gauges[g.gauge].source == newest {
+				return s.unit()
+			}
+			return g.measured
+		case "value":
+			return a.valueText(p, g)
+		case "limit", "eta":
+			return a.forecast(p)
 		}
 		name := p.name[len("label."):]
 		if c.device.def != nil {
@@ -155,6 +359,26 @@ func (a *instance) title(g *rung, severity Severity) string {
 		}
 		return a.rule.labels[name]
 	})
+}
+
+func (a *instance) valueText(p titlePart, g *rung) string {
+	v := value{}
+	if a.episode != nil {
+		v = a.episode.last.value
+	}
+	if s := a.shown(); s != nil && a.rule.gauges[g.gauge].source == newest {
+		v = s.last.value
+	}
+	switch a.rule.evidence() {
+	case Text:
+		return v.text
+	case Number:
+		return p.number(v.num)
+	}
+	if m := a.rule.shows; m != nil {
+		return m.show(v)
+	}
+	return strconv.FormatBool(v.num != 0)
 }
 
 // AppendJSON appends the event in its public form, the same bytes each time and

@@ -1,0 +1,88 @@
+package rules
+
+import "strings"
+
+// command does to an alarm what an operator asks for. What cannot be done is a
+// problem of the output, in words.
+func (e *Engine) command(c *Command, out *Output) {
+	a := e.find(c.Key)
+	if a == nil {
+		out.Problems = append(out.Problems, "there is no alarm "+c.Key)
+		return
+	}
+	out.Depends = max(out.Depends, a.channel.mark)
+	if wrong := e.do(a, c, out); wrong != "" {
+		out.Problems = append(out.Problems, c.Key+": "+wrong)
+	}
+}
+
+// find looks an alarm up by its key.
+func (e *Engine) find(key string) *instance {
+	id, name, ok := strings.Cut(key, "/")
+	r := e.program.byID[id]
+	if !ok || r == nil {
+		return nil
+	}
+	if r.subject == ofGroup {
+		if g := e.groups[groupName{r.across, name}]; g != nil {
+			return g.alarm(r)
+		}
+		return nil
+	}
+	if d := e.devices[name]; d != nil {
+		return d.alarm(r)
+	}
+	return nil
+}
+
+func (e *Engine) do(a *instance, c *Command, out *Output) string {
+	was, ep := a.standing(), a.episode
+	firing := ep != nil && ep.fired != 0
+	switch c.Verb {
+	case Ack, Unack, Reset:
+		if !firing {
+			return "is not firing"
+		}
+	}
+	var s saying
+	switch c.Verb {
+	case Ack:
+		if ep.acked {
+			return "is acknowledged already"
+		}
+		ep.acked, ep.ackedBy, s.typ = true, strings.Clone(c.By), AlarmAcked
+	case Unack:
+		if !ep.acked {
+			return "is not acknowledged"
+		}
+		ep.acked, ep.ackedBy, s.typ = false, "", AlarmUnacked
+		if len(a.rule.renotify) > 0 {
+			ep.reminder = e.now + int64(a.rule.renotify[min(ep.reminded, len(a.rule.renotify)-1)])
+		}
+	case Shelve:
+		until := nanos(c.Until)
+		if until <= e.now {
+			return "cannot be shelved until a time that has passed"
+		}
+		a.more().shelved = &shelving{by: strings.Clone(c.By), reason: strings.Clone(c.Reason), until: until}
+		s.typ, s.until = AlarmShelved, c.Until.UTC()
+	case Unshelve:
+		if a.extra == nil || a.extra.shelved == nil {
+			return "is not shelved"
+		}
+		a.extra.shelved, s.typ = nil, AlarmUnshelved
+	case Reset:
+		if !a.rule.latch || !ep.returned {
+			return "is not latched, or its condition has not cleared"
+		}
+		ep.reset = true
+	default:
+		return "cannot be told to " + string(c.Verb)
+	}
+	s.by, s.reason = strings.Clone(c.By), strings.Clone(c.Reason)
+	if ep != nil && (c.Verb == Ack || c.Verb == Reset) {
+		ep.returned = false // a latched alarm that is clear ends with this
+	}
+	e.settleWith(a, was, e.now, &s, out)
+	return ""
+}

@@ -1,0 +1,353 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/rules/window"
+)
+
+// groupName names the devices that have a value of a label in common.
+type groupName struct{ across, value string }
+
+// variantName names what overrides make of a rule for some devices.
+type variantName struct {
+	rule int
+	key  string
+}
+
+// device finds a device, or makes it: this is where rules about devices and
+// groups of devices are bound to it.
+func (e *Engine) device(id string) *device {
+	d := e.devices[id]
+	if d == nil {
+		id = strings.Clone(id) // it may be part of a large message
+		d = &device{id: id, def: e.program.devices[id], listening: e.deaf}
+		e.devices[id] = d
+		e.adopt(d)
+		e.bindDevice(d)
+	}
+	return d
+}
+
+// meet makes the device of a sample or a presence at first sight, with its
+// labels; nil when there is no room for it.
+func (e *Engine) meet(id, source string, labels map[string]string, retained bool, out *Output) *device {
+	if len(e.devices)-len(e.program.devices) >= e.options.MaxDevices {
+		out.Problems = append(out.Problems, "devices")
+		return nil
+	}
+	d := e.device(id)
+	d.listening = max(d.listening, e.now)
+	if len(labels) > 0 {
+		if !retained {
+			d.heard = labels
+		}
+		e.label(d, labels, !retained)
+	}
+	if !e.rehearsing {
+		e.announce(d, source, out)
+	}
+	return d
+}
+
+// adopt finds out by which device this one is connected, and which by it.
+func (e *Engine) adopt(d *device) {
+	if d.def != nil && d.def.Via != "" && d.parent == nil {
+		if p := e.devices[d.def.Via]; p != nil {
+			d.parent = p
+			p.children = append(p.children, d)
+		}
+	}
+	for id, def := range e.program.devices {
+		if def.Via != d.id {
+			continue
+		}
+		if c := e.devices[id]; c != nil && c.parent == nil {
+			c.parent = d
+			d.children = append(d.children, c)
+		}
+	}
+	slices.SortFunc(d.children, func(a, b *device) int { return strings.Compare(a.id, b.id) })
+}
+
+// contacted notes that a device has been heard of: its silence ends. Only what is
+// newer than anything before teaches how often it reports, and how its clock
+// goes: not the past, and not what is repeated.
+func (e *Engine) contacted(d *device, s *Sample, out *Output) {
+	if d.link == nil || d.link.name != s.Source {
+		d.link = e.link(s.Source)
+	}
+	if at := s.At.UnixNano(); at > d.newest && at < latest*int64(time.Second) {
+		d.newest = at
+		if s.Flags&(Historical|Dup) == 0 && !e.past {
+			d.teach(e.now, at, s)
+		}
+	}
+	if d.contact == e.now {
+		return
+	}
+	d.contact = e.now
+	if d.presence != StatusUnknown && d.presence != Online {
+		e.setPresence(d, Online, "a reading came", out)
+	}
+	for _, a := range d.silent {
+		if a.episode != nil || a.due == 0 {
+			e.queue(a, false)
+		}
+	}
+}
+
+// teach learns from a reading how often the device reports, and how far its clock
+// is behind ours.
+func (d *device) teach(now, at int64, s *Sample) {
+	if d.gaps == nil {
+		d.gaps = new(window.Gaps)
+	}
+	d.gaps.Add(now)
+	d.learned = unlearned
+	if s.Clock == ClockDevice {
+		if d.skews == nil {
+			d.skews = new(window.Skews)
+		}
+		d.skews.Add(s.Received.UnixNano(), at)
+	}
+}
+
+// interval is how often a device reports: declared, or learned; false if neither
+// is known.
+func (d *device) interval() (time.Duration, bool) {
+	if d.def != nil && d.def.Every != nil && *d.def.Every > 0 {
+		return time.Duration(*d.def.Every), true
+	}
+	if d.learned == unlearned {
+		d.learned = 0
+		if d.gaps != nil && !d.gaps.Irregular() {
+			every, _ := d.gaps.Interval()
+			d.learned = int64(every)
+		}
+	}
+	return time.Duration(d.learned), d.learned != 0
+}
+
+// unlearned marks an interval that is to be worked out when it is asked for.
+const unlearned = -1
+
+// staleAfter is for how long a reading speaks for the present; 0 for ever.
+func (d *device) staleAfter(r *rule) int64 {
+	if r.staleAfter > 0 {
+		return int64(r.staleAfter)
+	}
+	if d.group {
+		return 0
+	}
+	if every, ok := d.interval(); ok {
+		return max(3*int64(every), minStale)
+	}
+	return 0
+}
+
+// minStale is the shortest time after which a reading is too old, unless a rule
+// says so: a network may hold a message up for seconds.
+const minStale = int64(10 * time.Second)
+
+// announce tells of a device that was never seen and that no file declares.
+func (e *Engine) announce(d *device, source string, out *Output) {
+	if e.program.devices[d.id] != nil {
+		return
+	}
+	ev := e.deviceEvent(d, DeviceNew, "first heard of, through source "+source)
+	e.tellOutside(ev, out)
+}
+
+// present takes in what is known of a device beside its readings.
+func (e *Engine) present(p *Presence, out *Output) {
+	d := e.devices[p.Device]
+	if d == nil {
+		if len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
+			return
+		}
+		if d = e.meet(p.Device, p.Source, nil, false, out); d == nil {
+			return
+		}
+	}
+	if d.link == nil || d.link.name != p.Source {
+		d.link = e.link(p.Source)
+	}
+	if p.Status == Online || p.Status == Sleeping {
+		d.contact = e.now
+	}
+	e.setPresence(d, p.Status, p.Reason, out)
+}
+
+func (e *Engine) setPresence(d *device, s Status, reason string, out *Output) {
+	if d.presence == s {
+		return
+	}
+	was := d.presence
+	d.presence, d.presenceAt = s, e.now
+	if e.rehearsing {
+		return
+	}
+	gone := func(s Status) bool { return s == Offline || s == Lost }
+	switch {
+	case gone(s) && !gone(was):
+		e.tellOutside(e.deviceEvent(d, DeviceOffline, s.String()+because(reason)), out)
+	case gone(was) && !gone(s):
+		e.tellOutside(e.deviceEvent(d, DeviceOnline, s.String()+because(reason)), out)
+	}
+	if d.self != nil {
+		for _, a := range d.self.alarms {
+			e.queue(a, false)
+		}
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// reach is how a device's silence is judged: since when, and from when on it
+// means something. It is unknown while nobody could hear the device.
+type reach struct {
+	since    int64 // last contact, or since when it was listened for
+	deadline int64 // silent from then on; 0 where nothing says how often it reports
+	deaf     bool
+	lost     bool // its presence says so
+}
+
+// lostGrace is for how long a device that went away may come back unnoticed.
+const lostGrace = int64(30 * time.Second)
+
+// autoSilent is the shortest silence that auto takes notice of.
+const autoSilent = 2 * time.Minute
+
+func (d *device) reach(e *Engine, g *gauge, hold time.Duration) reach {
+	if d.link != nil && d.link.down != 0 {
+		return reach{deaf: true}
+	}
+	listening := max(d.listening, e.deaf)
+	if d.link != nil {
+		listening = max(listening, d.link.since)
+	}
+	r := reach{since: d.contact}
+	if d.contact == 0 {
+		r.since = listening
+	}
+	if (d.presence == Lost || d.presence == Offline) && d.presenceAt >= d.contact {
+		r.lost, r.since = true, d.presenceAt
+		r.deadline = d.presenceAt
+		if hold == 0 {
+			r.deadline += lostGrace
+		}
+		return r
+	}
+	silent := g.silent
+	every, known := d.interval()
+	if silent == 0 {
+		if !known {
+			return r
+		}
+		silent = max(3*every, autoSilent)
+	}
+	grace := silent
+	if known {
+		grace = min(silent, max(2*every, time.Minute))
+	}
+	r.deadline = listening + int64(grace)
+	if d.contact != 0 {
+		r.deadline = max(r.deadline, d.contact+int64(silent))
+	}
+	return r
+}
+
+// returned gives the devices behind one that is back the time to report
+// themselves.
+func (e *Engine) returned(d *device, depth int) {
+	for _, c := range d.children {
+		c.listening = e.now
+		if depth < maxDepth {
+			e.returned(c, depth+1)
+		}
+		for _, a := range c.silent {
+			e.queue(a, false)
+		}
+	}
+}
+
+// maxDepth bounds how many parents stand behind one another.
+const maxDepth = 8
+
+// A link is a source's connection to its devices.
+type link struct {
+	name     string
+	since    int64 // connected since
+	down     int64 // since when it is not; 0 while it is
+	told     bool  // that it is down
+	reported int64
+}
+
+// linkGrace is for how long a source may be away unnoticed.
+const linkGrace = int64(30 * time.Second)
+
+func (e *Engine) link(name string) *link {
+	l := e.links[name]
+	if l == nil {
+		name = strings.Clone(name)
+		l = &link{name: name}
+		e.links[name] = l
+	}
+	return l
+}
+
+// relink takes in that a source began or ceased to hear its devices. While it is
+// deaf, no timer of their silence runs, and afterwards they get their grace.
+func (e *Engine) relink(in *Link, out *Output) {
+	l := e.link(in.Source)
+	switch {
+	case !in.Connected && l.down == 0:
+		l.down = e.now
+	case in.Connected && l.down != 0:
+		if l.told {
+			e.tellOutside(e.sourceEvent(l, SourceReconnected, e.now), out)
+		}
+		l.down, l.told, l.since = 0, false, e.now
+	case in.Connected && l.since == 0:
+		l.since = e.now
+		return
+	default:
+		return
+	}
+	for _, d := range e.sortedDevices() {
+		if d.link != l {
+			continue
+		}
+		for _, a := range d.silent {
+			e.queue(a, false)
+		}
+	}
+}
+
+// linkDue is when it is time to tell that a source is away; 0 for none.
+func (e *Engine) linkDue() int64 {
+	due := int64(0)
+	for _, l := range e.links {
+		if l.down != 0 && !l.told {
+			due = sooner(due, l.down+linkGrace)
+		}
+	}
+	return due
+}
+
+func (e *Engine) reportLinks(at int64, out *Output) {
+	for _, l := range e.links {
+		if l.down != 0 && !l.told && l.down+linkGrace <= at {
+			l.told = true
+			e.tellOutside(e.sourceEvent(l, SourceDisconnected, at), out)
+		}
+	}
+}

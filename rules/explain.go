@@ -1,0 +1,312 @@
+package rules
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// An Explanation says everything that is known of why an alarm stands as it does.
+type Explanation struct {
+	Key      string      `json:"key"`
+	Device   EventDevice `json:"device"`
+	Rule     EventRule   `json:"rule"`
+	State    string      `json:"state"` // inactive, pending, firing, recovering
+	Severity Severity    `json:"severity"`
+	Since    time.Time   `json:"since,omitzero"` // of the episode, on the device's clock
+
+	Reading  *EventReading `json:"reading,omitempty"`
+	Measured string        `json:"measured"`        // what is compared, for people; "unknown" while it is
+	Heard    time.Time     `json:"heard,omitzero"`  // when the device was last heard of
+	Every    string        `json:"every,omitempty"` // how often it reports, declared or learned
+	Skew     string        `json:"skew,omitempty"`  // how far its clock is behind ours
+	Presence string        `json:"presence,omitempty"`
+	Unknown  time.Time     `json:"unknown,omitzero"` // since when nothing is known
+
+	Levels []LevelExplanation `json:"levels"`
+
+	Held     string    `json:"held,omitempty"`  // why it may not start now
+	Muted    string    `json:"muted,omitempty"` // why it may not be told of now
+	Told     []string  `json:"told,omitempty"`  // who was told of this episode
+	Acked    bool      `json:"acked,omitempty"`
+	AckedBy  string    `json:"acked_by,omitempty"`
+	Episode  string    `json:"episode,omitempty"`
+	Evidence []Point   `json:"evidence,omitempty"`
+	Traces   []Trace   `json:"traces,omitempty"` // of the rule, for whichever device: the last of each outcome
+	NextLook time.Time `json:"next_look,omitzero"`
+}
+
+// A LevelExplanation is one level of the ladder.
+type LevelExplanation struct {
+	Severity  Severity  `json:"severity"`
+	On        bool      `json:"on"`
+	Condition string    `json:"condition"`         // in words, for included
+	From      string    `json:"from,omitempty"`    // whose limit it is: rule, level, override, attribute
+	Source    string    `json:"source,omitempty"`  // file:line of the limit
+	Holds     string    `json:"holds"`             // true, false, unknown
+	Fires     string    `json:"fires"`             // what would make it fire
+	Clears    string    `json:"clears"`            // and clear
+	Running   time.Time `json:"running,omitzero"`  // since when a timer runs
+	Deadline  time.Time `json:"deadline,omitzero"` // and until when
+}
+
+// A Trace is how a rule last came to an outcome.
+type Trace struct {
+	Outcome string    `json:"outcome"` // fired, cleared, suppressed, error
+	At      time.Time `json:"at"`
+	Key     string    `json:"key"`
+	Text    string    `json:"text"`
+}
+
+// Explain says why the alarms of a device stand as they do: those of one rule, or
+// with "" of all rules that look at it. A group is named by its value.
+func (e *Engine) Explain(device, rule string, now time.Time) []Explanation {
+	var list []Explanation
+	var all []*instance
+	if d := e.devices[device]; d != nil {
+		for _, c := range d.all() {
+			all = append(all, c.alarms...)
+		}
+	}
+	for name, g := range e.groups {
+		if name.value == device {
+			all = append(all, g.self.alarms...)
+		}
+	}
+	slices.SortFunc(all, func(a, b *instance) int { return strings.Compare(a.key(), b.key()) })
+	was := e.now
+	e.now = max(e.now, now.UnixNano())
+	for _, a := range all {
+		if rule == "" || a.rule.id == rule {
+			list = append(list, e.explain(a))
+		}
+	}
+	e.now = was
+	return list
+}
+
+func (e *Engine) explain(a *instance) Explanation {
+	d, ep, s := a.channel.device, a.episode, a.standing()
+	x := Explanation{
+		Key: a.key(), Device: d.public(), Rule: a.rule.public(), State: s.phase.String(), Severity: s.severity,
+		Reading: a.reading(), Measured: "unknown", Heard: wall(d.contact), Muted: e.muting(a), NextLook: wall(a.due),
+	}
+	if every, ok := d.interval(); ok {
+		x.Every = written(every)
+	}
+	if d.skews != nil {
+		if skew, ok := d.skews.Median(); ok {
+			x.Skew = skew.String()
+		}
+	}
+	if d.presence != StatusUnknown {
+		x.Presence = d.presence.String()
+	}
+	if a.extra != nil && !a.rule.plain {
+		if held, _ := e.heldBack(a); held {
+			x.Held = e.whyHeld(a)
+		}
+	}
+	for i := range a.rule.rungs {
+		x.Levels = append(x.Levels, e.explainLevel(a, i))
+	}
+	if m := e.now0(a); m.known {
+		g := &a.rule.rungs[0]
+		x.Measured = a.show(g, m.value)
+		if a.rule.evidence() != g.kind {
+			x.Measured = truthOf(m.value.num != 0).String()
+		}
+	}
+	if ep != nil {
+		x.Unknown, x.Told, x.Acked, x.AckedBy = wall(ep.frozen), slices.Clone(ep.told), ep.acked, ep.ackedBy
+		x.Evidence = ep.points(a.rule.evidence())
+		if ep.fired != 0 {
+			x.Since, x.Episode = wall(a.started), a.episodeID()
+		}
+	}
+	for _, t := range e.counts[a.rule.index].health.traces {
+		if t.Outcome != "" {
+			x.Traces = append(x.Traces, t)
+		}
+	}
+	return x
+}
+
+// now0 measures what the lowest rung compares.
+func (e *Engine) now0(a *instance) measurement {
+	if a.rule.plain || len(a.rule.gauges) == 0 {
+		return measurement{value: a.channel.last.value, known: a.channel.last.at != 0}
+	}
+	if a.channel.metric != nil && a.channel.last.at == 0 {
+		return measurement{}
+	}
+	return e.measure(a, a.rule.rungs[0].gauge)
+}
+
+func (e *Engine) explainLevel(a *instance, i int) LevelExplanation {
+	g := &a.rule.rungs[i]
+	l := LevelExplanation{
+		Severity: g.severity, Condition: g.sentence, From: g.limitFrom, Source: first(g.limitAt, a.rule.source),
+		Fires: g.text, Clears: g.clearText, Holds: unknown.String(),
+	}
+	if g.hold > 0 {
+		l.Fires += " for " + written(g.hold)
+	}
+	if g.clearHold > 0 {
+		l.Clears += " for " + written(g.clearHold)
+	}
+	m := measurement{value: a.channel.last.value, known: a.channel.last.at != 0}
+	if !a.rule.plain && (a.channel.metric == nil || m.known) {
+		m = e.measure(a, g.gauge)
+	}
+	if m.known {
+		l.Holds = g.fires(m.value).String()
+	}
+	if ep := a.episode; ep != nil {
+		t := &ep.rungs[i]
+		l.On = t.on
+		if t.running {
+			l.Running, l.Deadline = wall(t.since), wall(t.deadline)
+		}
+	}
+	return l
+}
+
+// whyHeld says what keeps an alarm from starting.
+func (e *Engine) whyHeld(a *instance) string {
+	r := a.rule
+	if e.cooling(a) {
+		return "cooldown until " + wall(a.extra.fired+int64(r.cooldown)).Format(time.RFC3339)
+	}
+	if c := r.calendar; c != nil && c.off {
+		if open, _ := c.open(e.now); !open {
+			return "schedule " + c.name
+		}
+	}
+	if slices.Contains(r.unless, a.channel.device.presence.String()) {
+		return "unless " + a.channel.device.presence.String()
+	}
+	return "unless"
+}
+
+func (t truth) String() string { return [...]string{"unknown", "false", "true"}[t] }
+
+type outcome uint8
+
+const (
+	firedOutcome outcome = iota
+	clearedOutcome
+	suppressed
+	errored
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{"fired", "cleared", "suppressed", "error"}
+
+// A health remembers of a rule how it came to what it decided last, and how near
+// it has come to firing.
+type health struct {
+	fired   int
+	judged  bool
+	nearest float64
+	near    string // the device
+	traces  [outcomes]Trace
+}
+
+// saw notes a reading that was judged.
+func (h *health) saw(a *instance, v value) {
+	g := &a.rule.rungs[0]
+	switch {
+	case !h.judged:
+		h.judged, h.nearest, h.near = true, v.num, a.channel.device.id
+	case g.op.upward() && v.num > h.nearest, g.op.downward() && v.num < h.nearest:
+		h.nearest, h.near = v.num, a.channel.device.id
+	}
+}
+
+func (h *health) told(a *instance, ev *Event, at int64) {
+	switch ev.Type {
+	case AlarmFired:
+		h.fired++
+		h.note(firedOutcome, a, at, ev.Because)
+	case AlarmResolved, AlarmCancelled:
+		h.note(clearedOutcome, a, at, ev.Because)
+	}
+}
+
+func (h *health) note(o outcome, a *instance, at int64, text string) {
+	h.traces[o] = Trace{Outcome: outcomeNames[o], At: wall(at), Key: a.key(), Text: text}
+}
+
+// A Health says how a rule fares: whether it ever judged anything, fired, or came
+// near to it.
+type Health struct {
+	Rule    string   `json:"rule"`
+	Alarms  int      `json:"alarms"`            // devices, or groups, that it looks at
+	Judged  bool     `json:"judged"`            // a reading was put before it
+	Fired   int      `json:"fired"`             // since the engine began
+	Nearest *float64 `json:"nearest,omitempty"` // the reading that came nearest to a limit, in the metric's unit
+	Device  string   `json:"device,omitempty"`  // whose it was
+	Limit   any      `json:"limit,omitempty"`
+	Traces  []Trace  `json:"traces,omitempty"`
+}
+
+// Health reports how every rule fares, by ascending id.
+func (e *Engine) Health() []Health {
+	list := make([]Health, 0, len(e.program.rules))
+	for i, r := range e.program.rules {
+		h := &e.counts[i].health
+		x := Health{Rule: r.id, Alarms: e.counts[i].instances, Judged: h.judged, Fired: h.fired, Limit: r.rungs[0].limit}
+		if op := r.rungs[0].op; h.judged && r.plain && (op.upward() || op.downward()) && !math.IsNaN(h.nearest) {
+			nearest := h.nearest
+			x.Nearest, x.Device = &nearest, h.near
+		}
+		for _, t := range h.traces {
+			if t.Outcome != "" {
+				x.Traces = append(x.Traces, t)
+			}
+		}
+		list = append(list, x)
+	}
+	return list
+}
+
+// forecast is what {limit:RULE} and {eta} of a title come to: another rule's limit
+// for the device, and how long it takes to get there at the present rate.
+func (a *instance) forecast(p titlePart) string {
+	name := p.text
+	if name == "" {
+		for _, part := range a.rule.title {
+			if part.name == "limit" {
+				name = part.text
+			}
+		}
+	}
+	d := a.channel.device
+	var other *instance
+	for _, c := range d.all() {
+		for _, b := range c.alarms {
+			if b.rule.id == name {
+				other = b
+			}
+		}
+	}
+	if other == nil {
+		return "?"
+	}
+	g := &other.rule.rungs[0]
+	if p.name == "limit" {
+		return g.threshold
+	}
+	ep, own := a.episode, &a.rule.rungs[0]
+	per := a.rule.gauges[own.gauge].per
+	if ep == nil || per == 0 || ep.last.value.num == 0 || a.channel.metric == nil {
+		return "?"
+	}
+	seconds := (g.lo - a.channel.last.value.num) / ep.last.value.num * per
+	if seconds < 0 || seconds > 1e7 || math.IsNaN(seconds) {
+		return "?"
+	}
+	return spell(time.Duration(seconds) * time.Second)
+}

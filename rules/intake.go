@@ -1,0 +1,451 @@
+package rules
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/rules/window"
+)
+
+// batch takes in the readings of a message in the order of their own time. What
+// lies further back than late tolerates is the past: an episode that began and
+// ended there is told as one that occurred.
+func (e *Engine) batch(list []Sample, out *Output) {
+	order := e.order[:0]
+	for i := range list {
+		order = append(order, &list[i])
+	}
+	slices.SortStableFunc(order, func(a, b *Sample) int { return a.At.Compare(b.At) })
+	e.order = order
+	end := order[len(order)-1].At.Add(-e.program.late)
+	for i, s := range order {
+		e.past = s.At.Before(end) && s.Invalid == ""
+		e.sample(s, out)
+		if next := i + 1; next == len(order) || !order[next].At.Equal(s.At) {
+			e.settleDirty(out)
+		}
+	}
+	e.past = false
+	clear(order)
+	for _, c := range e.touched {
+		e.flushLate(c, out)
+		for _, a := range c.alarms {
+			if a.episode != nil && a.episode.muted == pastMute {
+				e.settle(a, a.standing(), e.now, false, out)
+			}
+		}
+	}
+	e.touched = e.touched[:0]
+}
+
+// pastMute is why an episode is not told yet: its reading is not the last of its
+// message.
+const pastMute = "past"
+
+// sample takes one reading in.
+func (e *Engine) sample(s *Sample, out *Output) {
+	retained := s.Flags&Retained != 0
+	d := e.devices[s.Device]
+	if d == nil {
+		if e.program.metrics[s.Metric] == nil && len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
+			return
+		}
+		if d = e.meet(s.Device, s.Source, s.Labels, retained, out); d == nil {
+			return
+		}
+	} else if len(s.Labels) != 0 && !same(s.Labels, d.heard) {
+		e.learn(d, s)
+	}
+	if !retained {
+		e.contacted(d, s, out)
+	}
+	c := d.channel(s.Metric)
+	if c == nil {
+		m := e.program.metrics[s.Metric]
+		if m == nil {
+			return
+		}
+		c = e.bind(d, m, e.options.MaxInstances)
+	}
+	if c.refused {
+		out.Problems = append(out.Problems, "instances")
+	}
+	out.Depends = max(out.Depends, c.mark)
+	v, reason := c.read(s)
+	if reason != "" {
+		out.Problems = append(out.Problems, reason)
+		e.unusable(c)
+		return
+	}
+	at := s.At.UnixNano()
+	if retained && !e.lives(c, s) {
+		if c.last.at == 0 {
+			c.last.value, c.primed = v, true
+		}
+		e.useRetained(c, v, at, out)
+		return
+	}
+	switch {
+	case at < c.judged:
+		e.behind(c, v, at, s, out)
+		return
+	case at == c.judged && v == c.last.value && c.last.at == at:
+		return // the same again
+	}
+	e.live(c, v, at, s, out)
+}
+
+// lives reports whether a retained reading is as good as a live one: its device's
+// own clock says that it is of now, or something it decides is under way.
+func (e *Engine) lives(c *channel, s *Sample) bool {
+	if s.Clock == ClockArrival {
+		return false
+	}
+	if !c.atRest() {
+		return true
+	}
+	every, ok := c.device.interval()
+	return ok && e.now-s.At.UnixNano() <= 3*int64(every)
+}
+
+// useRetained lets a reading of unknown age decide where a rule wants it to.
+func (e *Engine) useRetained(c *channel, v value, at int64, out *Output) {
+	for _, a := range c.alarms {
+		if a.rule.retained != useRetained || e.rehearsing {
+			continue
+		}
+		if a.episode != nil || a.rule.wakes(v) {
+			j := judgement{now: e.now, at: max(at, c.judged), sample: true, value: v}
+			e.judge(a, &j, out)
+		}
+	}
+}
+
+// unusable counts a reading that cannot be judged.
+func (e *Engine) unusable(c *channel) {
+	for _, a := range c.alarms {
+		if ep := a.episode; ep != nil && ep.fired == 0 {
+			ep.seen++
+		}
+		if a.extra == nil || len(a.extra.gauges) == 0 {
+			continue
+		}
+		for i := range a.rule.gauges {
+			if g := &a.rule.gauges[i]; g.source == invalidity {
+				m := &a.extra.gauges[i]
+				if m.marks == nil {
+					m.marks = window.NewMarks(g.count.count)
+				}
+				m.marks.Add(e.now)
+				e.queue(a, true)
+			}
+		}
+	}
+}
+
+// live takes in the newest reading of a channel and judges by it.
+func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
+	d := c.device
+	if c.late != nil && !e.past {
+		e.flushLate(c, out)
+	}
+	before := c.last
+	if at >= c.last.at { // not one that is repeated after a crash
+		c.miss(at, e.program.late)
+		c.prev = c.last
+		c.last, c.clock, c.at = point{at, v}, s.Clock, e.now
+		c.count(v, before)
+	}
+	for _, w := range c.windows {
+		w.Add(at, v.num+c.carried)
+		w.Advance(at)
+	}
+	if e.rehearsing {
+		for _, a := range c.alarms {
+			e.observe(a, v.num, at)
+		}
+		return
+	}
+	c.judged = at
+	if e.past {
+		e.touch(c)
+	}
+	retained := s.Flags&Retained != 0
+	var j judgement
+	for _, a := range c.alarms {
+		switch {
+		case retained && a.rule.retained == ignoreRetained:
+		case e.past && !a.rule.backfill && a.episode == nil:
+		case a.rule.forward:
+			if a.rule.wakes(v) && d.looks(a.rule) {
+				e.forward(a, out)
+			}
+		case a.rule.plain && a.episode == nil && (retained || !a.rule.wakes(v) || !d.looks(a.rule)):
+		default:
+			e.observe(a, v.num, at)
+			if j.now == 0 {
+				j = judgement{now: e.now, at: at, sample: true, value: v, before: before}
+				j.bridged, j.ahead = e.downtime(before.at, at)
+			}
+			if !a.rule.plain && a.episode == nil && (retained || !d.looks(a.rule)) {
+				continue
+			}
+			jj := j
+			e.judge(a, &jj, out)
+		}
+		e.counts[a.rule.index].health.saw(a, v)
+	}
+	for _, a := range c.asked {
+		e.queue(a, true)
+	}
+	if d.self != nil {
+		for _, a := range d.self.alarms {
+			if a.rule.gauges[0].source == skewness {
+				e.queue(a, true)
+			}
+		}
+	}
+}
+
+// maxHoles bounds the stretches without a reading that are remembered.
+const maxHoles = 8
+
+// miss notes that nothing is known of the time before a new reading, if that is
+// longer than a device that reports would leave. Only there can a reading of the
+// past tell anything new: elsewhere it is one that was judged when it came.
+func (c *channel) miss(at int64, late time.Duration) {
+	from := c.last.at
+	if from != 0 {
+		every, _ := c.device.interval()
+		if at-from <= max(int64(late), 3*int64(every)) {
+			return
+		}
+	}
+	if len(c.holes) == maxHoles {
+		c.holes = slices.Delete(c.holes, 0, 1)
+	}
+	c.holes = append(c.holes, gap{from, at})
+}
+
+// lacks reports whether nothing is known of a time.
+func (c *channel) lacks(at int64) bool {
+	return slices.ContainsFunc(c.holes, func(h gap) bool { return h.from < at && at < h.to })
+}
+
+// fill notes that readings of the past have told of a stretch of time.
+func (c *channel) fill(from, to int64) {
+	var left []gap
+	for _, h := range c.holes {
+		if to <= h.from || from >= h.to {
+			left = append(left, h)
+			continue
+		}
+		if h.from < from {
+			left = append(left, gap{h.from, from})
+		}
+		if to < h.to {
+			left = append(left, gap{to, h.to})
+		}
+	}
+	c.holes = left[:min(len(left), maxHoles)]
+}
+
+// count keeps a counter rising where the device begins again from nothing.
+func (c *channel) count(v value, before point) {
+	if c.metric.counter && before.at != 0 && v.num < before.value.num {
+		c.carried += before.value.num
+	}
+}
+
+func (e *Engine) touch(c *channel) {
+	if !slices.Contains(e.touched, c) {
+		e.touched = append(e.touched, c)
+	}
+}
+
+// behind takes in a reading that is older than the newest one. Within late it
+// has its place in windows, and cannot turn what newer readings say; beyond, it
+// is of the past.
+func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
+	tolerated := s.Flags&Historical == 0 && at >= c.judged-int64(e.program.late)
+	if tolerated {
+		used := false
+		for _, w := range c.windows {
+			used = w.Add(at, v.num+c.carried) || used
+		}
+		if used && !e.rehearsing {
+			for _, a := range c.alarms {
+				if !a.rule.plain {
+					e.queue(a, false)
+				}
+			}
+			for _, a := range c.asked {
+				e.queue(a, false)
+			}
+		}
+		if !used {
+			out.Problems = append(out.Problems, "late")
+		}
+		return
+	}
+	if e.rehearsing || !c.lacks(at) || !slices.ContainsFunc(c.alarms, func(a *instance) bool { return a.rule.backfill }) {
+		out.Problems = append(out.Problems, "late")
+		return
+	}
+	if c.late == nil {
+		c.late = &backlog{}
+	}
+	if len(c.late.samples) >= maxLate {
+		out.Problems = append(out.Problems, "late")
+		return
+	}
+	kept := *s
+	kept.Device, kept.Metric, kept.Source, kept.Text = c.device.id, c.metric.name, strings.Clone(s.Source), strings.Clone(s.Text)
+	kept.Flags &^= Historical | Retained | Dup
+	c.late.samples = append(c.late.samples, kept)
+	if len(e.order) > 0 {
+		e.touch(c)
+	}
+}
+
+// maxLate bounds the readings of the past of one channel that wait to be judged.
+const maxLate = 4096
+
+// A backlog is readings of the past.
+type backlog struct{ samples []Sample }
+
+// flushLate judges readings of the past, in an engine of their own: what they say
+// of now is older than what is known. Whole episodes are told, once.
+func (e *Engine) flushLate(c *channel, out *Output) {
+	if c.late == nil {
+		return
+	}
+	samples := c.late.samples
+	c.late = nil
+	slices.SortStableFunc(samples, func(a, b Sample) int { return a.At.Compare(b.At) })
+	c.fill(samples[0].At.UnixNano(), samples[len(samples)-1].At.UnixNano())
+	sub := e.apart(c.device)
+	var past Output
+	fired := map[string]Event{}
+	for i := range samples {
+		sub.Step(Input{Now: samples[i].At, Sample: &samples[i]}, &past)
+		for _, t := range past.Transitions {
+			for j := range t.Events {
+				e.ofPast(c, &t.Events[j], fired, out)
+			}
+		}
+		past.Reset()
+	}
+}
+
+// ofPast looks at what an engine apart says of the past.
+func (e *Engine) ofPast(c *channel, ev *Event, fired map[string]Event, out *Output) {
+	switch ev.Type {
+	case AlarmFired:
+		fired[ev.Alarm.Key] = *ev
+		return
+	case AlarmResolved:
+	default:
+		return
+	}
+	began, ok := fired[ev.Alarm.Key]
+	r := e.program.byID[ev.Rule.ID]
+	if !ok || r == nil || began.Alarm.Episode != ev.Alarm.Episode {
+		return
+	}
+	a := c.alarm(r)
+	if a == nil || !a.rule.backfill || ev.Reading == nil {
+		return
+	}
+	start, end := nanos(began.Alarm.StartedAt), nanos(ev.Reading.At)
+	if a.started != 0 && (end >= a.started && (a.episode != nil && a.episode.fired != 0 || start <= a.ended)) {
+		return // that episode was told when it happened
+	}
+	e.tellOccurred(a, &began, ev, out)
+}
+
+// apart is an engine of the same program that knows nothing but one device.
+func (e *Engine) apart(d *device) *Engine {
+	sub := &Engine{
+		program: e.program, options: Options{MaxDevices: 2, MaxInstances: e.options.MaxInstances, Route: func(*Event) []string { return nil }},
+		counts: make([]ruleCount, len(e.counts)), askers: make([][]*rule, len(e.counts)),
+		devices: map[string]*device{}, groups: map[groupName]*device{}, variants: e.variants, links: map[string]*link{},
+	}
+	copyOf := &device{id: d.id, def: d.def, learnt: d.learnt, heard: d.heard}
+	sub.devices[d.id] = copyOf
+	return sub
+}
+
+// read makes a value of a sample, or says in a word why it cannot be judged.
+func (c *channel) read(s *Sample) (value, string) {
+	if s.Invalid != "" {
+		return value{}, s.Invalid
+	}
+	if sec := s.At.Unix(); sec <= 0 || sec > latest {
+		return value{}, "time"
+	}
+	var conv *conversion
+	switch {
+	case s.Unit == c.metric.unit:
+		if s.Unit == "" && c.foreign != nil {
+			c.foreign = nil // nobody says any more
+		}
+	case s.Unit != "":
+		if c.foreign == nil || c.foreign.unit != s.Unit {
+			conv, ok := convert(s.Unit, c.metric.unit)
+			c.foreign = &foreignUnit{strings.Clone(s.Unit), conv, ok}
+		}
+		if !c.foreign.ok {
+			return value{}, "unit"
+		}
+		conv = &c.foreign.conv
+	}
+	good := &c.last.value
+	if c.last.at == 0 && !c.primed {
+		good = nil
+	}
+	v, reason := c.metric.read(s, conv, good)
+	if c.metric.kind == Text {
+		if v.text == c.last.value.text {
+			v.text = c.last.value.text
+		} else {
+			v.text = strings.Clone(v.text) // the sample's may be part of a large message
+		}
+	}
+	return v, reason
+}
+
+// unit is what the channel's readings are in, as far as anybody says.
+func (c *channel) unit() string {
+	if c.metric.unit == "" && c.metric.kind == Number && c.foreign != nil {
+		return c.foreign.unit
+	}
+	return c.metric.unit
+}
+
+// atRest reports whether no alarm of the channel is under way.
+func (c *channel) atRest() bool {
+	return !slices.ContainsFunc(c.alarms, func(a *instance) bool { return a.episode != nil })
+}
+
+func (e *Engine) sortedDevices() []*device {
+	devices := make([]*device, 0, len(e.devices)+len(e.groups))
+	for _, d := range e.devices {
+		devices = append(devices, d)
+	}
+	for _, d := range e.groups {
+		devices = append(devices, d)
+	}
+	slices.SortFunc(devices, func(a, b *device) int {
+		if a.group != b.group {
+			if b.group {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+	return devices
+}

@@ -1,0 +1,414 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// settle draws the consequences when something of an alarm has changed: what is
+// told catches up with how the alarm stands, as far as it may. What mutes an alarm
+// stops only the telling; so nothing has to be undone or made up for when it is
+// heard again. Moved says that rungs or flags have changed and must be stored.
+func (e *Engine) settle(a *instance, was standing, at int64, moved bool, out *Output) {
+	if a.episode == nil {
+		e.schedule(a)
+		return
+	}
+	e.settleAll(a, was, at, moved, nil, out)
+}
+
+// settleWith settles an alarm after an operator's action, which is told first, to
+// those who were told of the alarm.
+func (e *Engine) settleWith(a *instance, was standing, at int64, s *saying, out *Output) {
+	if a.episode == nil { // shelved beforehand
+		e.schedule(a)
+		out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
+		return
+	}
+	e.settleAll(a, was, at, true, s, out)
+}
+
+func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *saying, out *Output) {
+	ep := a.episode
+	t := Transition{channel: a.channel}
+	now := a.standing()
+	if was.phase == recovering && now.phase == firing && !now.held {
+		ep.relapses++
+	}
+	if now.top >= 0 && ep.fired == 0 {
+		a.begin(at)
+		e.flooding(a, at)
+	}
+	tell := func(s saying) { t.Events = append(t.Events, e.tell(a, s, at)) }
+	if x := a.extra; x != nil && x.shelved != nil && x.shelved.until <= e.now {
+		x.shelved, moved = nil, true
+	}
+	if s != nil && s.typ != "" && ep.severity != Unset {
+		tell(*s)
+	}
+	if ep.fired != 0 {
+		e.flapOrLatch(a, was, at, tell)
+		now = a.standing()
+		if now.on() {
+			moved = e.catchUp(a, was, now, at, tell) || moved
+		} else {
+			e.end(a, was, tell)
+		}
+	}
+	for i := range ep.rungs {
+		if r := &ep.rungs[i]; !r.running {
+			*r = timer{on: r.on}
+		}
+	}
+	ended := ep.fired != 0 && !now.on()
+	switch {
+	case now.phase == inactive:
+		a.episode = nil
+	case ended:
+		a.renew() // a lower rung is on its way in again
+	}
+	e.counts[a.rule.index].standing[was.severity][was.phase]--
+	now = a.standing()
+	e.counts[a.rule.index].standing[now.severity][now.phase]++
+	e.schedule(a)
+	if moved || len(t.Events) > 0 {
+		t.State = a.state()
+		out.Transitions = append(out.Transitions, t)
+	}
+	if was.on() != now.on() || ended {
+		e.changedFor(a, now.on())
+	}
+}
+
+// begin starts an episode that fires at the given time of our clock. It started
+// when the first of the conditions that hold began to hold; two episodes of an
+// alarm never start at the same nanosecond, so that they never share an id.
+func (a *instance) begin(at int64) {
+	ep := a.episode
+	started := int64(0)
+	for i := range ep.rungs {
+		if t := &ep.rungs[i]; t.on && (started == 0 || t.since < started) {
+			started = t.since
+		}
+	}
+	a.started, a.seq = max(started, a.started+1), 0
+	ep.fired, ep.valueAtFire = at, ep.last.value
+	if a.rule.cooldown > 0 {
+		a.more().fired = at
+	}
+}
+
+// flapOrLatch holds an alarm that comes and goes too often, or that a person must
+// have seen.
+func (e *Engine) flapOrLatch(a *instance, was standing, at int64, tell func(saying)) {
+	ep, r := a.episode, a.rule
+	now := a.standing()
+	came, went := was.top < 0 && now.top >= 0, was.top >= 0 && now.top < 0
+	if r.latch {
+		switch {
+		case went && !ep.acked && !ep.returned:
+			ep.returned = true
+			if ep.severity != Unset {
+				tell(saying{typ: AlarmReturned})
+			}
+		case came && ep.returned:
+			ep.returned = false
+			ep.relapses++
+			if ep.severity != Unset && e.muting(a) == "" {
+				tell(saying{typ: AlarmReminder, reason: "relapsed"})
+			}
+		}
+	}
+	if r.flap == nil {
+		return
+	}
+	x := a.more()
+	if came || went {
+		x.flips = append(x.flips, at)
+	}
+	if ep.flapping {
+		if at >= x.flips[len(x.flips)-1]+int64(r.flap.hold) {
+			ep.flapping, x.flips = false, nil
+			if ep.severity != Unset {
+				tell(saying{typ: AlarmFlapEnded})
+			}
+		} else if len(x.flips) > r.flap.changes {
+			x.flips = slices.Delete(x.flips, 0, len(x.flips)-r.flap.changes)
+		}
+		if came {
+			ep.relapses++
+		}
+		return
+	}
+	for len(x.flips) > 0 && x.flips[0] <= at-int64(r.flap.within) {
+		x.flips = slices.Delete(x.flips, 0, 1)
+	}
+	if len(x.flips) >= r.flap.changes {
+		ep.flapping = true
+		if ep.severity == Unset && e.muting(a) == "" {
+			e.sayFired(a, a.standing(), at, tell)
+		}
+		if ep.severity != Unset {
+			tell(saying{typ: AlarmFlapping})
+		}
+	}
+}
+
+// catchUp tells of an alarm that is on what has not been told yet. It reports
+// whether something changed that must be stored.
+func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(saying)) bool {
+	ep := a.episode
+	moved := false
+	var raised *escalation
+	for {
+		x := a.nextEscalation()
+		if x == nil || at < ep.fired+int64(x.after) {
+			break
+		}
+		ep.escalated, moved, raised = slices.IndexFunc(a.rule.escalation, func(y escalation) bool { return y.name == x.name })+1, true, x
+		ep.raised = max(ep.raised, x.severity)
+		now = a.standing()
+		if ep.severity != Unset && e.muting(a) == "" {
+			tell(saying{typ: AlarmEscalated, reason: x.reason(), notify: x.notify})
+			ep.severity = now.severity
+		}
+	}
+	mute := e.muting(a)
+	switch {
+	case mute != "":
+		if ep.severity == Unset && ep.muted != mute {
+			if mute == floodMute {
+				e.flood.alarms = append(e.flood.alarms, a)
+			}
+			ep.muted, moved = mute, true
+			e.counts[a.rule.index].health.note(suppressed, a, at, "muted: "+mute)
+		}
+	case ep.severity == Unset:
+		e.sayFired(a, now, at, tell)
+		if raised != nil {
+			ep.told = union(ep.told, raised.notify)
+		}
+	case now.severity > ep.severity && !now.held:
+		tell(saying{typ: AlarmEscalated})
+		ep.severity = now.severity
+	case now.severity < ep.severity && !now.held:
+		tell(saying{typ: AlarmDeescalated, rung: was.top})
+		ep.severity = now.severity
+	}
+	if ep.stale && !ep.noData && !ep.staleTold && ep.severity != Unset {
+		ep.staleTold, moved = true, true
+		if mute == "" {
+			tell(saying{typ: AlarmStale})
+		}
+	}
+	if ep.reminder != 0 && at >= ep.reminder && ep.severity != Unset && !ep.acked && mute == "" {
+		ep.reminded++
+		ep.reminder = at + int64(a.rule.renotify[min(ep.reminded, len(a.rule.renotify)-1)])
+		tell(saying{typ: AlarmReminder})
+	}
+	return moved
+}
+
+// sayFired tells of the start of an episode, late if it was muted until now.
+func (e *Engine) sayFired(a *instance, now standing, at int64, tell func(saying)) {
+	ep := a.episode
+	ep.severity, ep.muted = now.severity, ""
+	tell(saying{typ: AlarmFired})
+	if len(a.rule.renotify) > 0 {
+		ep.reminder = at + int64(a.rule.renotify[0])
+	}
+}
+
+// end tells the end of an episode, to those who were told that it fired, muted or
+// not. One that nobody was told of is recorded whole.
+func (e *Engine) end(a *instance, was standing, tell func(saying)) {
+	ep := a.episode
+	if ep.muted == pastMute {
+		e.occurred(a, was, tell)
+	} else if ep.severity == Unset {
+		ep.severity = was.severity
+		tell(saying{typ: AlarmFired, record: true, muted: first(ep.muted, "it ended before it could be told")})
+		tell(saying{typ: AlarmResolved, record: true, muted: first(ep.muted, "it ended before it could be told")})
+	} else {
+		tell(saying{typ: AlarmResolved})
+	}
+	a.ended = max(a.ended, a.ending())
+}
+
+// occurred tells of an episode that began and ended in the older readings of a
+// message.
+func (e *Engine) occurred(a *instance, was standing, tell func(saying)) {
+	a.episode.severity = was.severity
+	tell(saying{typ: AlarmOccurred})
+}
+
+// reason says why an escalation raised an alarm.
+func (x *escalation) reason() string {
+	if x.always {
+		return x.name
+	}
+	return "unacked"
+}
+
+// muting says why an alarm may not be told of now, "" if it may.
+func (e *Engine) muting(a *instance) string {
+	r, d := a.rule, a.channel.device
+	if e.past && a.episode.severity == Unset {
+		return pastMute
+	}
+	if x := a.extra; x != nil && x.shelved != nil && e.now < x.shelved.until {
+		return "shelved" + by(x.shelved.by)
+	}
+	if r.calendar != nil && !r.calendar.off {
+		if open, _ := r.calendar.open(e.now); !open {
+			return "schedule " + r.calendar.name
+		}
+	}
+	for i := range e.program.upkeep {
+		if u := &e.program.upkeep[i]; u.from <= e.now && e.now < u.to && u.covers(a) {
+			return "maintenance " + u.name
+		}
+	}
+	for _, i := range r.suppressIf {
+		if other := e.program.rules[i]; other.index != r.index && e.fires(d, other) {
+			return "suppressed by " + other.id
+		}
+	}
+	if r.explained {
+		for p, depth := d.parent, 0; p != nil && depth < maxDepth; p, depth = p.parent, depth+1 {
+			if e.fires(p, r) {
+				return "explained by " + p.id
+			}
+		}
+	}
+	if e.flood.on && !e.program.flood.pass[a.standing().severity] && a.episode != nil && a.episode.severity == Unset {
+		return floodMute
+	}
+	return ""
+}
+
+func by(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " by " + strings.Map(printable, name)
+}
+
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return -1
+	}
+	return r
+}
+
+// changedFor has the alarms looked at that ask whether this one fires.
+func (e *Engine) changedFor(a *instance, on bool) {
+	d := a.channel.device
+	for _, r := range e.askers[a.rule.index] {
+		if r.subject == ofGroup {
+			for _, g := range d.groups {
+				if other := g.self.alarm(r); other != nil {
+					e.queue(other, false)
+				}
+			}
+			continue
+		}
+		if other := d.alarm(r); other != nil && other != a {
+			e.nudge(other)
+		}
+	}
+	if a.rule.explained {
+		e.nudgeChildren(d, a.rule, 0)
+		if !on {
+			e.returned(d, 0)
+		}
+	}
+}
+
+func (e *Engine) nudgeChildren(d *device, r *rule, depth int) {
+	for _, c := range d.children {
+		if other := c.alarm(r); other != nil {
+			e.nudge(other)
+		}
+		if depth < maxDepth {
+			e.nudgeChildren(c, r, depth+1)
+		}
+	}
+}
+
+// nudge has an alarm looked at, if there is anything to see.
+func (e *Engine) nudge(a *instance) {
+	if !a.rule.plain || a.episode != nil {
+		e.queue(a, false)
+	}
+}
+
+// A flood is too many alarms to be told one by one.
+type flood struct {
+	on     bool
+	begun  int64
+	due    int64       // of the next digest
+	recent []int64     // when alarms fired, as far as it matters
+	held   int         // alarms since the last digest
+	alarms []*instance // that are held back
+}
+
+// floodMute is why an alarm is not told one by one.
+const floodMute = "flood"
+
+// maxFlood bounds what is remembered of a flood.
+const maxFlood = 10_000
+
+// flooding counts an alarm that fires, and begins a flood when there are too many.
+func (e *Engine) flooding(a *instance, at int64) {
+	f, r := &e.flood, e.program.flood
+	if r == nil || a.rule.shadow || e.muting(a) != "" && !f.on {
+		return
+	}
+	if len(f.recent) < maxFlood {
+		f.recent = append(f.recent, at)
+	}
+	if f.on {
+		f.held++
+		return
+	}
+	f.prune(at, r.startWithin)
+	if len(f.recent) > r.startEvents {
+		f.on, f.begun, f.due, f.held = true, at, at+int64(r.digest), 1
+	}
+}
+
+func (f *flood) prune(at int64, within time.Duration) {
+	i := 0
+	for i < len(f.recent) && f.recent[i] <= at-int64(within) {
+		i++
+	}
+	f.recent = slices.Delete(f.recent, 0, i)
+}
+
+// digest tells in one event of the alarms that a flood holds back, and ends the
+// flood when they have become few; what still fires then is told.
+func (e *Engine) digest(at int64, out *Output) {
+	f, r := &e.flood, e.program.flood
+	if r == nil {
+		*f = flood{}
+		return
+	}
+	f.alarms = slices.DeleteFunc(f.alarms, func(a *instance) bool { return a.episode == nil || a.episode.muted != floodMute })
+	held := slices.Clone(f.alarms)
+	f.prune(at, r.stopWithin)
+	over := len(f.recent) < r.stopEvents
+	if len(held) > 0 || f.held > 0 {
+		e.tellFlood(held, over, at, out)
+	}
+	f.held = 0
+	if !over {
+		f.due = at + int64(r.digest)
+		return
+	}
+	*f = flood{}
+	for _, a := range held {
+		e.queue(a, false)
+	}
+}
