@@ -31,8 +31,10 @@ type Options struct {
 
 	// Bridge is what the routes under /api/v1 act on; nil: there are none.
 	Bridge *bridge.Bridge
-	Reload func(context.Context) (Reloaded, error) // reads the configuration again; nil: there is no such route
-	Plan   func(context.Context) (Planned, error)  // says what Reload would do; nil: there is no such route
+	// Reload reads the configuration again, and Plan says what that would do, or
+	// what another file would do. Nil: there is no such route.
+	Reload func(context.Context) (Reloaded, error)
+	Plan   func(ctx context.Context, config string) (Planned, error)
 }
 
 // What a client may take its time with.

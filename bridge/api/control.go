@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,9 @@ func (r *Rejected) Error() string {
 	return fmt.Sprintf("the configuration has %d %s and what runs goes on unchanged (correct the file, and check it with: tocsin check)", errs, noun)
 }
 
+// ErrRequest is an error of whoever asks; what wraps it says which.
+var ErrRequest = errors.New("bad request")
+
 // Reloaded is the answer of a reload.
 type Reloaded struct {
 	Changes  bridge.Diff `json:"changes"`
@@ -73,7 +77,7 @@ const (
 type control struct {
 	bridge  *bridge.Bridge
 	reload  func(context.Context) (Reloaded, error)
-	plan    func(context.Context) (Planned, error)
+	plan    func(ctx context.Context, config string) (Planned, error)
 	foreign *http.CrossOriginProtection
 	log     *slog.Logger
 }
@@ -137,7 +141,14 @@ func (c *control) serveReload(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *control) servePlan(w http.ResponseWriter, r *http.Request) {
-	plan, err := c.plan(r.Context())
+	var asked struct {
+		Config string `json:"config"`
+	}
+	if err := readBody(w, r, &asked, `{"config": …}, or nothing`); err != nil {
+		problem(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	plan, err := c.plan(r.Context(), asked.Config)
 	if err != nil {
 		c.fail(w, err)
 		return
@@ -165,10 +176,14 @@ type comment struct {
 }
 
 func (c *control) serveCommand(w http.ResponseWriter, r *http.Request, key string, verb rules.Verb) {
-	said, err := readComment(w, r)
+	var said comment
+	err := readBody(w, r, &said, `{"by": …, "reason": …, "until": …}, each optional`)
 	switch {
 	case err != nil:
 		problem(w, http.StatusBadRequest, err.Error())
+		return
+	case len([]rune(said.By)) > maxComment || len([]rune(said.Reason)) > maxComment:
+		problem(w, http.StatusBadRequest, fmt.Sprintf("by, reason: more than %d characters (shorten them)", maxComment))
 		return
 	case verb == rules.Shelve && !said.Until.After(time.Now()):
 		problem(w, http.StatusBadRequest, `until: shelving needs a time in the future (send {"until": "2026-01-02T15:04:05Z"} with one)`)
@@ -186,30 +201,27 @@ func (c *control) serveCommand(w http.ResponseWriter, r *http.Request, key strin
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// readComment reads a request's body; none is an empty comment.
-func readComment(w http.ResponseWriter, r *http.Request) (said comment, err error) {
+// readBody reads a request's JSON, if it has a body, and says what was wanted.
+func readBody(w http.ResponseWriter, r *http.Request, into any, wanted string) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return said, fmt.Errorf("reading the body: %w (send at most %d bytes)", err, maxBody)
+		return fmt.Errorf("reading the body: %w (send at most %d bytes)", err, maxBody)
 	}
 	if len(body) == 0 {
-		return said, nil
+		return nil
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return said, errors.New("the body is not declared as JSON (send Content-Type: application/json)")
+		return errors.New("the body is not declared as JSON (send Content-Type: application/json)")
 	}
-	dec := json.NewDecoder(strings.NewReader(string(body)))
+	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&said); err != nil {
-		return said, fmt.Errorf(`reading the body: %w (send {"by": …, "reason": …, "until": …}, each optional)`, err)
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("reading the body: %w (send %s)", err, wanted)
 	}
-	if dec.More() {
-		return said, errors.New("reading the body: there is something behind the object (send one object)")
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("reading the body: there is something behind the object (send one object)")
 	}
-	if len([]rune(said.By)) > maxComment || len([]rune(said.Reason)) > maxComment {
-		return said, fmt.Errorf("by and reason may have %d characters (shorten them)", maxComment)
-	}
-	return said, nil
+	return nil
 }
 
 // fail answers with the problem that err is.
@@ -221,6 +233,8 @@ func (c *control) fail(w http.ResponseWriter, err error) {
 			problemDocument
 			Problems []Problem `json:"problems"`
 		}{newProblem(http.StatusUnprocessableEntity, err.Error()), rejected.Problems})
+	case errors.Is(err, ErrRequest):
+		problem(w, http.StatusBadRequest, err.Error())
 	case errors.Is(err, bridge.ErrNoAlarm):
 		problem(w, http.StatusNotFound, err.Error())
 	case errors.Is(err, bridge.ErrCommand):

@@ -104,10 +104,10 @@ func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
 	if err := writeDemo(dir, "http://"+ln.Addr().String()+"/hook", secret); err != nil {
 		return errors.Join(fmt.Errorf("demo: %w", err), ln.Close())
 	}
-	load := func() (*config.Config, config.Problems) {
-		return config.Load(filepath.Join(dir, "tocsin.toml"), config.Options{Getenv: e.LookupEnv})
+	load := func(path string) (*config.Config, config.Problems) {
+		return config.Load(path, config.Options{Getenv: e.LookupEnv})
 	}
-	cfg, problems := load()
+	cfg, problems := load(filepath.Join(dir, "tocsin.toml"))
 	if problems.Errors() > 0 {
 		return errors.Join(writeProblems(e.Stderr, problems, false), ln.Close(), &exitError{code: exitFailed})
 	}

@@ -109,6 +109,8 @@ func newRootCommand(e env) *cobra.Command {
 		newRunCommand(e),
 		newDemoCommand(e),
 		newCheckCommand(e),
+		newPlanCommand(e),
+		newAlarmsCommand(e),
 		newListenCommand(e),
 		newVerifyCommand(e),
 		newKeygenCommand(e),

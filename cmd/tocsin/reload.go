@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ import (
 // A reloader reads the configuration again and has a running bridge go by it.
 // What it refuses changes nothing.
 type reloader struct {
-	load    func() (*config.Config, config.Problems)
+	load    func(path string) (*config.Config, config.Problems)
 	bridge  *bridge.Bridge // set before anything is reloaded
 	log     *slog.Logger
 	success prometheus.Gauge // 1 when the configuration was last read without an error
@@ -122,7 +123,7 @@ func listed(all map[string]destination) []bridge.Endpoint {
 func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cfg, problems := r.load()
+	cfg, problems := r.load(r.started.Path)
 	if problems.Errors() > 0 {
 		r.reject(ctx, problems, asked)
 		return api.Reloaded{}, &api.Rejected{Problems: shownProblems(problems)}
@@ -150,11 +151,17 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 	return api.Reloaded{Changes: diff, Restart: restart, Warnings: shownProblems(problems)}, err
 }
 
-// plan says what reload would do, and does nothing.
-func (r *reloader) plan(context.Context) (api.Planned, error) {
+// plan says what going by the configuration at path would do, and does nothing.
+// An empty path is the configuration that runs, as it is saved.
+func (r *reloader) plan(_ context.Context, path string) (api.Planned, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cfg, problems := r.load()
+	if path == "" {
+		path = r.started.Path
+	} else if err := r.near(path); err != nil {
+		return api.Planned{}, err
+	}
+	cfg, problems := r.load(path)
 	if problems.Errors() > 0 {
 		return api.Planned{}, &api.Rejected{Problems: shownProblems(problems)}
 	}
@@ -169,6 +176,27 @@ func (r *reloader) plan(context.Context) (api.Planned, error) {
 	}
 	plan, err := r.bridge.Plan(bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
 	return api.Planned{Plan: plan, Restart: r.needRestart(cfg), Warnings: shownProblems(problems)}, err
+}
+
+// near refuses a file that is not beside the running configuration: what is wrong
+// with a file shows parts of it, and who may ask need not be who may read.
+func (r *reloader) near(path string) error {
+	folder, err := filepath.Abs(filepath.Dir(r.started.Path))
+	if err == nil {
+		folder, err = filepath.EvalSymlinks(folder)
+	}
+	if err != nil {
+		return fmt.Errorf("finding the folder of the configuration: %w", err)
+	}
+	file, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		file = filepath.Clean(path) // reading it will say what is wrong
+	}
+	below, err := filepath.Rel(folder, file)
+	if err != nil || !filepath.IsLocal(below) || filepath.Ext(file) != ".toml" {
+		return fmt.Errorf("%w: config: %s is not a .toml file in %s or below (copy it there)", api.ErrRequest, path, folder)
+	}
+	return nil
 }
 
 // reject tells what is wrong with a configuration: people by the log, monitoring

@@ -43,10 +43,10 @@ change while it runs; a configuration with an error changes nothing and is logge
 }
 
 func runBridge(ctx context.Context, e env, f runFlags) error {
-	load := func() (*config.Config, config.Problems) {
-		return config.Load(f.path, config.Options{Getenv: e.LookupEnv})
+	load := func(path string) (*config.Config, config.Problems) {
+		return config.Load(path, config.Options{Getenv: e.LookupEnv})
 	}
-	cfg, problems := load()
+	cfg, problems := load(f.path)
 	if err := writeProblems(e.Stderr, problems, false); err != nil {
 		return err
 	}

@@ -54,8 +54,8 @@ func assemble(ctx context.Context, cfg *config.Config, o assemblyOptions) (*asse
 // assemblyOptions are what the configuration does not say.
 type assemblyOptions struct {
 	log    *slog.Logger
-	enable []string                                 // endpoints to be switched on again
-	load   func() (*config.Config, config.Problems) // reads the configuration again
+	enable []string                                            // endpoints to be switched on again
+	load   func(path string) (*config.Config, config.Problems) // reads the configuration again
 }
 
 // open opens the store first, because it says whether another process is at work

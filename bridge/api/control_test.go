@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tocsin/bridge"
+	"tocsin/bridge/store"
+	"tocsin/broker"
+	"tocsin/rules"
+)
+
+// quiet is a source from which nothing comes.
+type quiet struct{}
+
+func (quiet) Run(ctx context.Context, _ broker.Handler) error {
+	<-ctx.Done()
+	return nil
+}
+
+// controlled is a handler before a running bridge without rules.
+func controlled(t *testing.T, o Options) http.Handler {
+	t.Helper()
+	program, problems := rules.Compile(&rules.File{Schema: 1})
+	if program == nil {
+		t.Fatal(problems)
+	}
+	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "data")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Bridge, err = bridge.New(t.Context(), bridge.Options{Program: program, Source: quiet{}, Store: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- o.Bridge.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return newHandler(&o, true)
+}
+
+func TestControlRefusesWhatItCannotUse(t *testing.T) {
+	h := controlled(t, Options{
+		Reload: func(context.Context) (Reloaded, error) {
+			return Reloaded{}, &Rejected{Problems: []Problem{{File: "a.toml", Line: 3, Fact: "wrong"}}}
+		},
+		Plan: func(context.Context, string) (Planned, error) { return Planned{}, ErrRequest },
+	})
+	f := func(method, path, kind, body string, status int, says string) {
+		t.Helper()
+		r := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
+		if kind != "" {
+			r.Header.Set("Content-Type", kind)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != status || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s %s: %d %s, want %d with %q", method, path, w.Code, w.Body, status, says)
+		}
+		checkProblem(t, w)
+	}
+	const ack, shelve, isJSON = "/api/v1/alarms/warm/x/ack", "/api/v1/alarms/warm/x/shelve", "application/json"
+	f("GET", ack, "", "", 405, "POST")
+	f("POST", "/api/v1/alarms", "", "", 405, "GET")
+	f("POST", "/api/v1/alarms/ack", "", "", 404, "nothing")
+	f("POST", "/api/v1/alarms/warm/x/", "", "", 404, "nothing")
+	f("POST", "/api/v1/alarms/warm/x/delete", "", "", 404, "nothing")
+	f("POST", "/api/v1/", "", "", 404, "nothing")
+	f("POST", ack, "", `{}`, 400, "Content-Type")
+	f("POST", ack, "text/plain", `{}`, 400, "Content-Type")
+	f("POST", ack, isJSON, `{"who":"me"}`, 400, "who")
+	f("POST", ack, isJSON, `{`, 400, "send")
+	f("POST", ack, isJSON, `{}{}`, 400, "behind")
+	f("POST", ack, isJSON, `{"by":"`+strings.Repeat("x", maxBody)+`"}`, 400, "bytes")
+	f("POST", ack, isJSON, `{"by":"`+strings.Repeat("x", maxComment+1)+`"}`, 400, "characters")
+	f("POST", ack, isJSON, `{"until":"2999-01-01T00:00:00Z"}`, 400, "until")
+	f("POST", shelve, isJSON, `{}`, 400, "until")
+	f("POST", shelve, isJSON, `{"until":"2001-01-01T00:00:00Z"}`, 400, "future")
+	f("POST", "/api/v1/plan", isJSON, `{"config":7}`, 400, "config")
+	f("POST", "/api/v1/plan", "", "", 400, "bad request")
+	f("POST", "/api/v1/reload", "", "", 422, `"problems":[{"file":"a.toml","line":3`)
+}
+
+// A page somewhere on the web must not reload a bridge through the browser of
+// somebody who can reach it.
+func TestPagesOfOtherOriginsChangeNothing(t *testing.T) {
+	reloads := 0
+	h := controlled(t, Options{Reload: func(context.Context) (Reloaded, error) { reloads++; return Reloaded{}, nil }})
+	for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
+		r := httptest.NewRequest("POST", "http://127.0.0.1:8080/api/v1/reload", nil)
+		r.Header.Set(name, value)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusForbidden {
+			t.Errorf("%s: %s is answered with %d", name, value, w.Code)
+		}
+		checkProblem(t, w)
+	}
+	if reloads != 0 {
+		t.Errorf("%d reloads", reloads)
+	}
+}
+
+func TestControlAsksForTheToken(t *testing.T) {
+	h := controlled(t, Options{Token: NewToken(secret), Reload: func(context.Context) (Reloaded, error) { return Reloaded{}, nil }})
+	for token, status := range map[string]int{"": 401, "Bearer no": 401, "Bearer " + secret: 200} {
+		r := httptest.NewRequest("POST", "http://127.0.0.1:8080/api/v1/reload", nil)
+		r.Header.Set("Authorization", token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != status {
+			t.Errorf("%q: %d, want %d", token, w.Code, status)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tocsin/bridge"
+	"tocsin/rules"
+)
+
+type alarmFlags struct {
+	clientFlags
+	by, reason string
+	length     time.Duration
+	until      string
+}
+
+func newAlarmsCommand(e env) *cobra.Command {
+	var f alarmFlags
+	cmd := &cobra.Command{
+		Use:   "alarms",
+		Short: "List alarms under way, and take care of them",
+		Long: `Alarms lists the alarms of the running bridge that are pending, firing or
+recovering. The commands below take care of one of them; KEY is as the list has it.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return listAlarms(cmd.Context(), e, f.clientFlags) },
+	}
+	f.add(cmd)
+	for _, v := range []struct {
+		verb  rules.Verb
+		short string
+	}{
+		{rules.Ack, "Say that somebody takes care of it: no more reminders"},
+		{rules.Unack, "Take an acknowledgement back"},
+		{rules.Shelve, "Tell nobody of it until a time"},
+		{rules.Unshelve, "Tell of it again"},
+		{rules.Reset, "End a latched alarm whose condition has cleared"},
+	} {
+		sub := &cobra.Command{
+			Use:   string(v.verb) + " KEY",
+			Short: v.short,
+			Args: func(cmd *cobra.Command, args []string) error {
+				if len(args) != 1 {
+					return usageError(cmd, fmt.Sprintf("takes the key of one alarm, got %d", len(args)))
+				}
+				return nil
+			},
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return commandAlarm(cmd.Context(), e, f, v.verb, args[0])
+			},
+		}
+		sub.Flags().StringVar(&f.by, "by", "", "who does it (default: the user's name)")
+		sub.Flags().StringVar(&f.reason, "reason", "", "why")
+		if v.verb == rules.Shelve {
+			sub.Flags().DurationVar(&f.length, "for", 0, "for how long, as 2h30m")
+			sub.Flags().StringVar(&f.until, "until", "", "until when, as 2026-01-02T15:04:05Z")
+		}
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+func listAlarms(ctx context.Context, e env, f clientFlags) error {
+	c, err := newClient(e, f)
+	if err != nil {
+		return err
+	}
+	answer, err := c.do(ctx, http.MethodGet, []string{"alarms"}, nil, nil)
+	if err != nil {
+		return fmt.Errorf("alarms: %w", err)
+	}
+	return show(e, f.asJSON, answer, writeAlarms)
+}
+
+// alarmList is the answer that lists alarms.
+type alarmList struct {
+	Alarms []bridge.Alarm
+	More   bool
+}
+
+func writeAlarms(w io.Writer, list alarmList) error {
+	if len(list.Alarms) == 0 {
+		_, err := fmt.Fprintln(w, "no alarm is under way")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "KEY\tSTATE\tSEVERITY\tSINCE\tVALUE")
+	for _, a := range list.Alarms {
+		since := "-"
+		if !a.StartedAt.IsZero() {
+			since = a.StartedAt.UTC().Format(time.RFC3339)
+		}
+		value := "-"
+		if a.Value != nil {
+			value = strings.TrimSpace(fmt.Sprint(a.Value, " ", a.Unit))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cleanLine(a.Key), cleanLine(a.State), a.Severity, since, cleanLine(value))
+	}
+	if list.More {
+		fmt.Fprintln(t, "and more")
+	}
+	return t.Flush()
+}
+
+func commandAlarm(ctx context.Context, e env, f alarmFlags, verb rules.Verb, key string) error {
+	c, err := newClient(e, f.clientFlags)
+	if err != nil {
+		return err
+	}
+	if f.by == "" {
+		f.by, _ = e.LookupEnv("USER")
+	}
+	body := map[string]any{"by": f.by, "reason": f.reason}
+	if verb == rules.Shelve {
+		until, err := f.end(time.Now())
+		if err != nil {
+			return err
+		}
+		body["until"] = until
+	}
+	path := append([]string{"alarms"}, strings.Split(key, "/")...)
+	if _, err := c.do(ctx, http.MethodPost, append(path, string(verb)), nil, body); err != nil {
+		return fmt.Errorf("alarms: %w", err)
+	}
+	return nil
+}
+
+// end is when shelving ends.
+func (f alarmFlags) end(now time.Time) (time.Time, error) {
+	switch {
+	case (f.length != 0) == (f.until != ""):
+		return time.Time{}, refused("alarms shelve: it is not clear until when (give --for or --until, one of them)")
+	case f.length < 0:
+		return time.Time{}, refused("--for: %v is negative (write how long from now, as 2h)", f.length)
+	case f.length > 0:
+		return now.Add(f.length), nil
+	}
+	until, err := time.Parse(time.RFC3339, f.until)
+	switch {
+	case err != nil:
+		return time.Time{}, refused("--until: %q is no time (as in 2026-01-02T15:04:05Z)", f.until)
+	case !until.After(now):
+		return time.Time{}, refused("--until: %s has gone by (write a time to come)", f.until)
+	}
+	return until, nil
+}

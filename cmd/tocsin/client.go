@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tocsin/bridge/api"
+)
+
+const (
+	defaultServer = "http://127.0.0.1:8080"
+	clientTimeout = time.Minute
+	maxAnswer     = 64 << 20
+)
+
+// clientFlags are those of every command that asks a running bridge.
+type clientFlags struct {
+	server    string
+	tokenFile string
+	asJSON    bool
+}
+
+// add declares the flags on cmd and the commands below it.
+func (f *clientFlags) add(cmd *cobra.Command) {
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&f.server, "server", defaultServer, "where the bridge answers")
+	flags.StringVar(&f.tokenFile, "token-file", "", "file with the bearer token (default: the variable TOCSIN_TOKEN)")
+	flags.BoolVar(&f.asJSON, "json", false, "print the answer as JSON")
+}
+
+// An apiClient asks a running bridge.
+type apiClient struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+func newClient(e env, f clientFlags) (*apiClient, error) {
+	base, err := url.Parse(f.server)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, refused("--server: %q is no address of a bridge (as in %s)", f.server, defaultServer)
+	}
+	token, _ := e.LookupEnv("TOCSIN_TOKEN")
+	if f.tokenFile != "" {
+		data, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return nil, refused("--token-file: %v (name a file that you may read)", err)
+		}
+		token = string(data)
+	}
+	return &apiClient{base: base, token: strings.TrimSpace(token), http: &http.Client{
+		Timeout: clientTimeout,
+		// A redirect would take the token along.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// An answered is the problem that a bridge answered with.
+type answered struct {
+	Status   int           `json:"status"`
+	Detail   string        `json:"detail"`
+	Problems []api.Problem `json:"problems"`
+}
+
+func (a *answered) Error() string { return a.Detail }
+
+// do sends a request whose path is given in parts that may hold anything, and
+// returns the body of the answer.
+func (c *apiClient) do(ctx context.Context, method string, path []string, query url.Values, body any) ([]byte, error) {
+	u := *c.base
+	u = *u.JoinPath("api", "v1")
+	plain, escaped := u.Path, u.EscapedPath()
+	for _, part := range path {
+		plain, escaped = plain+"/"+part, escaped+"/"+url.PathEscape(part)
+	}
+	u.Path, u.RawPath, u.RawQuery = plain, escaped, query.Encode()
+	var content io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err // without the address, which is the place
+		}
+		return nil, fmt.Errorf("%s: %w (is tocsin running there? --server says where it answers)", c.base.Redacted(), err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("%s: reading the answer: %w", c.base.Redacted(), err)
+	}
+	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+		return answer, nil
+	}
+	var p answered
+	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
+		return nil, fmt.Errorf("%s: answered %s (is it a bridge of this version?)", c.base.Redacted(), resp.Status)
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("%s: a token is needed (set TOCSIN_TOKEN or --token-file to the token of http.token)", c.base.Redacted())
+	}
+	return nil, fmt.Errorf("%s: %w", c.base.Redacted(), &p)
+}
+
+// show prints an answer: as it came, for programs, or as write does, for people.
+func show[T any](e env, asJSON bool, answer []byte, write func(io.Writer, T) error) error {
+	if asJSON {
+		var out bytes.Buffer
+		if err := json.Indent(&out, answer, "", "  "); err != nil {
+			return fmt.Errorf("reading the answer: %w (is it a bridge of this version?)", err)
+		}
+		_, err := e.Stdout.Write(append(bytes.TrimSpace(out.Bytes()), '\n'))
+		return err
+	}
+	var v T
+	if err := json.Unmarshal(answer, &v); err != nil {
+		return fmt.Errorf("reading the answer: %w (is it a bridge of this version?)", err)
+	}
+	return write(e.Stdout, v)
+}

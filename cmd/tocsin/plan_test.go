@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// command runs the binary against a running bridge.
+func (p *process) command(args ...string) (code int, stdout, stderr string) {
+	p.t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(p.t.Context(), tocsinBinary(p.t), append(args, "--server", "http://"+p.listen["http"])...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run() // the exit code says it
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+func TestPlanAsksTheRunningBridge(t *testing.T) {
+	dir, p, l := reloadable(t)
+	publish(t, p, "freezer-1", `{"temperature":-12}`)
+	eventually(t, "fired", func() bool { return len(l.unique(t)) == 1 })
+	rules := filepath.Join(dir, "rules", "cold.toml")
+	good := read(t, rules)
+
+	code, out, errs := p.command("alarms")
+	if code != 0 || !strings.Contains(out, "warm/freezer-1  firing  warning") {
+		t.Errorf("alarms: %d %s%s", code, out, errs)
+	}
+	if code, out, errs = p.command("plan"); code != 0 || !strings.Contains(out, "rules: unchanged") || !strings.Contains(out, "0 alarms would change, 1 would go on") {
+		t.Errorf("nothing has changed: %d %s%s", code, out, errs)
+	}
+	writeFiles(t, dir, map[string]string{
+		"next/cold.toml": strings.Replace(good, "[rule.warm]", "[rule.warm]\ntitle = \"new\"", 1),
+		"next.toml":      strings.Replace(read(t, filepath.Join(dir, "tocsin.toml")), "rules/*.toml", "next/*.toml", 1),
+	})
+	if code, out, errs = p.command("plan", "-c", filepath.Join(dir, "next.toml")); code != 0 || !strings.Contains(out, "rules: changed warm") {
+		t.Errorf("another file: %d %s%s", code, out, errs)
+	}
+	if code, out, errs = p.command("plan", "--json", "-c", filepath.Join(dir, "next.toml")); code != 0 || !strings.Contains(out, "\"changed\": [\n") {
+		t.Errorf("as JSON: %d %s%s", code, out, errs)
+	}
+	for _, path := range []string{"/etc/passwd", filepath.Join(dir, "secrets", "ops"), filepath.Join(dir, "..", "x.toml")} {
+		if code, out, errs = p.command("plan", "-c", path); code != 1 || !strings.Contains(errs, "is not a .toml file in") {
+			t.Errorf("%s: %d %s%s", path, code, out, errs)
+		}
+	}
+	save(t, rules, good+"nonsense = 1\n")
+	if code, out, errs = p.command("plan"); code != 2 || !strings.Contains(errs, "cold.toml:9:1") || out != "" {
+		t.Errorf("a broken file: %d %s%s", code, out, errs)
+	}
+	if len(l.of(t, "warm/freezer-1")) != 1 {
+		t.Error("planning told somebody something")
+	}
+}
