@@ -20,6 +20,7 @@ const (
 	maxInstructions = 1000    // of one compiled: its steps for every byte of text
 	maxName         = 256     // bytes of a metric's or an attribute's
 	maxUnit         = 32      // bytes
+	maxWarnings     = 20
 )
 
 // Compile reads a condition: an expression that is true, false or unknown. The
@@ -146,7 +147,7 @@ func (c *compiler) compile(src string) *Program {
 
 func (c *compiler) report(p Problem) {
 	c.failed = c.failed || !p.Warning
-	if !slices.Contains(c.problems, p) {
+	if !slices.Contains(c.problems, p) && (!p.Warning || len(c.problems) < maxWarnings) {
 		c.problems = append(c.problems, p)
 	}
 }

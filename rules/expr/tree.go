@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
@@ -223,14 +221,6 @@ func (c *compiler) build(tree ast.Node, depth int) *node {
 	return nil
 }
 
-// spellNumber writes a number so that it can be read again.
-func spellNumber(v float64) string {
-	if abs := max(v, -v); abs == 0 || abs >= 1e-6 && abs < 1e21 {
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
-}
-
 // refuse says of what the library reads, and we do not, what to do instead.
 func (c *compiler) refuse(tree ast.Node, at span) {
 	fact, remedy := "this has no meaning in a condition", "use metrics, numbers, functions, and, or, not"
@@ -365,71 +355,4 @@ func (c *compiler) noOperator(symbol string, at span) {
 		remedy = "write a percentage as 50 %, with nothing after it"
 	}
 	c.fail(at, symbol+" is no operator of this language", remedy)
-}
-
-// isNumber reports whether a text is a number, with or without a unit.
-func isNumber(text string) bool {
-	_, _, ok := parseQuantity(text)
-	_, isDuration := parseDuration(text)
-	return ok || isDuration
-}
-
-// parseQuantity reads "-15 °C"; a number alone has no unit.
-func parseQuantity(text string) (v float64, unit string, ok bool) {
-	text = strings.TrimSpace(text)
-	end := strings.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune("+-.0123456789", r) })
-	if end < 0 {
-		end = len(text)
-	}
-	// An e is an exponent if digits follow it, and may begin a unit otherwise.
-	if rest := text[end:]; rest != "" && (rest[0] == 'e' || rest[0] == 'E') {
-		size := len(rest) - len(strings.TrimLeft(strings.TrimLeft(rest[1:], "+-"), "0123456789"))
-		if last := rest[size-1]; last >= '0' && last <= '9' {
-			end += size
-		}
-	}
-	v, err := strconv.ParseFloat(text[:end], 64)
-	if err != nil || v-v != 0 {
-		return 0, "", false
-	}
-	unit = strings.TrimSpace(text[end:])
-	return v, unit, len(unit) <= maxUnit && !strings.ContainsAny(unit, "\n\"\\`'(),")
-}
-
-// parseDuration reads "90s", "1h30m" or "7d".
-func parseDuration(text string) (time.Duration, bool) {
-	days, rest, hasDays := strings.Cut(text, "d")
-	if !hasDays {
-		days, rest = "0", text
-	}
-	n, err := strconv.ParseUint(days, 10, 16)
-	if err != nil {
-		return 0, false
-	}
-	var d time.Duration
-	if rest != "" || !hasDays {
-		if d, err = time.ParseDuration(rest); err != nil || strings.ContainsAny(rest, "+-") || rest == "0" {
-			return 0, false
-		}
-	}
-	whole := time.Duration(n)*24*time.Hour + d
-	return whole, whole >= d
-}
-
-// spellDuration writes a duration so that it can be read again.
-func spellDuration(d time.Duration) string {
-	var b strings.Builder
-	for _, u := range []struct {
-		name string
-		size time.Duration
-	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}} {
-		if n := d / u.size; n > 0 {
-			fmt.Fprintf(&b, "%d%s", n, u.name)
-			d %= u.size
-		}
-	}
-	if d > 0 || b.Len() == 0 {
-		fmt.Fprintf(&b, "%dns", d)
-	}
-	return b.String()
 }
