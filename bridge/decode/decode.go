@@ -13,6 +13,7 @@ import (
 // used by one goroutine at a time, and using it again saves its memory.
 type Batch struct {
 	Samples  []rules.Sample
+	Presence []rules.Presence
 	Problems []Problem
 
 	doc *document // scratch of the json decoder
@@ -29,6 +30,7 @@ const (
 // Reset empties the batch and keeps its memory for the next message.
 func (b *Batch) Reset() {
 	b.Samples = b.Samples[:0]
+	b.Presence = b.Presence[:0]
 	b.Problems = b.Problems[:0]
 	if cap(b.Samples) > keepSamples {
 		b.Samples = nil
@@ -89,13 +91,13 @@ func (d *Decoder) Match(topic string) bool {
 	return ok
 }
 
-// Decode appends to out what a message says: samples ordered by event time, and
-// problems. The error is a [*Rejection], and then out is as it was. A message's
+// Decode appends to out what a message says: samples ordered by event time,
+// presence, and problems. The error is a [*Rejection], and then out is as it was. A message's
 // Received must be set. Nothing in out refers to the message's memory.
 func (d *Decoder) Decode(m broker.Message, out *Batch) error {
-	samples, problems := len(out.Samples), len(out.Problems)
+	samples, presence, problems := len(out.Samples), len(out.Presence), len(out.Problems)
 	if r := d.decode(&m, out); r != nil {
-		out.Samples, out.Problems = out.Samples[:samples], out.Problems[:problems]
+		out.Samples, out.Presence, out.Problems = out.Samples[:samples], out.Presence[:presence], out.Problems[:problems]
 		return r
 	}
 	return nil
@@ -144,6 +146,9 @@ func (d *Decoder) decode(m *broker.Message, out *Batch) *Rejection {
 	var fault string
 	if r.labels, fault = d.labels.get(c.labels[:len(d.topic.labels)]); fault != "" {
 		r.problem(ReasonLabel, "%s; it is no label of the device", fault)
+	}
+	if d.presence {
+		return r.presence(m.Payload)
 	}
 	said := len(out.Problems)
 	var rej *Rejection

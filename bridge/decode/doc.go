@@ -1,5 +1,5 @@
-// Package decode turns the payload of an MQTT message into samples: one
-// [Decoder] for each configured source, compiled once and then asked for every
+// Package decode turns the payload of an MQTT message into samples, or into
+// presence: one [Decoder] for each configured source, compiled once and then asked for every
 // message.
 //
 // It is not a broker and not a rule engine. It does not cast ("80" and "ON"
@@ -51,6 +51,27 @@
 //
 // JSON is read strictly. A key twice in an object refuses the message: a device
 // that says {"t":20,"t":99} has not said which.
+//
+// # Presence
+//
+// The decoder presence reads what says whether a device is there: last wills and
+// birth messages, Homie's $state, availability topics. The payload is one of a few
+// words, in any case, bare or as a JSON string, boolean or number, or an object
+// that has it where the value path says ($.state unless set):
+//
+//	online    online, true, 1, connected, available, alive, awake, and Homie's init, ready, alert
+//	offline   offline, false, 0, disconnected, unavailable
+//	lost      lost, dead
+//	sleeping  sleeping, asleep
+//
+// Any other word refuses the message. The words do not say who spoke: an offline
+// that is a last will is offline, like one that is a goodbye.
+//
+// A retained offline, lost or sleeping is taken: it is a state, and holds until
+// another is said. A retained online is nobody's sign of life, for brokers keep it
+// beyond the device's end (and beyond their own, with the will that would have
+// replaced it); but what was known before, it contradicts. So it is unknown: the
+// device is judged by when it was heard, as if it had never said.
 //
 // # Time
 //

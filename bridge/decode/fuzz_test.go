@@ -10,20 +10,21 @@ import (
 	"tocsin/rules"
 )
 
-// FuzzDecode's law: a payload is refused with a reason, or gives samples and
-// problems; every sample has a device, a metric and a time; no two runs differ;
+// FuzzDecode's law: a payload is refused with a reason, or gives samples, presence
+// or problems; every sample has a device, a metric and a time; no two runs differ;
 // and a number is the one that encoding/json reads in the same place.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"temperature":-18.25,"door":{"open":true},"probe":[4,{"t":5}]}`,
 		`{"ts":1795348770250,"id":"d","r":[{"n":"t","v":1,"u":"C","ts":"2026-11-22T11:59:30Z"}]}`,
-		`{"a": nan,"note":"t: nan","b":[nan , -inf]}`, `{"a.b":1,"":2,"\u0000":3}`, `21.5 °C`, `ON`, `[1e999,-0,1e-999]`, `"\ud83d\ude00"`,
+		`{"a": nan,"note":"t: nan","b":[nan , -inf]}`, `{"a.b":1,"":2,"\u0000":3}`, `21.5 °C`, `ON`, `[1e999,-0,1e-999]`, `"\ud83d\ude00"`, `{"state":"online"}`, `Offline`,
 	} {
 		f.Add([]byte(seed))
 	}
 	decoders := []*Decoder{
 		mustNew(f, Options{Topic: "+/{device}"}),
 		mustNew(f, Options{Topic: "+/{device}", Decoder: "scalar"}),
+		mustNew(f, Options{Topic: "+/{device}", Decoder: "presence"}),
 		mustNew(f, Options{Topic: "#", Records: "$.r[*]", Device: "$.id", Metric: "@.n", Value: "@.v", Unit: "@.u", Time: TimeOptions{Path: "@.ts"}}),
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
@@ -31,11 +32,11 @@ func FuzzDecode(f *testing.F) {
 		for i, d := range decoders {
 			var b Batch
 			if err := d.Decode(m, &b); err != nil {
-				if r, ok := err.(*Rejection); !ok || r.Reason == "" || r.Detail == "" || len(b.Samples)+len(b.Problems) > 0 {
+				if r, ok := err.(*Rejection); !ok || r.Reason == "" || r.Detail == "" || len(b.Samples)+len(b.Presence)+len(b.Problems) > 0 {
 					t.Fatalf("decoder %d: %v", i, err)
 				}
-			} else if len(b.Samples)+len(b.Problems) == 0 {
-				t.Fatalf("decoder %d: neither samples nor an error", i)
+			} else if len(b.Samples)+len(b.Presence)+len(b.Problems) == 0 {
+				t.Fatalf("decoder %d: nothing, and no error", i)
 			}
 			for j := range b.Samples {
 				checkSample(t, &b.Samples[j])

@@ -14,9 +14,10 @@ import (
 type Options struct {
 	Name    string // the source's name, as samples carry it
 	Topic   string // template: "site/{site}/{device}/+", "acme/{device}/#"
-	Decoder string // "json" (default) or "scalar"
+	Decoder string // "json" (default), "scalar" or "presence"
 
-	// Paths into the document, json only. "$" is the document, "@" the record;
+	// Paths into the document, json only, but for Value, which presence knows too
+	// ("$.state" is its default where the payload is an object). "$" is the document, "@" the record;
 	// they are the same where there are no records.
 	Records string // "$.readings[*]"; "": the document is the one record
 	Device  string // "$.dev.eui"; "": {device} of the topic
@@ -57,9 +58,10 @@ func (e *OptionError) Error() string {
 
 // A Decoder reads the messages of one source.
 type Decoder struct {
-	name   string
-	topic  *template
-	scalar bool
+	name     string
+	topic    *template
+	scalar   bool
+	presence bool
 
 	records, device, metric, value, unit, time *path  // nil: not set
 	valueName                                  string // what a value is called where nothing else names it
@@ -107,9 +109,18 @@ func New(o Options) (*Decoder, error) {
 		c.json(d, &o)
 	case "scalar":
 		d.scalar = true
-		c.scalar(d, &o)
+		d.valueName = scalarName
+		c.bare(d, &o, "a scalar payload has nothing but its value")
+	case "presence":
+		d.presence = true
+		d.value = c.path("value", slotValue, cmp.Or(o.Value, "$.state"))
+		o.Value = ""
+		c.bare(d, &o, "a presence payload says nothing but whether the device is there")
+		if len(o.Rename) > 0 {
+			c.wrong("rename", "presence is not a metric", "remove it")
+		}
 	default:
-		c.wrong("decoder", fmt.Sprintf("%q is not a decoder", o.Decoder), "write json or scalar")
+		c.wrong("decoder", fmt.Sprintf("%q is not a decoder", o.Decoder), "write json, scalar or presence")
 	}
 	c.limits(&o)
 	for _, from := range slices.Sorted(maps.Keys(o.Rename)) {
@@ -203,9 +214,9 @@ func (c *compiler) json(d *Decoder, o *Options) {
 // scalarName is what a value is called that nothing names.
 const scalarName = "value"
 
-func (c *compiler) scalar(d *Decoder, o *Options) {
+// bare checks the options of a decoder that finds one thing in a payload.
+func (c *compiler) bare(d *Decoder, o *Options, fact string) {
 	d.clock = clockArrival
-	d.valueName = scalarName
 	if !d.topic.hasDevice {
 		c.wrong("topic", "nothing says which device a message is about", "put {device} into it: home/{device}/{metric}")
 	}
@@ -224,13 +235,13 @@ func (c *compiler) scalar(d *Decoder, o *Options) {
 		{"timezone", o.Time.Zone},
 	} {
 		if p.src != "" {
-			c.wrong(p.option, "a scalar payload has nothing but its value", "remove it, or set decoder = \"json\"")
+			c.wrong(p.option, fact, "remove it, or set decoder = \"json\"")
 		}
 	}
 	switch o.Clock {
 	case "", "auto", "arrival":
 	default:
-		c.wrong("clock", fmt.Sprintf("%q: a scalar payload carries no time", o.Clock), "remove it")
+		c.wrong("clock", fmt.Sprintf("%q: a %s payload carries no time", o.Clock, o.Decoder), "remove it")
 	}
 }
 

@@ -19,7 +19,7 @@ func TestEveryWrongOptionIsNamedWithARemedy(t *testing.T) {
 		}
 		want(t, err.Error(), lines...)
 	}
-	f(Options{Topic: "a/{device}", Decoder: "xml"}, `source.plant.decoder: "xml" is not a decoder (write json or scalar)`)
+	f(Options{Topic: "a/{device}", Decoder: "xml"}, `source.plant.decoder: "xml" is not a decoder (write json, scalar or presence)`)
 	f(Options{Topic: "a/b"}, `source.plant.device: nothing says which device a message is about (put {device} into topic, or set device to a path)`)
 	f(Options{Topic: "a/b", Decoder: "scalar"}, `source.plant.topic: nothing says which device a message is about (put {device} into it: home/{device}/{metric})`)
 	f(Options{Topic: "{device}", Decoder: "scalar", Value: "$.v", Clock: "device"},
