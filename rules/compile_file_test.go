@@ -57,9 +57,9 @@ func describe(b *strings.Builder, indent string, r *rule) {
 	}
 }
 
-// TestEveryFamilyReadsWell compiles a file that asks in every way; what it comes
+// TestTheExampleFileCompiles compiles a file that asks in every way; what it comes
 // to is golden.
-func TestEveryFamilyReadsWell(t *testing.T) {
+func TestTheExampleFileCompiles(t *testing.T) {
 	p := readAndCompile(t, readTestdata(t, "works.toml"))
 	var b strings.Builder
 	for _, r := range p.rules {
