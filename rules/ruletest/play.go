@@ -67,18 +67,12 @@ func (p *play) wait(until time.Duration) error {
 			return err
 		}
 	}
-	for idle := 0; p.tick == 0; {
-		next := p.engine.Next()
-		if next.IsZero() || next.After(p.start.Add(until)) {
-			break
-		}
-		// A timer that does not end when it is due would be waited for without end.
-		if due := next.Sub(p.start); due > p.now {
-			p.now, idle = due, 0
-		} else if idle++; idle > 10_000 {
-			return fmt.Errorf("at %s the engine's timers do not end, which is a fault of tocsin (please report it, with this test)", short(p.now))
-		}
-		if err := p.step(rules.Input{}, ""); err != nil {
+	if p.tick == 0 {
+		err := drain(p.engine, p.start.Add(until), func(due time.Time) error {
+			p.now = max(p.now, due.Sub(p.start))
+			return p.step(rules.Input{}, "")
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -87,6 +81,26 @@ func (p *play) wait(until time.Duration) error {
 		return p.step(rules.Input{}, "")
 	}
 	return nil
+}
+
+// drain ticks whenever a timer of the engine is due, up to and including until.
+func drain(e *rules.Engine, until time.Time, tick func(due time.Time) error) error {
+	var last time.Time
+	for idle := 0; ; {
+		due := e.Next()
+		if due.IsZero() || due.After(until) {
+			return nil
+		}
+		// A timer that does not end when it is due would be waited for without end.
+		if due.After(last) {
+			last, idle = due, 0
+		} else if idle++; idle > 10_000 {
+			return fmt.Errorf("at %s the engine's timers do not end, which is a fault of tocsin (please report it, with what was played)", due.UTC().Format(time.RFC3339))
+		}
+		if err := tick(due); err != nil {
+			return err
+		}
+	}
 }
 
 // step gives the engine one input; command names one that must find its alarm.

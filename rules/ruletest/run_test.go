@@ -183,8 +183,8 @@ func TestStepsSetReadingsBesideTheValues(t *testing.T) {
 			{At: at(t, "13m"), Event: "fired", Severity: rules.Warning, Device: "freezer-09"},
 		},
 	}
-	if r := run(t, def); !r.Passed() || r.Unused["late"] != 1 {
-		t.Errorf("%s; unused %v", r.String(), r.Unused)
+	if r := run(t, def); !r.Passed() {
+		t.Error(r.String())
 	}
 }
 
