@@ -311,11 +311,13 @@ func (e *Engine) relink(in *Link, out *Output) {
 	switch {
 	case !in.Connected && l.down == 0:
 		l.down = e.now
+		e.away++
 	case in.Connected && l.down != 0:
 		if l.told {
 			e.tellOutside(e.sourceEvent(l, SourceReconnected, e.now), out)
 		}
 		l.down, l.told, l.since = 0, false, e.now
+		e.away--
 	case in.Connected && l.since == 0:
 		l.since = e.now
 		return
@@ -335,6 +337,9 @@ func (e *Engine) relink(in *Link, out *Output) {
 // linkDue is when it is time to tell that a source is away; 0 for none.
 func (e *Engine) linkDue() int64 {
 	due := int64(0)
+	if e.away == 0 {
+		return due
+	}
 	for _, l := range e.links {
 		if l.down != 0 && !l.told {
 			due = sooner(due, l.down+linkGrace)
@@ -344,6 +349,9 @@ func (e *Engine) linkDue() int64 {
 }
 
 func (e *Engine) reportLinks(at int64, out *Output) {
+	if e.away == 0 {
+		return
+	}
 	for _, l := range e.links {
 		if l.down != 0 && !l.told && l.down+linkGrace <= at {
 			l.told = true

@@ -32,6 +32,7 @@ type Engine struct {
 	groups   map[groupName]*device
 	variants map[variantName]*rule
 	links    map[string]*link
+	away     int // links that are down
 	timers   timers
 	counts   []ruleCount // by rule
 	askers   [][]*rule   // by rule: those whose alarms depend on its alarms

@@ -218,8 +218,10 @@ const maxHoles = 8
 func (c *channel) miss(at int64, late time.Duration) {
 	from := c.last.at
 	if from != 0 {
-		every, _ := c.device.interval()
-		if at-from <= max(int64(late), 3*int64(every)) {
+		if at-from <= int64(late) {
+			return
+		}
+		if every, _ := c.device.interval(); at-from <= 3*int64(every) {
 			return
 		}
 	}

@@ -16,7 +16,7 @@ func (e *Engine) Reload(p *Program, now time.Time, out *Output) {
 	e.Step(Input{Now: now}, out) // what is due is due by the old rules
 	fresh := NewEngine(p, e.options)
 	fresh.now, fresh.deaf, fresh.gaps = e.now, e.deaf, slices.Clone(e.gaps)
-	fresh.links = e.links
+	fresh.links, fresh.away = e.links, e.away
 	for _, d := range e.devices {
 		for _, c := range d.all() {
 			fresh.mark = max(fresh.mark, c.mark)
