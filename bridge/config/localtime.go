@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -11,6 +12,11 @@ import (
 // machine would make the same file mean another time elsewhere.
 func (l *loader) localTimes(set *ruleSet) {
 	zone, written := zoneOf(set)
+	if name := set.file.Defaults.Timezone; name != "" && zone == nil {
+		path := keys("defaults.timezone")
+		set.of(path).atValue(path, "there is no time zone "+strconv.Quote(name),
+			`write its name in the IANA database, such as "Europe/Paris", or "UTC"`)
+	}
 	resolve := func(t *time.Time, path ...string) {
 		s := set.of(path)
 		if s == nil || t.Location().String() != "datetime-local" {
@@ -20,7 +26,8 @@ func (l *loader) localTimes(set *ruleSet) {
 		switch local, n := inZone(*t, zone); {
 		case !written:
 			s.atValue(path, "is a time without an offset, and the defaults name no zone", remedy+`, or timezone = "Europe/Paris" to [defaults]`)
-		case zone == nil: // reported where it is written
+		case zone == nil:
+			s.blame(path) // it was reported that the zone is at fault
 		case n == 0:
 			s.atValue(path, "is a time that clocks in "+zone.String()+" skip that night", remedy)
 		case n > 1:

@@ -191,11 +191,8 @@ func (l *loader) ruleProblem(set *ruleSet, p rules.Problem) {
 	if set.follows(s, p) {
 		return
 	}
-	place := p.Path
-	if n := len(place); n > 0 && beginsWith(p.Fact, place[n-1]) {
-		place = place[:n-1]
-	}
-	report := func() { s.problem(s.part(p.Path, p.Offset, p.Length), place, p.Fact, p.Remedy) }
+	at := s.part(s.element(p.Path, p.Fact), p.Offset, p.Length)
+	report := func() { s.problem(at, placeFor(p.Path, p.Fact), p.Fact, p.Remedy) }
 	if p.Warning {
 		s.warn(nil, report)
 	} else {
@@ -211,10 +208,12 @@ func (set *ruleSet) follows(s *source, p rules.Problem) bool {
 			return true
 		}
 	}
-	if !isRuleTable(p.Path) && s.undecoded(p.Path) {
+	// Of a table, one key may be at fault and another all the same; but what is
+	// only likely is not said of one that was not read as a whole.
+	if (p.Warning || !isRuleTable(p.Path)) && s.undecoded(p.Path) {
 		return true
 	}
-	key := p.Path[len(p.Path)-1]
+	key := keyOf(p.Path)
 	if len(p.Path) > 2 && slices.ContainsFunc(refersTo(key), set.missing) {
 		return true
 	}
@@ -232,8 +231,16 @@ func (set *ruleSet) missing(table string) bool {
 		slices.ContainsFunc(set.files, func(s *source) bool { return s.faulty[table] })
 }
 
-// isRuleTable reports whether a path leads to a table of a rule, of which one key
-// may be at fault and another all the same.
+// keyOf is the last key of a path that is no position in a list.
+func keyOf(path []string) string {
+	key := path[len(path)-1]
+	if _, err := strconv.Atoi(key); err == nil && len(path) > 3 {
+		return path[len(path)-2]
+	}
+	return key
+}
+
+// isRuleTable reports whether a path leads to a table of a rule.
 func isRuleTable(path []string) bool {
 	if len(path) <= 2 {
 		return true
@@ -262,6 +269,10 @@ func refersTo(key string) []string {
 
 // meaning returns what gives a key of a rule its meaning, and is written elsewhere.
 func (set *ruleSet) meaning(path []string, key string) (elsewhere [][]string) {
+	if len(path) == 2 && path[0] == "rule" {
+		// Whether a rule needs a metric depends on its family.
+		return [][]string{under(path, "silent"), under(path, "when"), under(path, "skew")}
+	}
 	if len(path) <= 2 || path[0] != "rule" || slices.Contains(plainKeys(), key) {
 		return nil
 	}

@@ -227,13 +227,19 @@ func (s *source) problem(at span, path []string, fact, remedy string) {
 // one: what follows from a fault is none.
 func (s *source) atValue(path []string, fact, remedy string) {
 	if s.first(path) {
-		// A fact that begins with the key does not need it in its place.
-		place := path
-		if n := len(path); n > 0 && beginsWith(fact, path[n-1]) {
-			place = path[:n-1]
-		}
-		s.problem(s.find(path).value, place, fact, remedy)
+		s.problem(s.find(path).value, placeFor(path, fact), fact, remedy)
 	}
+}
+
+// placeFor is what of a path is told with a fact: one that begins with the key
+// does not need it, but what the user named is no key.
+func placeFor(path []string, fact string) []string {
+	n := len(path)
+	switch {
+	case n == 0, !beginsWith(fact, path[n-1]), n == 2 && isNamed(path[0]), n == 4 && isRuleTable(path):
+		return path
+	}
+	return path[:n-1]
 }
 
 func beginsWith(fact, key string) bool {

@@ -28,6 +28,22 @@ func (s *source) part(path []string, offset, length int) span {
 	return span{whole.start + start, whole.start + end}
 }
 
+// element is the path of the one element that a fact quotes of the list at path, or
+// the path itself.
+func (s *source) element(path []string, fact string) []string {
+	list, _ := s.valueAt(path).([]any)
+	found := path
+	for i, e := range list {
+		if text, ok := e.(string); ok && strings.Contains(fact, strconv.Quote(text)) {
+			if len(found) > len(path) {
+				return path
+			}
+			found = under(path, strconv.Itoa(i))
+		}
+	}
+	return found
+}
+
 // valueAt returns the value of a path, or of as much of it as is written.
 func (s *source) valueAt(path []string) any {
 	var value any = s.tree
