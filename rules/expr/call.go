@@ -135,7 +135,7 @@ func (c *compiler) call(n *ast.CallNode, depth int) *node {
 		c.fail(at, "a condition has no pipes", "write "+form.example(callee.Value))
 		return nil
 	}
-	if !c.arity(form, callee.Value, n.Arguments, at) {
+	if !c.arity(form, c.says(at), n.Arguments, at) {
 		return nil
 	}
 	whole := span{at.from, c.closing(at, n.Arguments)}
@@ -157,7 +157,7 @@ func (c *compiler) call(n *ast.CallNode, depth int) *node {
 	case ofRule:
 		return c.rule(kind, callee.Value, n.Arguments[0], whole)
 	}
-	name, ok := c.metricName(callee.Value, form, n.Arguments[0])
+	name, ok := c.metricName(c.says(at), form, n.Arguments[0])
 	if !ok {
 		return nil
 	}

@@ -243,6 +243,7 @@ func TestReadingsInDifferentUnitsAreCompared(t *testing.T) {
 	f("temperature > outside", 5.001, 41, true)
 	f("temperature == outside", -40, -40, true)
 	f("voltage == level_mv", 1.1, 1100, true)
+	f("voltage == level_mv", 3.3, 3300, true) // and 3300 * 0.001 is not
 	f("level_mv == voltage", 1100, 1.1, true)
 	f("delta(temperature, 5m) >= delta(outside, 5m)", 5, 9, true)
 	f("delta(temperature, 5m) >= delta(outside, 5m)", 4.99, 9, false)

@@ -7,9 +7,7 @@ package expr
 // infer gives every subject a type.
 func (c *compiler) infer(root *node) {
 	settle := func() {
-		for again := true; again; {
-			again = take(root, Bool, root.at)
-			root.walk(func(n *node) { again = c.certain(n) || again })
+		for certain(root) || take(root, Bool, root.at) {
 		}
 	}
 	settle()
@@ -38,9 +36,14 @@ func (c *compiler) infer(root *node) {
 	})
 }
 
-// certain takes what one node says about the types below it.
-func (c *compiler) certain(n *node) bool {
+// certain takes what n and all below it say about types, and reports whether
+// that was news. The smallest expression comes first: it is told about when
+// another disagrees.
+func certain(n *node) bool {
 	changed := false
+	for _, k := range n.kids {
+		changed = certain(k) || changed
+	}
 	all := func(t Type) {
 		for _, k := range n.kids {
 			changed = take(k, t, n.at) || changed

@@ -255,8 +255,11 @@ func (c *scanner) copy(end int) {
 // cut replaces a stretch of text.
 func (c *scanner) cut(s span, spell func(string) string, quantity bool) {
 	c.copy(s.from)
-	from := c.out.Len()
-	c.out.WriteString(spell(c.text[s.from:s.to]))
+	from, read := c.out.Len(), spell(c.text[s.from:s.to])
+	c.out.WriteString(read)
+	if read[len(read)-1] == ')' { // of metric("a.b") and attr("a")
+		c.brackets = append(c.brackets, bracket{from + strings.IndexByte(read, '('), c.depth + 1}, bracket{c.out.Len() - 1, c.depth})
+	}
 	c.cuts = append(c.cuts, cut{span{from, c.out.Len()}, s, quantity})
 	c.at = s.to
 }
@@ -296,6 +299,27 @@ func (s *source) depthAt(at int) int {
 		return 0
 	}
 	return s.brackets[i-1].depth
+}
+
+// enclosed is a stretch with the brackets around it that are open at no more
+// than depth outside of them: x in (x) > 5 becomes (x).
+func (s *source) enclosed(at span, depth int) span {
+	if s.depthAt(at.from) <= depth {
+		return at
+	}
+	before := 0
+	out := at
+	for _, b := range s.brackets {
+		switch {
+		case b.at < at.from && b.depth > depth && before <= depth:
+			out.from = b.at
+		case b.at >= at.to && b.depth <= depth:
+			out.to = b.at + 1
+			return out
+		}
+		before = b.depth
+	}
+	return out
 }
 
 // byteAt is where a rune of the read spelling begins.

@@ -293,7 +293,8 @@ func (c *compiler) binary(n *ast.BinaryNode, depth int) *node {
 	if left == nil {
 		return nil
 	}
-	out := &node{op: o, kids: []*node{left}, at: span{left.at.from, at.to}}
+	outside := c.depthAt(at.from)
+	out := &node{op: o, kids: []*node{left}, at: span{c.enclosed(left.at, outside).from, at.to}}
 	switch o {
 	case in:
 		list, isList := n.Right.(*ast.ArrayNode)
@@ -319,7 +320,7 @@ func (c *compiler) binary(n *ast.BinaryNode, depth int) *node {
 			return nil
 		}
 		out.kids = append(out.kids, right)
-		out.at.to = right.at.to
+		out.at.to = c.enclosed(right.at, outside).to
 	}
 	return c.hoist(out, at)
 }
@@ -336,7 +337,7 @@ func (c *compiler) hoist(n *node, operator span) *node {
 	}
 	n.kids[0] = left.kids[0]
 	left.kids[0], left.at.to = n, n.at.to
-	n.at.from = n.kids[0].at.from
+	n.at.from = c.enclosed(n.kids[0].at, c.depthAt(operator.from)).from
 	return left
 }
 
