@@ -166,3 +166,36 @@ func BenchmarkSlowFleet(b *testing.B) {
 		})
 	}
 }
+
+// A chart of one metric of a thousand devices, of an hour and of all: how long a
+// person waits.
+func BenchmarkRange(b *testing.B) {
+	l := open(b, b.TempDir())
+	all := fleet(1000, 1<<20)
+	for i, in := range all {
+		l.Append(in)
+		if i%(1<<14) == 0 {
+			l.flush(true)
+		}
+	}
+	l.flush(true)
+	first, last := all[0].Now, all[len(all)-1].Now
+	for _, c := range []struct {
+		name  string
+		from  time.Time
+		limit int
+	}{{"newest", first, 100}, {"all", first, 1 << 20}} {
+		b.Run(c.name, func(b *testing.B) {
+			n := 0
+			for b.Loop() {
+				points, err := l.Range(b.Context(), "freezer-00007", "temperature", c.from, last, c.limit)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n = len(points)
+			}
+			b.ReportMetric(float64(n), "points")
+		})
+	}
+	shut(b, l)
+}

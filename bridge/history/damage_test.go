@@ -142,6 +142,35 @@ func TestDamageIsCountedOnceAndReadAround(t *testing.T) {
 	shut(t, l)
 }
 
+// A segment of which nothing can be read hides nothing, and does not stay for ever.
+func TestUnreadableSegmentStandsInNobodysWay(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		l := open(t, dir)
+		appendAll(l, i*100, i*100+100)
+		shut(t, l)
+	}
+	if err := os.WriteFile(segmentFiles(t, dir)[1], []byte("gone"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, dir, func(o *Options) { o.Keep = time.Second })
+	for from, want := range map[int][]int{
+		50:  append(upTo(50, 100), upTo(200, 300)...),
+		150: upTo(200, 300),
+		250: upTo(250, 300),
+	} {
+		if got, _ := numbers(t, l.Replay(ctx(), reading(from).Now)); !slices.Equal(got, want) {
+			t.Errorf("from %d: read %s, want %s", from, short(got), short(want))
+		}
+	}
+	for second, want := range map[int]int{199: 3, 202: 1} {
+		if l.tidy(reading(second).Now); len(segmentFiles(t, dir)) > want {
+			t.Errorf("after %d seconds there are %d segments, want %d", second, len(segmentFiles(t, dir)), want)
+		}
+	}
+	shut(t, l)
+}
+
 func TestFileThatIsNoHistorySaysSo(t *testing.T) {
 	for content, want := range map[string]string{
 		"":                          "ends before it begins",

@@ -99,6 +99,9 @@ func Open(o Options) (*Log, error) {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	if err := l.open(); err != nil {
+		if l.metrics != nil {
+			l.metrics.unregister()
+		}
 		if l.lock != nil {
 			_ = l.lock.Close()
 		}

@@ -113,6 +113,35 @@ func TestFolderBelongsToOneProcess(t *testing.T) {
 	shut(t, open(t, dir))
 }
 
+func TestRunWritesEverySecond(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, dir)
+		runs, stop := context.WithCancel(ctx())
+		done := make(chan error)
+		go func() { done <- l.Run(runs) }()
+		for i := range 10 {
+			l.Append(reading(i))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			wantNumbers(t, ReplayFile(ctx(), dir), upTo(0, i+1))
+		}
+		// What fills a block does not wait for the second.
+		appendAll(l, 10, 100_000)
+		synctest.Wait()
+		if got, _ := numbers(t, ReplayFile(ctx(), dir)); len(got) < 50_000 {
+			t.Errorf("only %s were written", short(got))
+		}
+		l.Append(reading(100_000))
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		wantNumbers(t, ReplayFile(ctx(), dir), upTo(0, 100_001))
+		shut(t, l)
+	})
+}
+
 // Rotation and retention depend on time and size alone.
 func TestOldSegmentsAreDeleted(t *testing.T) {
 	dir := t.TempDir()

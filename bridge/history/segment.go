@@ -21,11 +21,14 @@ type segment struct {
 	path    string
 	first   Position
 	size    int64 // bytes that may be read
-	begins  int64 // Now of its first input, in nanoseconds since 1970
+	begins  int64 // Now of its first input, in nanoseconds since 1970, or unknown
 	scanned bool  // the bounds are known
 	bounds  bounds
 	damaged bool // said so before
 }
+
+// unknown is later than any time: what depends on it is kept, and read.
+const unknown = math.MaxInt64
 
 func segmentName(first Position) string { return fmt.Sprintf("%020d%s", first, suffix) }
 
@@ -111,7 +114,7 @@ func (l *Log) find() error {
 	}
 	for _, s := range all {
 		l.bytes.Add(s.size)
-		s.begins = math.MinInt64 // as if it were the oldest, when nothing can be read
+		s.begins = unknown
 		err := s.walk(func(h *header, _ int64) bool {
 			s.begins = h.firstNow
 			return false

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -140,7 +139,7 @@ func (l *Log) begin(first Position) error {
 		return errors.Join(err, f.Close(), os.Remove(path))
 	}
 	l.file, l.begun = f, time.Now()
-	l.segments = append(l.segments, &segment{path: path, first: first, size: int64(len(magic)), begins: math.MinInt64, scanned: true, bounds: noBounds()})
+	l.segments = append(l.segments, &segment{path: path, first: first, size: int64(len(magic)), begins: unknown, scanned: true, bounds: noBounds()})
 	l.bytes.Add(int64(len(magic)))
 	return nil
 }
@@ -183,16 +182,7 @@ func (l *Log) tidy(now time.Time) {
 	kept := nanos(now.Add(-l.options.Keep))
 	for len(l.segments) > 0 {
 		s := l.segments[0]
-		ends := s.bounds.endNow
-		if !s.scanned {
-			// Where it is not known, and there is no later one that says it, the
-			// segment stays.
-			ends = math.MaxInt64
-			if len(l.segments) > 1 {
-				ends = l.segments[1].begins
-			}
-		}
-		if l.file != nil && len(l.segments) == 1 || ends >= kept && l.bytes.Load() <= l.options.MaxBytes {
+		if l.file != nil && len(l.segments) == 1 || l.oldestEnds() >= kept && l.bytes.Load() <= l.options.MaxBytes {
 			return
 		}
 		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -202,4 +192,18 @@ func (l *Log) tidy(now time.Time) {
 		l.segments = l.segments[1:]
 		l.bytes.Add(-s.size)
 	}
+}
+
+// oldestEnds is when the oldest segment ends at the latest: when the next begins,
+// if that is all that is known.
+func (l *Log) oldestEnds() int64 {
+	if s := l.segments[0]; s.scanned && s.bounds.count > 0 {
+		return s.bounds.endNow
+	}
+	for _, s := range l.segments[1:] {
+		if s.begins != unknown {
+			return s.begins
+		}
+	}
+	return unknown
 }
