@@ -212,7 +212,9 @@ func (b *Baseline) advance(at int64) {
 		b.oldest[c&(tags-1)] = 0
 	}
 	b.newest = chunk
-	b.oldest[(chunk-b.reach-1)&(tags-1)] = 0
+	for c := chunk - tags + 1; c < chunk-b.reach; c++ {
+		b.oldest[c&(tags-1)] = 0
+	}
 	for i := range b.slots {
 		b.slots[i].forget(int32(chunk - b.reach))
 	}

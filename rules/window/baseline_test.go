@@ -198,6 +198,35 @@ func TestNormalForgets(t *testing.T) {
 	}
 }
 
+// TestASampleIsOfTheWholeStep: not of what came first.
+func TestASampleIsOfTheWholeStep(t *testing.T) {
+	b := NewBaseline(BaselineOptions{Slots: 24})
+	for d := range int64(14) {
+		for i := range int64(400) {
+			v := 9.0
+			if i < 100 {
+				v = 1
+			}
+			b.Add(base-base%day+d*day+8*hour+i*second, 8, v)
+		}
+	}
+	if score, ok := b.Score(base+13*day, 8, 9, Mad); !ok || score != 0 {
+		t.Errorf("what three in four readings are is %v away, %v", score, ok)
+	}
+}
+
+func TestHistoryBeginsAnewAfterAGap(t *testing.T) {
+	for _, slots := range []int{1, 168} {
+		b := NewBaseline(BaselineOptions{Slots: slots})
+		b.Add(base, 0, 5)
+		b.Add(base+10*day, 0, 5)
+		b.Add(base+22*day, 0, 5)
+		if since, ok := b.Since(); !ok || since != base+10*day {
+			t.Errorf("%d slots: since day %d", slots, (since-base)/day)
+		}
+	}
+}
+
 func TestASpreadOfNothingHasAFloor(t *testing.T) {
 	for _, c := range []struct {
 		name      string

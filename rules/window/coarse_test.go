@@ -52,6 +52,15 @@ func TestMoreThanAreHeldAreSummedUp(t *testing.T) {
 			if w.Exact() {
 				t.Fatal("14400 readings are held as they are")
 			}
+			inside := 0
+			for _, r := range all {
+				if r.at > w.Span() {
+					inside++
+				}
+			}
+			if w.Count() < inside {
+				t.Errorf("holds %d readings of %d that are in the window", w.Count(), inside)
+			}
 			m := &model{}
 			for _, r := range all {
 				if r.at >= w.Oldest() {
@@ -92,6 +101,7 @@ func TestAWindowIsExactAgain(t *testing.T) {
 	w, m := New(over, allNeeds), newModel(over)
 	for i := range int64(6000) {
 		w.Add(base+i*second/100, float64(i%77))
+		w.Quantile(0.5)
 	}
 	if w.Exact() {
 		t.Fatal("6000 readings are held as they are")
@@ -163,11 +173,16 @@ func TestMemoryIsBounded(t *testing.T) {
 	exact, most := 0, 0
 	for name, signal := range signals {
 		for _, over := range []time.Duration{time.Second, time.Hour, 90 * 24 * time.Hour} {
-			w := New(over, allNeeds)
+			w, taken := New(over, allNeeds), 0
 			for i := range 12_000 {
 				// Clocks that jump, and nobody who advances.
 				at := base + int64(i)*int64(over)/3000 + r.Int64N(int64(over)*3)
-				w.Add(at, signal(r, i))
+				if w.Add(at, signal(r, i)) {
+					taken++
+				}
+				if n := len(w.folds.tails); n > parts+1 {
+					t.Fatalf("%s: %d sums of slots", name, n)
+				}
 				if i%3 == 0 {
 					w.Quantile(0.9)
 					w.Avg()
@@ -182,6 +197,9 @@ func TestMemoryIsBounded(t *testing.T) {
 				}
 				if w.coarse != nil && len(w.coarse.buckets) > maxBuckets {
 					t.Fatalf("%s: %d buckets", name, len(w.coarse.buckets))
+				}
+				if w.Count() < taken && w.Span() == math.MinInt64 {
+					t.Fatalf("%s: %d of %d readings are forgotten, and the span does not say so", name, taken-w.Count(), taken)
 				}
 			}
 		}
@@ -249,5 +267,21 @@ func TestARepeatedReadingIsRefusedWhileCoarse(t *testing.T) {
 		if w.Add(base+i*second/100, float64(i%10)) {
 			t.Fatalf("reading %d was taken twice", i)
 		}
+	}
+}
+
+func TestALateReadingIsTheOldest(t *testing.T) {
+	w := New(2*time.Minute, allNeeds)
+	for i := range int64(6000) {
+		w.Add(base+i*second/100, 5)
+	}
+	for i, late := range []int64{-1, +1} {
+		if !w.Add(base+late, 42) || w.Oldest() != base-1 {
+			t.Errorf("late reading %d: the oldest is at %d", i, w.Oldest()-base)
+		}
+		if v, _ := w.First(); v != 42 {
+			t.Errorf("late reading %d: first is %v", i, v)
+		}
+		w.Resize(10 * time.Second) // buckets stay as wide as they are
 	}
 }

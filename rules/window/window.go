@@ -248,7 +248,6 @@ func (w *Window) Advance(now int64) {
 			return
 		}
 		w.coarse = nil
-		w.summed, w.ranged = false, false
 	}
 	held := w.buf[w.start:]
 	if len(held) == 0 || held[0].at > cut {

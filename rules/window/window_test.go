@@ -314,6 +314,18 @@ func TestEqualReadingsAnswerThemselves(t *testing.T) {
 	if sum, _ := w.Sum(); sum != 1 {
 		t.Errorf("ten times 0.1 is %v", sum)
 	}
+	w = New(10*time.Minute, Sums)
+	for i := range int64(5000) {
+		w.Add(base+i*second/10, 0.1)
+	}
+	if sum, _ := w.Sum(); sum != 500 {
+		t.Errorf("5000 times 0.1 is %v", sum)
+	}
+	w = New(time.Minute, Sums)
+	w.Add(base, math.Copysign(0, -1))
+	if last, _ := w.Last(); math.Signbit(last) {
+		t.Error("there are two zeros")
+	}
 }
 
 func TestSlopeIsExactFarFrom1970(t *testing.T) {
@@ -363,6 +375,10 @@ func TestASteadyWindowAllocatesNothing(t *testing.T) {
 func TestSumsAreAFunctionOfTheReadings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		over := time.Duration(rapid.IntRange(100, 900).Draw(t, "over")) * time.Second
+		whole := rapid.Bool().Draw(t, "whole") // readings where slots begin
+		if whole {
+			over = 32 * (10*time.Second - 1)
+		}
 		w, m := New(over, allNeeds), newModel(over)
 		at := base + rapid.Int64Range(0, 1e13).Draw(t, "from")
 		rng := rapid.Uint64().Draw(t, "seed")
@@ -373,6 +389,9 @@ func TestSumsAreAFunctionOfTheReadings(t *testing.T) {
 			then := at
 			if rng>>20%late == 0 {
 				then -= int64(over) / 3
+			}
+			if whole {
+				then -= then % second
 			}
 			v := 1000 + float64(int64(rng>>40))/1e7
 			w.Add(then, v)
@@ -386,6 +405,11 @@ func TestSumsAreAFunctionOfTheReadings(t *testing.T) {
 			w.Slope()
 			if i%100 == 99 {
 				near(t, w, m, 1e-12, 1e-12)
+				if i%500 == 399 {
+					over = over * 3 / 4
+					w.Resize(over)
+					m.over = int64(over)
+				}
 				fresh := New(over, 0)
 				fresh.Advance(m.cut + m.over)
 				for _, r := range m.held {
