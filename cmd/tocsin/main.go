@@ -109,6 +109,7 @@ func newRootCommand(e env) *cobra.Command {
 		newRunCommand(e),
 		newDemoCommand(e),
 		newCheckCommand(e),
+		newTestCommand(e),
 		newPlanCommand(e),
 		newAlarmsCommand(e),
 		newListenCommand(e),
