@@ -19,6 +19,12 @@ type Alarm struct {
 	Value     any       `json:"value,omitempty"` // of the newest reading that is stored
 	Unit      string    `json:"unit,omitempty"`
 	At        time.Time `json:"at,omitzero"`
+
+	Acked   bool            `json:"acked,omitempty"`
+	AckedBy string          `json:"acked_by,omitempty"`
+	Shelved *rules.Shelving `json:"shelved,omitempty"`
+	Muted   string          `json:"muted,omitempty"` // why nobody is told
+	Stale   bool            `json:"stale,omitempty"` // nothing is known any more
 }
 
 // Alarms returns the alarms that are not inactive, by key, as the store has them.
@@ -45,5 +51,6 @@ func alarmOf(s *rules.State, stands Standing) Alarm {
 	return Alarm{
 		Key: s.Key, Rule: s.Rule, Device: s.Device, Standing: stands, StartedAt: s.StartedAt, Episode: s.Episode,
 		Value: s.Last, Unit: s.Unit, At: s.LastAt,
+		Acked: s.Acked, AckedBy: s.AckedBy, Shelved: s.Shelved, Muted: s.Muted, Stale: s.Stale,
 	}
 }

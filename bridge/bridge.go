@@ -92,13 +92,6 @@ type Bridge struct {
 	loaded    bool          // an engine was made before; guarded by loading
 }
 
-// Bounds of what an engine keeps in memory. Meeting one is a problem that is
-// counted and told, and refuses newcomers only.
-const (
-	maxAlarms  = 2_000_000 // of one rule
-	maxDevices = 1_000_000
-)
-
 // New makes a bridge and loads its state. [Bridge.Run] starts it.
 func New(ctx context.Context, o Options) (*Bridge, error) {
 	if o.Grace == 0 {

@@ -18,7 +18,7 @@ import (
 var ErrCommand = errors.New("command not carried out")
 
 // ErrNoAlarm is a command on an alarm that does not exist.
-var ErrNoAlarm = fmt.Errorf("%w: there is no such alarm", ErrCommand)
+var ErrNoAlarm = fmt.Errorf("%w: there is no alarm", ErrCommand)
 
 // Command does with an alarm what a person asks, and returns when that is on
 // disk. The error is an [ErrCommand] when there is no such alarm or when its
@@ -34,10 +34,25 @@ func (b *Bridge) Command(ctx context.Context, c rules.Command) error {
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", c.Verb, c.Key, err)
 	}
-	if len(problems) > 0 {
-		return fmt.Errorf("%w: %s %s: %s", ErrCommand, c.Verb, c.Key, strings.Join(problems, ", "))
+	switch {
+	case len(problems) == 0:
+		return nil
+	case problems[0] == "there is no alarm "+c.Key:
+		return fmt.Errorf("%w %s (tocsin alarms lists those under way)", ErrNoAlarm, c.Key)
+	default:
+		return fmt.Errorf("%w: %s: %s", ErrCommand, c.Verb, strings.Join(problems, ", "))
 	}
-	return nil
+}
+
+// Explain says why the alarms of a device stand as they do: those of one rule, or
+// with "" of all. It is empty for a device that no rule looks at.
+func (b *Bridge) Explain(device, rule string) ([]rules.Explanation, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return nil, fmt.Errorf("explaining %s: %w", device, errRefused)
+	}
+	return b.engine.Explain(device, rule, b.clock.now()), nil
 }
 
 // Announce tells an event that is no alarm's to the endpoints that ask for it,

@@ -89,8 +89,10 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 			n++
 		}
 		noted := len(b.out.Problems)
-		for i := range samples[:n] {
-			b.put(rules.Input{Now: now, Sample: &samples[i]})
+		if n == 1 {
+			b.put(rules.Input{Now: now, Sample: &samples[0]})
+		} else {
+			b.put(rules.Input{Now: now, Batch: samples[:n]})
 		}
 		for _, reason := range b.out.Problems[noted:] {
 			b.metrics.problems.WithLabelValues(source, reason).Inc()
@@ -98,7 +100,10 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 		}
 		samples = samples[n:]
 	}
-	b.metrics.evaluations.Add(float64(len(batch.Samples)))
+	for i := range batch.Presence { // after its readings: it says what is so from now on
+		b.put(rules.Input{Now: now, Presence: &batch.Presence[i]})
+	}
+	b.metrics.evaluations.Add(float64(len(batch.Samples) + len(batch.Presence)))
 	return b.queue(), nil
 }
 
@@ -160,7 +165,7 @@ func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	b.loading.Lock()
 	defer b.loading.Unlock()
-	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, MaxInstances: maxAlarms, MaxDevices: maxDevices})
+	engine := rules.NewEngine(b.program, rules.Options{Route: b.route})
 	known := b.remember(ctx, engine)
 	orphans := 0
 	for s, err := range b.store.States(ctx) {

@@ -56,8 +56,7 @@ func (b *Bridge) Plan(r Reloaded) (Plan, error) {
 	b.mu.Unlock()
 
 	engine := rules.NewEngine(b.program, rules.Options{
-		Route:        func(ev *rules.Event) []string { return routeAmong(r.Endpoints, ev) },
-		MaxInstances: maxAlarms, MaxDevices: maxDevices,
+		Route: func(ev *rules.Event) []string { return routeAmong(r.Endpoints, ev) },
 	})
 	for _, record := range memory {
 		if err := engine.Recall(record); err != nil {
@@ -73,7 +72,6 @@ func (b *Bridge) Plan(r Reloaded) (Plan, error) {
 	}
 	var out rules.Output
 	engine.Reload(r.Program, now, &out)
-	engine.Step(rules.Input{Now: now}, &out)
 	plan.tell(before, out.Transitions)
 	return plan, nil
 }
@@ -122,7 +120,7 @@ func standing(s *rules.State) Standing {
 	if top < 0 {
 		return at
 	}
-	at = Standing{"firing", s.Levels[top].Severity}
+	at = Standing{"firing", max(s.Levels[top].Severity, s.Raised)}
 	if !s.Levels[top].Since.IsZero() {
 		at.State = "recovering"
 	}

@@ -25,56 +25,69 @@ func (d Diff) Empty() bool { return d.Rules.Empty() && d.Endpoints.Empty() }
 
 // Changes are names, each list ascending.
 type Changes struct {
-	Added   []string `json:"added"`
-	Changed []string `json:"changed"`
-	Removed []string `json:"removed"`
+	Added   []string          `json:"added"`
+	Changed []string          `json:"changed"`
+	Removed []string          `json:"removed"`
+	Renamed map[string]string `json:"renamed,omitempty"` // the name it has now, by the one it had
 }
 
 // Empty reports whether nothing has changed.
-func (c Changes) Empty() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) == 0 }
+func (c Changes) Empty() bool {
+	return len(c.Added)+len(c.Changed)+len(c.Removed)+len(c.Renamed) == 0
+}
 
-// changes compares two sets of things by name and revision.
-func changes[R comparable](before, after map[string]R) Changes {
-	c := Changes{Added: []string{}, Changed: []string{}, Removed: []string{}} // lists, never null
-	for name, revision := range after {
-		was, ok := before[name]
-		switch {
-		case !ok:
-			c.Added = append(c.Added, name)
-		case was != revision:
-			c.Changed = append(c.Changed, name)
+func newChanges() Changes {
+	return Changes{Added: []string{}, Changed: []string{}, Removed: []string{}} // lists, never null
+}
+
+func diffOf(before, after Reloaded) Diff {
+	return Diff{Rules: diffOfRules(before.Program, after.Program), Endpoints: diffOfEndpoints(before.Endpoints, after.Endpoints)}
+}
+
+func diffOfRules(before, after *rules.Program) Changes {
+	c := newChanges()
+	for _, change := range after.Diff(before) {
+		if change.From != "" {
+			if c.Renamed == nil {
+				c.Renamed = make(map[string]string)
+			}
+			c.Renamed[change.From] = change.Rule
+		}
+		switch change.Kind {
+		case rules.RuleAdded:
+			c.Added = append(c.Added, change.Rule)
+		case rules.RuleRemoved:
+			c.Removed = append(c.Removed, change.Rule)
+		case rules.RuleText, rules.RuleLimits:
+			c.Changed = append(c.Changed, change.Rule)
 		}
 	}
-	for name := range before {
-		if _, ok := after[name]; !ok {
-			c.Removed = append(c.Removed, name)
+	return c
+}
+
+func diffOfEndpoints(before, after []Endpoint) Changes {
+	revisions := make(map[string]int)
+	for i := range before {
+		revisions[before[i].Name] = before[i].Revision
+	}
+	c := newChanges()
+	for i := range after {
+		name := after[i].Name
+		switch was, ok := revisions[name]; {
+		case !ok:
+			c.Added = append(c.Added, name)
+		case was != after[i].Revision:
+			c.Changed = append(c.Changed, name)
 		}
+		delete(revisions, name)
+	}
+	for name := range revisions {
+		c.Removed = append(c.Removed, name)
 	}
 	slices.Sort(c.Added)
 	slices.Sort(c.Changed)
 	slices.Sort(c.Removed)
 	return c
-}
-
-func diffOf(before, after Reloaded) Diff {
-	revisions := func(p *rules.Program) map[string]string {
-		m := make(map[string]string)
-		for _, r := range p.Rules() {
-			m[r.ID] = r.Revision
-		}
-		return m
-	}
-	endpoints := func(list []Endpoint) map[string]int {
-		m := make(map[string]int)
-		for i := range list {
-			m[list[i].Name] = list[i].Revision
-		}
-		return m
-	}
-	return Diff{
-		Rules:     changes(revisions(before.Program), revisions(after.Program)),
-		Endpoints: changes(endpoints(before.Endpoints), endpoints(after.Endpoints)),
-	}
 }
 
 // Reload judges by other rules and tells other endpoints from now on, and
@@ -117,5 +130,8 @@ func (b *Bridge) swap(r Reloaded) func(context.Context) error {
 	b.out.Reset()
 	b.inputs = b.inputs[:0]
 	b.engine.Reload(r.Program, b.clock.now(), &b.out)
+	for _, problem := range b.out.Problems {
+		b.log.Error("the new rules have not taken everything over", "problem", problem)
+	}
 	return b.queue()
 }

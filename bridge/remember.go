@@ -37,13 +37,17 @@ func (b *Bridge) record(g *group, inputs []rules.Input) {
 		}
 		return
 	}
-	for i := range inputs { // their samples belong to the message
+	for i := range inputs { // what they point to belongs to the message
 		in := &inputs[i]
 		if in.Sample != nil {
 			s := *in.Sample
 			in.Sample = &s
 		}
 		in.Batch = slices.Clone(in.Batch)
+		if in.Presence != nil {
+			p := *in.Presence
+			in.Presence = &p
+		}
 	}
 	b.commits.keep(g, inputs)
 }
