@@ -72,6 +72,9 @@ func TestSourceIsAcceptedHereAndByTheDecoder(t *testing.T) {
 		"decoder = \"scalar\"\nvalue = \"$.x\"", "decoder = \"xml\"", "clock = \"sun\"", "timezone = \"Europe/Paris\"",
 		"timezone = \"Europe/Lyon\"", "time = { format = \"unix_us\" }", "time = { format = \"iso\" }",
 		"metric = \"@.m\"", "unit = \"@.u\"", "metric = \"@.m\"\nvalue = \"@.v\"", "rename = { a = \"b\" }",
+		"decoder = \"presence\"", "decoder = \"presence\"\nvalue = \"$.status\"", "decoder = \"presence\"\nvalue = \"$.a[*]\"",
+		"decoder = \"presence\"\nvalue = \"status\"", "decoder = \"presence\"\nrename = { a = \"b\" }", "decoder = \"presence\"\nunit = \"@.u\"",
+		"decoder = \"presence\"\ndevice = \"$.d\"", "decoder = \"presence\"\nclock = \"device\"", "decoder = \"presence\"\ntime = { path = \"$.t\" }",
 		"rename = { a = \"\" }", "rename = { a = \"b\\u0085\" }", "rename = { a = \"b\\u202e\" }", "max_past = \"0s\"", "max_ahead = \"3m\"",
 	} {
 		f("topic = \"a/{device}\"\n" + rest + "\n")

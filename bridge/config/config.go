@@ -99,7 +99,7 @@ type Source struct {
 	Records string            `toml:"records"` // paths: $.a.b from the document, @.x from a record
 	Device  string            `toml:"device"`
 	Metric  string            `toml:"metric"`
-	Value   string            `toml:"value"`
+	Value   string            `toml:"value"` // of decoder presence: where a document says it; default $.state
 	Unit    string            `toml:"unit"`
 	Time    SourceTime        `toml:"time"`
 	Rename  map[string]string `toml:"rename"` // metric in the payload = metric in the rules

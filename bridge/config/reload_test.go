@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"tocsin/rules"
 )
 
 // A configuration is loaded again while the old one is in use. Nothing of the
@@ -150,4 +153,28 @@ func TestPlaceOfAKeyIsToldRelativeToTheConfiguration(t *testing.T) {
 	if got := c.RuleFile.Test["t"].Source; got != "rules/cold.toml:6" {
 		t.Errorf("the test is said to be at %s", got)
 	}
+}
+
+// The library decodes a file that has no fault in it, too. What it makes of one is
+// what this package makes of it.
+func TestGoodRulesAreDecodedAsTheLibraryDoes(t *testing.T) {
+	archives(t, "good", 4, func(t *testing.T, _ string, a *txtar.Archive, _ map[string]string) {
+		for _, f := range a.Files {
+			if !strings.HasPrefix(f.Name, "rules/") {
+				continue
+			}
+			s := readSource(f.Name, f.Name, newReport())
+			var want, got rules.File
+			if _, err := toml.Decode(s.text, &want); err != nil {
+				t.Fatal(err)
+			}
+			decoder{source: s}.decode(&got)
+			if len(s.report.problems) > 0 {
+				t.Fatal(s.report.problems)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s is decoded in two ways:\n%s", f.Name, diff)
+			}
+		}
+	})
 }

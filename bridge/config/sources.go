@@ -49,10 +49,21 @@ func (l *loader) checkSource(path []string, s *Source) {
 				"write 1 to 256 bytes without control characters")
 		}
 	}
-	if s.Decoder == "json" {
+	switch s.Decoder {
+	case "scalar":
+		l.checkPlain(at, s, names, "a scalar payload has nothing but its value")
+	case "presence":
+		if err := checkPath(s.Value, false); err != nil {
+			l.main.leaf(at("value"), err, "")
+		}
+		word := *s
+		word.Value = "" // where in a document the word is
+		l.checkPlain(at, &word, names, "a message of presence says nothing but whether the device is there")
+		if len(s.Rename) > 0 {
+			l.main.atValue(at("rename"), "presence is no metric", "remove it")
+		}
+	default:
 		l.checkJSON(at, s, names)
-	} else {
-		l.checkPlain(at, s, names)
 	}
 }
 
@@ -66,7 +77,7 @@ func (l *loader) checkDecoder(path []string, decoder string) {
 }
 
 // checkPlain checks a source whose payload is one value, or one word of presence.
-func (l *loader) checkPlain(at func(string) []string, s *Source, names []string) {
+func (l *loader) checkPlain(at func(string) []string, s *Source, names []string, fact string) {
 	if !slices.Contains(names, "device") {
 		l.main.atValue(at("topic"), "nothing says which device a message is of", "put {device} in the topic")
 	}
@@ -74,10 +85,6 @@ func (l *loader) checkPlain(at func(string) []string, s *Source, names []string)
 		"records": s.Records != "", "device": s.Device != "", "metric": s.Metric != "", "value": s.Value != "",
 		"unit": s.Unit != "", "time.path": s.Time.Path != "", "time.format": s.Time.Format != "auto",
 		"timezone": s.Timezone != "", "clock": s.Clock == "device",
-	}
-	fact := "a scalar payload has nothing but its value"
-	if s.Decoder == "presence" {
-		fact = "a message of presence has nothing but its word"
 	}
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		if set[key] {
