@@ -79,6 +79,20 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
+func TestCostIsStepsAndPatternsAreDear(t *testing.T) {
+	f := func(src string, atLeast, atMost int) {
+		t.Helper()
+		if got := compile(t, src).Cost(); got < atLeast || got > atMost {
+			t.Errorf("%s costs %d, want %d to %d", src, got, atLeast, atMost)
+		}
+	}
+	f("running", 1, 1)
+	f("temperature > 5 and battery < 15", 7, 7)
+	f("temperature in [1, 2, 3]", 5, 5)
+	f(`mode matches "a"`, 1024, 16*1024)
+	f(`mode matches "a{200}"`, 200*1024, 210*1024)
+}
+
 func TestHostileSourceIsRefused(t *testing.T) {
 	many := func(n int, s, between string) string {
 		return strings.TrimSuffix(strings.Repeat(s+between, n), between)

@@ -57,6 +57,9 @@ func (c *compiler) mismatch(n *node, want Type, asker string) {
 		return
 	}
 	remedy := ""
+	if n.op == coalesce {
+		said = "(" + said + ")"
+	}
 	switch {
 	case want == Bool && n.typ == Number:
 		remedy = "compare it: " + said + " > 5"

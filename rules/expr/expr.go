@@ -6,6 +6,19 @@
 // each before it calls [Program.Eval]. Logic is Kleene's: what is unknown is
 // neither true nor false, unless the rest decides.
 //
+// Quantities and durations are written between quotes or without, in any unit
+// that converts: temperature > "-15 °C", p95(vibration, 5m) > 7.1, battery < 15%.
+// They are converted when the expression is compiled, and so is what two metrics
+// in two units are compared by. A literal without a unit is in the unit of what
+// it is compared with; a rate is per second then. A plain number times or by a
+// quantity keeps its unit, and any other product has none.
+//
+// A metric is named as it is, dots and all: switch.0.apower. A name with a dash
+// is one name if a metric is declared as that, and a difference if not; any name
+// can be written metric("soil-moisture"). @limit, or attr("limit"), is an
+// attribute of the device, and its dashes belong to it. not binds less tightly
+// than a comparison, and ?? wants parentheses beside another operator.
+//
 // It is not an engine: it keeps no reading, knows no clock, and evaluates
 // nothing but what it is given.
 //
@@ -57,7 +70,7 @@ type Ref struct {
 	Quantile float64       // of Func quantile, 0 … 1
 	Over     time.Duration // Window
 	Name     string        // Attr: attribute; Firing, Share, Count: rule
-	Unit     string        // of the slot's number, "" for none
+	Unit     string        // of the slot's number, "" for none; that of an undeclared metric is taken from its use
 	Role     Role          // Attr: how its number is converted to Unit
 }
 
@@ -85,7 +98,8 @@ type Scope struct {
 	Near   func(name string) string // a declared metric of nearly that name, or ""
 	Rules  []string                 // ids, for firing, share_firing and count_firing
 	// Convert takes a number from one unit to another; false where the
-	// dimensions differ. "" is any unit.
+	// dimensions differ. "" is any unit, and s, min and h are times. Without it
+	// nothing is converted.
 	Convert func(v float64, from, to string) (float64, bool)
 	Group   bool // share_firing and count_firing have members to count
 }

@@ -188,11 +188,13 @@ func (c *scanner) token(found map[string]span) {
 	c.cut(s, strconv.Quote, true)
 }
 
-// quantity respells a number that has a unit, unless what follows it is a word
-// or a function: 15 and, 5 min(x, 5m).
+// quantity respells a number that has a unit, unless what follows it is a word,
+// a function or a metric, before which an operator is missing: 15 and, 5 min(x,
+// 5m), 5 running.
 func (c *scanner) quantity(number, unit span) {
 	word, _, _ := strings.Cut(c.text[unit.from:unit.to], "/")
-	if word == "" || isWord(strings.ToLower(word)) || c.calls(unit.to) {
+	apart := number.to < unit.from
+	if word == "" || isWord(strings.ToLower(word)) || c.calls(unit.to) || apart && c.known(word) {
 		unit.to = number.to
 	}
 	c.cut(span{number.from, unit.to}, strconv.Quote, true)
