@@ -22,7 +22,7 @@ type compiler struct {
 	ids       []string       // of rules, ascending
 	index     map[string]int // of a rule in ids
 	attrUnits map[string]string
-	devices   []string           // ids of those declared, ascending; made at first need
+	devices   []declared         // by ascending id; made at first need
 	asks      []map[int][]string // by rule: see asked
 	sealed    bool               // compiled: from now on it is shared
 
@@ -117,7 +117,9 @@ func (p *Problem) key() string {
 // place puts a rule where the engine finds it, once nothing can change any more.
 func (c *compiler) place(p *Program, r *rule) {
 	r.plain = r.isPlain()
-	c.revise(r)
+	if r.revision == "" {
+		c.revise(r)
+	}
 	for _, v := range r.variants {
 		v.order, v.asks, v.plain = r.order, r.asks, v.isPlain()
 		c.revise(v)

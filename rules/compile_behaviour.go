@@ -140,6 +140,8 @@ func (c *compiler) suppress(path []string, list Texts, r *rule) {
 			c.fail(at, "suppress_if names no rule "+strconv.Quote(id), didYouMean(id, c.ids))
 		case id == r.id:
 			c.fail(at, "suppress_if names the rule itself", "name another rule, one whose alarm explains this one's")
+		case c.file.Rule[id].Across != r.across:
+			c.fail(at, "suppress_if names the rule "+strconv.Quote(id)+", which is not about the same: one of them makes one alarm of many devices", "name a rule with the same across, or without across as this one")
 		case !slices.Contains(r.suppressIf, i):
 			r.suppressIf = append(r.suppressIf, i)
 			c.ask(r, i, at)

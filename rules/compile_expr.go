@@ -60,7 +60,7 @@ func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 	})
 	failed := program == nil
 	for _, p := range problems {
-		c.problems = append(c.problems, Problem{Path: at, Fact: p.Fact, Remedy: p.Remedy, Warning: p.Warning, Offset: p.Offset, Length: p.Length})
+		c.problems = append(c.problems, Problem{Path: c.written(at), Fact: p.Fact, Remedy: p.Remedy, Warning: p.Warning, Offset: p.Offset, Length: p.Length})
 		if !p.Warning {
 			c.errors++
 			failed = true
@@ -81,6 +81,9 @@ func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 			o.metric = c.mentioned(ref)
 		case ref.Kind == expr.Firing || ref.Kind == expr.Share || ref.Kind == expr.Count:
 			o.rule = c.index[ref.Name]
+			if !c.countable(at, ref, r) {
+				return gauge{}, false
+			}
 			if ref.Name == r.id {
 				c.fail(at, "asks whether rule "+ref.Name+" itself fires", "ask for another rule; clear and clear_for keep an alarm as it is for a time")
 			}
@@ -89,6 +92,23 @@ func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 		g.refs = append(g.refs, o)
 	}
 	return g, true
+}
+
+// countable refuses to ask a rule for an alarm that it has not: of one device,
+// or of many.
+func (c *compiler) countable(at []string, ref expr.Ref, r *rule) bool {
+	across := c.file.Rule[ref.Name].Across
+	switch {
+	case ref.Kind == expr.Firing && across != r.across && across == "":
+		c.fail(at, "asks whether "+ref.Name+" fires, and a rule with across is about many devices", "write share_firing("+ref.Name+") or count_firing("+ref.Name+")")
+	case ref.Kind == expr.Firing && across != r.across:
+		c.fail(at, ref.Name+" makes one alarm of many devices (across "+across+"), and this rule is about others", "ask for a rule about the same, or give both the same across")
+	case ref.Kind != expr.Firing && across != "":
+		c.fail(at, ref.Name+" makes one alarm of many devices, and here devices are counted", "ask for a rule about each device")
+	default:
+		return true
+	}
+	return false
 }
 
 // convertValue converts a number, or a rate, from one unit to another.

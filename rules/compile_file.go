@@ -31,6 +31,7 @@ func (c *compiler) tables(p *Program) {
 		}
 		c.schedules[name] = c.schedule(name, f.Schedule[name])
 	}
+	p.zone = c.zone([]string{"defaults"}, &ScheduleDef{})
 	for _, name := range slices.Sorted(maps.Keys(f.Maintenance)) {
 		p.upkeep = append(p.upkeep, c.upkeep(name, f.Maintenance[name]))
 	}

@@ -119,21 +119,26 @@ func (c *Condition) numeric() bool {
 	return false
 }
 
-// units lists the units in which c compares its metric.
-func (c *Condition) units() []string {
+// units lists the units in which c compares its metric; attrUnits are those of
+// attributes.
+func (c *Condition) units(attrUnits map[string]string) []string {
 	if c.Agg == "count" {
 		return nil
 	}
 	var list []string
 	add := func(rate bool, quantities ...*Quantity) {
 		for _, q := range quantities {
-			if q != nil && q.Attr == "" {
-				unit := q.Unit
-				if rate {
-					unit, _, _ = cutRate(unit)
-				}
-				list = append(list, unit)
+			if q == nil {
+				continue
 			}
+			unit := q.Unit
+			if q.Attr != "" {
+				unit = attrUnits[q.Attr]
+			}
+			if rate {
+				unit, _, _ = cutRate(unit)
+			}
+			list = append(list, unit)
 		}
 	}
 	add(false, c.Above, c.AtLeast, c.Below, c.AtMost, c.IncreasedBy, c.DecreasedBy, c.DeltaAbove, c.DeltaBelow)

@@ -168,13 +168,22 @@ func (c *compiler) interval(path []string, r *rule, id string, every time.Durati
 	}
 }
 
+// byLabel reports whether labels decide what the rule looks at: those of a device
+// that is not declared come with its readings.
+func (r *rule) byLabel() bool {
+	return slices.ContainsFunc(r.devices.scope, func(pattern string) bool {
+		kind, _, _ := strings.Cut(pattern, ":")
+		return kind == "label" || kind == "group"
+	})
+}
+
 // unused warns of an override that applies to nothing.
 func (c *compiler) unused(r *rule, o *override) {
 	at := []string{"rule", r.id, "override", o.key}
 	if o.rank == len(ranks) {
 		def := c.file.Device[o.key]
 		switch n := nearest(o.key, slices.Sorted(maps.Keys(c.file.Device))); {
-		case !r.applies(o.key, def):
+		case !r.applies(o.key, def) && (def != nil || !r.byLabel()):
 			c.warn(at, "is never used: the rule does not look at "+o.key, "add it to devices, or remove the override", []string{"device", o.key})
 		case def == nil && n != "":
 			c.warn(at, "is of a device that is not declared", "did you mean "+strconv.Quote(n)+"?", []string{"device", o.key})

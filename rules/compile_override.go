@@ -3,6 +3,7 @@ package rules
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -168,18 +169,32 @@ func (c *compiler) vary(r *rule) {
 	}
 }
 
+// A declared is a device of the file.
+type declared struct {
+	id  string
+	def *DeviceDef
+}
+
 // declared yields the declared devices that a rule looks at, in a stable order.
-func (c *compiler) declared(r *rule) func(yield func(string, *DeviceDef) bool) {
-	ids, ok := r.devices.scope.ids()
-	if !ok {
-		if c.devices == nil {
-			c.devices = slices.Sorted(maps.Keys(c.file.Device))
+func (c *compiler) declared(r *rule) iter.Seq2[string, *DeviceDef] {
+	if c.devices == nil {
+		c.devices = make([]declared, 0, len(c.file.Device))
+		for _, id := range slices.Sorted(maps.Keys(c.file.Device)) {
+			c.devices = append(c.devices, declared{id, c.file.Device[id]})
 		}
-		ids = c.devices
+	}
+	list := c.devices
+	if ids, ok := r.devices.scope.ids(); ok {
+		list = nil
+		for _, id := range ids {
+			if def := c.file.Device[id]; def != nil {
+				list = append(list, declared{id, def})
+			}
+		}
 	}
 	return func(yield func(string, *DeviceDef) bool) {
-		for _, id := range ids {
-			if def := c.file.Device[id]; def != nil && r.applies(id, def) && !yield(id, def) {
+		for _, d := range list {
+			if r.applies(d.id, d.def) && !yield(d.id, d.def) {
 				return
 			}
 		}

@@ -31,7 +31,7 @@ type Defaults struct {
 	Runbook string            `toml:"runbook"`
 	Labels  map[string]string `toml:"labels"`
 
-	Late     *Duration `toml:"late"`      // out-of-order tolerance, per device; default 0
+	Late     *Duration `toml:"late"`      // out-of-order tolerance, per device; default 2m
 	MaxAhead *Duration `toml:"max_ahead"` // for sources that do not say; default 1m
 	Timezone string    `toml:"timezone"`  // IANA name, of schedules; default UTC
 }

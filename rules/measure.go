@@ -429,7 +429,7 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 		}
 		return known(truthValue(d.presence == Online).num), 0
 	case expr.Hour, expr.Weekday:
-		t := time.Unix(0, e.now).In(e.program.zone())
+		t := time.Unix(0, e.now).In(e.program.zone)
 		next := t.Truncate(time.Hour).Add(time.Hour).UnixNano()
 		if ref.Kind == expr.Hour {
 			return known(float64(t.Hour())), next

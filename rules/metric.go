@@ -204,7 +204,7 @@ func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) (Kind,
 func (c *compiler) commonUnit(name string, uses []*Condition) string {
 	first := ""
 	for _, use := range uses {
-		for _, written := range use.units() {
+		for _, written := range use.units(c.attrUnits) {
 			u, _ := findUnit(written)
 			switch {
 			case u.name == "" || u.name == first:

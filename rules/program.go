@@ -20,11 +20,10 @@ type Program struct {
 	ofDevice []*rule
 	ofGroup  []*rule
 
-	late   time.Duration // out-of-order tolerance; two minutes unless the file says
-	upkeep []upkeep      // planned maintenance
-	flood  *floodRule    // nil: none
-
-	location *time.Location // of hours and weekdays; nil is UTC
+	late   time.Duration  // out-of-order tolerance; two minutes unless the file says
+	upkeep []upkeep       // planned maintenance
+	flood  *floodRule     // nil: none
+	zone   *time.Location // of hours and weekdays in expressions
 
 	compiler *compiler // what variants are made with at run time
 }
@@ -307,12 +306,4 @@ func (r *rule) isPlain() bool {
 		}
 	}
 	return true
-}
-
-// zone is where hours and weekdays are counted.
-func (p *Program) zone() *time.Location {
-	if p.location == nil {
-		return time.UTC
-	}
-	return p.location
 }
