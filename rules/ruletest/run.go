@@ -29,6 +29,7 @@ type Result struct {
 	Failures []string
 
 	Events     []rules.Event  // of the rule, in order
+	Recorded   []rules.Event  // of the rule, that nobody was told of, because it was muted
 	Unused     map[string]int // readings that were not judged, by reason
 	Moved      []string       // rules whose alarms changed, by id: not all changes are events
 	Start, End time.Time
@@ -50,6 +51,9 @@ func (r *Result) String() string {
 		return place + " passed"
 	}
 	s := place + " failed\n" + strings.Join(r.Failures, "\n")
+	for i := range r.Recorded {
+		s += "\n  recorded, and nobody told: " + line(r.Start, &r.Recorded[i]) + ": " + r.Recorded[i].Muted
+	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Unused)) {
 		s += fmt.Sprintf("\n  readings not judged (%s): %d", reason, r.Unused[reason])
 	}
@@ -91,7 +95,11 @@ func Run(file *rules.File, program *rules.Program, def *rules.TestDef, name stri
 		return result
 	}
 	for _, ev := range each.events {
-		if def.Rule == "" || ev.Rule.ID == def.Rule {
+		switch {
+		case def.Rule != "" && ev.Rule.ID != def.Rule && ev.Rule.ID != "":
+		case ev.Muted != "":
+			result.Recorded = append(result.Recorded, ev)
+		default:
 			result.Events = append(result.Events, ev)
 		}
 	}
@@ -101,23 +109,29 @@ func Run(file *rules.File, program *rules.Program, def *rules.TestDef, name stri
 	return result
 }
 
-// withDevice is the program with the test's device, if only the test describes it.
+// withDevice is the program with the test's device, if only the test describes
+// it: by type and labels, or else as one that the rule's devices select.
 func withDevice(file *rules.File, program *rules.Program, def *rules.TestDef) (*rules.Program, error) {
-	if def.Type == "" {
+	switch {
+	case def.Type != "" && file.Device[def.Device] != nil:
+		return nil, fmt.Errorf("type is for a device that the file does not describe, and [device.%s] is there (remove type from the test)", def.Device)
+	case def.Type != "" && def.Device == "":
+		return nil, errors.New(`type is there, and no device (write device = "freezer-03")`)
+	case file.Device[def.Device] != nil || def.Device == "":
 		return program, nil
 	}
-	if file.Device[def.Device] != nil {
-		return nil, fmt.Errorf("type is for a device that the file does not describe, and [device.%s] is there (remove type from the test)", def.Device)
-	}
-	if def.Device == "" {
-		return nil, errors.New(`type is there, and no device (write device = "freezer-03")`)
+	described := &rules.DeviceDef{Type: def.Type, Labels: def.Labels}
+	if def.Type == "" && def.Labels == nil {
+		if described = selected(file, file.Rule[def.Rule]); described == nil {
+			return program, nil
+		}
 	}
 	copied := *file
 	copied.Device = maps.Clone(file.Device)
 	if copied.Device == nil {
 		copied.Device = map[string]*rules.DeviceDef{}
 	}
-	copied.Device[def.Device] = &rules.DeviceDef{Type: def.Type, Labels: def.Labels}
+	copied.Device[def.Device] = described
 	with, problems := rules.Compile(&copied)
 	if with == nil {
 		for _, p := range problems {
@@ -127,6 +141,43 @@ func withDevice(file *rules.File, program *rules.Program, def *rules.TestDef) (*
 		}
 	}
 	return with, nil
+}
+
+// selected describes a device that a rule selects by type, group or label; nil
+// where the device's name alone decides.
+func selected(file *rules.File, rule *rules.RuleDef) *rules.DeviceDef {
+	if rule == nil {
+		return nil
+	}
+	for _, pattern := range rule.Devices {
+		kind, rest, _ := strings.Cut(pattern, ":")
+		match := map[string]string{}
+		switch kind {
+		case "type":
+			match["type"] = rest
+		case "label":
+			name, value, _ := strings.Cut(rest, "=")
+			match[name] = value
+		case "group":
+			if g := file.Group[rest]; g != nil {
+				match = g.Match
+			}
+		default:
+			return nil
+		}
+		def := &rules.DeviceDef{Labels: map[string]string{}}
+		for name, value := range match {
+			switch name {
+			case "type":
+				def.Type = value
+			case "id":
+			default:
+				def.Labels[name] = value
+			}
+		}
+		return def
+	}
+	return nil
 }
 
 // A moment is what happens at one time of a test.
@@ -142,7 +193,8 @@ type moment struct {
 type plot struct {
 	start   time.Time
 	until   time.Duration
-	moments []moment // ascending
+	moments []moment            // ascending
+	outside map[rules.Type]bool // events that are no alarm's, and are expected
 }
 
 // source is where a test's readings come from.
@@ -150,7 +202,7 @@ const source = "test"
 
 // script makes a plot of a test.
 func script(file *rules.File, def *rules.TestDef) (*plot, error) {
-	s := &plot{start: def.Start}
+	s := &plot{start: def.Start, outside: map[rules.Type]bool{}}
 	if s.start.IsZero() {
 		s.start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
@@ -198,6 +250,7 @@ func script(file *rules.File, def *rules.TestDef) (*plot, error) {
 		if !slices.Contains(eventNames(), strings.TrimPrefix(e.Event, "alarm.")) && e.Event != "" {
 			return nil, fmt.Errorf("%q is no event (%s)", e.Event, eventHint(e.Event))
 		}
+		s.outside[rules.Type(e.Event)] = true
 		s.until = max(s.until, time.Duration(e.At))
 	}
 	if def.Until != nil {
