@@ -52,16 +52,22 @@ var ErrRequest = errors.New("bad request")
 
 // Reloaded is the answer of a reload.
 type Reloaded struct {
-	Changes  bridge.Diff `json:"changes"`
-	Restart  []string    `json:"restart"` // sections that differ and need a restart
-	Warnings []Problem   `json:"warnings"`
+	Changes bridge.Diff `json:"changes"`
+	Elsewhere
 }
 
 // Planned is the answer of a plan.
 type Planned struct {
 	bridge.Plan
-	Restart  []string  `json:"restart"`
-	Warnings []Problem `json:"warnings"`
+	Elsewhere
+}
+
+// Elsewhere is what there is to say of a configuration beside its rules and
+// endpoints. Its lists are never nil.
+type Elsewhere struct {
+	Definitions []string  `json:"definitions"` // tables that rules refer to and that have changed
+	Restart     []string  `json:"restart"`     // sections that differ and need a restart
+	Warnings    []Problem `json:"warnings"`
 }
 
 // prefix is what the routes that act on the bridge begin with.
@@ -105,6 +111,8 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		if key, verb, ok := alarmVerb(path); ok {
 			answer = func(w http.ResponseWriter, r *http.Request) { c.serveCommand(w, r, key, verb) }
+		} else if device, ok := explained(path); ok {
+			method, answer = http.MethodGet, func(w http.ResponseWriter, r *http.Request) { c.serveExplain(w, r, device) }
 		}
 	}
 	switch {
@@ -128,6 +136,33 @@ func alarmVerb(path string) (key string, verb rules.Verb, ok bool) {
 	verb = rules.Verb(rest[last+1:])
 	known := []rules.Verb{rules.Ack, rules.Unack, rules.Shelve, rules.Unshelve, rules.Reset}
 	return rest[:last], verb, slices.Contains(known, verb)
+}
+
+// explained takes devices/{id}/explain apart.
+func explained(path string) (device string, ok bool) {
+	rest, ok := strings.CutPrefix(path, "devices/")
+	if !ok {
+		return "", false
+	}
+	device, ok = strings.CutSuffix(rest, "/explain")
+	return device, ok && device != ""
+}
+
+func (c *control) serveExplain(w http.ResponseWriter, r *http.Request, device string) {
+	rule := r.URL.Query().Get("rule")
+	alarms, err := c.bridge.Explain(device, rule)
+	switch {
+	case err != nil:
+		c.fail(w, err)
+	case len(alarms) == 0 && rule != "":
+		problem(w, http.StatusNotFound, fmt.Sprintf("rule %q does not look at a device %q, or the device was never heard of (leave the rule out to see what does)", rule, device))
+	case len(alarms) == 0:
+		problem(w, http.StatusNotFound, fmt.Sprintf("no rule looks at a device %q, or it was never heard of (check its name, and the devices of your rules)", device))
+	default:
+		writeJSON(w, http.StatusOK, "application/json", struct {
+			Alarms []rules.Explanation `json:"alarms"`
+		}{alarms})
+	}
 }
 
 func (c *control) serveReload(w http.ResponseWriter, r *http.Request) {

@@ -91,7 +91,7 @@ func writeAlarms(w io.Writer, list alarmList) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tSTATE\tSEVERITY\tSINCE\tVALUE")
+	fmt.Fprintln(t, "KEY\tSTATE\tSEVERITY\tSINCE\tVALUE\tNOTE")
 	for _, a := range list.Alarms {
 		since := "-"
 		if !a.StartedAt.IsZero() {
@@ -101,12 +101,30 @@ func writeAlarms(w io.Writer, list alarmList) error {
 		if a.Value != nil {
 			value = strings.TrimSpace(fmt.Sprint(a.Value, " ", a.Unit))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cleanLine(a.Key), cleanLine(a.State), a.Severity, since, cleanLine(value))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cleanLine(a.Key), cleanLine(a.State), a.Severity, since, cleanLine(value), cleanLine(noteOf(&a)))
 	}
 	if list.More {
 		fmt.Fprintln(t, "and more")
 	}
 	return t.Flush()
+}
+
+// noteOf is what else there is to know of an alarm.
+func noteOf(a *bridge.Alarm) string {
+	var notes []string
+	if a.Acked {
+		notes = append(notes, strings.TrimSpace("acknowledged by "+a.AckedBy))
+	}
+	if a.Shelved != nil {
+		notes = append(notes, "shelved until "+stamped(a.Shelved.Until))
+	}
+	if a.Muted != "" {
+		notes = append(notes, "muted: "+a.Muted)
+	}
+	if a.Stale {
+		notes = append(notes, "nothing is heard any more")
+	}
+	return strings.Join(notes, "; ")
 }
 
 func commandAlarm(ctx context.Context, e env, f alarmFlags, verb rules.Verb, key string) error {

@@ -111,6 +111,7 @@ func newRootCommand(e env) *cobra.Command {
 		newCheckCommand(e),
 		newTestCommand(e),
 		newPlanCommand(e),
+		newExplainCommand(e),
 		newAlarmsCommand(e),
 		newListenCommand(e),
 		newVerifyCommand(e),

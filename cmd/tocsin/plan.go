@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -82,6 +84,9 @@ func writePlan(w io.Writer, p api.Planned) error {
 	}
 	writeChanges(&b, "rules", p.Changes.Rules)
 	writeChanges(&b, "endpoints", p.Changes.Endpoints)
+	if len(p.Definitions) > 0 {
+		fmt.Fprintf(&b, "definitions: changed %s\n", cleanLine(strings.Join(p.Definitions, ", ")))
+	}
 	if len(p.Restart) > 0 {
 		fmt.Fprintf(&b, "at the next start only: %s\n", cleanLine(strings.Join(p.Restart, ", ")))
 	}
@@ -100,6 +105,7 @@ func writePlan(w io.Writer, p api.Planned) error {
 	return err
 }
 
+// writeChanges prints a line of what changes.
 func writeChanges(w io.Writer, what string, c bridge.Changes) {
 	if c.Empty() {
 		fmt.Fprintf(w, "%s: unchanged\n", what)
@@ -113,6 +119,9 @@ func writeChanges(w io.Writer, what string, c bridge.Changes) {
 		if len(list.names) > 0 {
 			parts = append(parts, list.verb+" "+strings.Join(list.names, ", "))
 		}
+	}
+	for _, was := range slices.Sorted(maps.Keys(c.Renamed)) {
+		parts = append(parts, "renamed "+was+" to "+c.Renamed[was])
 	}
 	fmt.Fprintf(w, "%s: %s\n", what, cleanLine(strings.Join(parts, "; ")))
 }

@@ -136,7 +136,7 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 	if err != nil && diff.Empty() {
 		return api.Reloaded{}, err
 	}
-	restart, told := r.needRestart(cfg), r.needRestart(r.running)
+	about, told := r.elsewhere(cfg, problems), r.needRestart(r.running)
 	for name, old := range r.endpoints {
 		if next[name].sender != old.sender {
 			old.sender.Close()
@@ -145,10 +145,10 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 	mended := r.rejected != ""
 	r.running, r.endpoints, r.rejected = cfg, next, ""
 	r.success.Set(1)
-	if asked || mended || !diff.Empty() || !slices.Equal(restart, told) {
-		r.tell(diff, restart, problems)
+	if asked || mended || !diff.Empty() || len(about.Definitions) > 0 || !slices.Equal(about.Restart, told) {
+		r.tell(diff, about, problems)
 	}
-	return api.Reloaded{Changes: diff, Restart: restart, Warnings: shownProblems(problems)}, err
+	return api.Reloaded{Changes: diff, Elsewhere: about}, err
 }
 
 // plan says what going by the configuration at path would do, and does nothing.
@@ -175,7 +175,7 @@ func (r *reloader) plan(_ context.Context, path string) (api.Planned, error) {
 		}
 	}
 	plan, err := r.bridge.Plan(bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
-	return api.Planned{Plan: plan, Restart: r.needRestart(cfg), Warnings: shownProblems(problems)}, err
+	return api.Planned{Plan: plan, Elsewhere: r.elsewhere(cfg, problems)}, err
 }
 
 // near refuses a file that is not beside the running configuration: what is wrong
@@ -227,7 +227,7 @@ func (r *reloader) reject(ctx context.Context, problems config.Problems, asked b
 		lines = append(lines[:shown:shown], fmt.Sprintf("and %d more", len(lines)-shown))
 	}
 	err := r.bridge.Announce(ctx, rules.Event{
-		Type: rules.ConfigRejected, At: time.Now(), Alarm: rules.EventAlarm{Key: "config"}, Because: strings.Join(lines, "\n"),
+		Type: rules.ConfigRejected, At: time.Now(), Because: strings.Join(lines, "\n"),
 		Title: "tocsin: the configuration was rejected with " + count(problems.Errors(), "error") + "; what runs goes on unchanged",
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
@@ -236,7 +236,7 @@ func (r *reloader) reject(ctx context.Context, problems config.Problems, asked b
 }
 
 // tell logs what a reload changed.
-func (r *reloader) tell(diff bridge.Diff, restart []string, problems config.Problems) {
+func (r *reloader) tell(diff bridge.Diff, about api.Elsewhere, problems config.Problems) {
 	for _, p := range problems {
 		r.log.Warn("configuration problem", "problem", p.String())
 	}
@@ -249,38 +249,68 @@ func (r *reloader) tell(diff bridge.Diff, restart []string, problems config.Prob
 	list("rules_added", diff.Rules.Added)
 	list("rules_changed", diff.Rules.Changed)
 	list("rules_removed", diff.Rules.Removed)
+	for _, was := range slices.Sorted(maps.Keys(diff.Rules.Renamed)) {
+		attrs = append(attrs, "rule_renamed", was+" "+diff.Rules.Renamed[was])
+	}
+	list("definitions", about.Definitions)
 	list("endpoints_added", diff.Endpoints.Added)
 	list("endpoints_changed", diff.Endpoints.Changed)
 	list("endpoints_removed", diff.Endpoints.Removed)
-	if diff.Empty() {
+	if diff.Empty() && len(about.Definitions) == 0 {
 		r.log.Info("configuration read again: rules and endpoints are as they were", attrs...)
 	} else {
 		r.log.Info("configuration reloaded", attrs...)
 	}
-	if len(restart) > 0 {
-		r.log.Warn("some of the configuration takes effect at the next start only (restart tocsin)", "sections", strings.Join(restart, " "))
+	if len(about.Restart) > 0 {
+		r.log.Warn("some of the configuration takes effect at the next start only (restart tocsin)", "sections", strings.Join(about.Restart, " "))
+	}
+}
+
+// elsewhere is what there is to say of cfg beside its rules and endpoints.
+func (r *reloader) elsewhere(cfg *config.Config, problems config.Problems) api.Elsewhere {
+	was, is := r.running.RuleFile, cfg.RuleFile
+	return api.Elsewhere{
+		Definitions: differing([]pair{
+			{"defaults", was.Defaults, is.Defaults},
+			{"metric", was.Metric, is.Metric},
+			{"device", was.Device, is.Device},
+			{"group", was.Group, is.Group},
+			{"schedule", was.Schedule, is.Schedule},
+			{"maintenance", was.Maintenance, is.Maintenance},
+			{"flood", was.Flood, is.Flood},
+		}),
+		Restart:  r.needRestart(cfg),
+		Warnings: shownProblems(problems),
 	}
 }
 
 // needRestart names the sections of cfg that differ from what was started and
 // cannot change while the bridge runs.
 func (r *reloader) needRestart(cfg *config.Config) []string {
-	sections := []string{} // a list, never null
-	for _, s := range []struct {
-		name            string
-		started, wanted any
-	}{
+	return differing([]pair{
 		{"broker", r.started.Broker, cfg.Broker},
 		{"source", r.started.Sources, cfg.Sources},
 		{"store", r.started.Store, cfg.Store},
 		{"http", r.started.HTTP, cfg.HTTP},
 		{"log", r.started.Log, cfg.Log},
-	} {
-		if !reflect.DeepEqual(s.started, s.wanted) {
-			sections = append(sections, s.name)
+	})
+}
+
+// A pair is a part of two configurations.
+type pair struct {
+	name    string
+	was, is any
+}
+
+// differing names the parts that are not the same.
+func differing(parts []pair) []string {
+	names := []string{} // a list, never null
+	for _, p := range parts {
+		if !reflect.DeepEqual(p.was, p.is) {
+			names = append(names, p.name)
 		}
 	}
-	return sections
+	return names
 }
 
 // shownProblems are problems as the HTTP server shows them.

@@ -62,11 +62,20 @@ func TestSavedFileIsReloadedAndABrokenOneChangesNothing(t *testing.T) {
 	if log := p.log(); !strings.Contains(log, "abovee") || !strings.Contains(log, "cold.toml:11:1") {
 		t.Errorf("the log does not say what and where:\n%s", log)
 	}
-	eventually(t, "the rejection was told", func() bool { return slices.Contains(l.of(t, "config"), "config.rejected") })
-	save(t, rules, good)
-	eventually(t, "the rule was removed", func() bool { return strings.Contains(p.log(), `"rules_removed":"hot"`) })
+	eventually(t, "the rejection was told", func() bool { return slices.Contains(l.of(t, ""), "config.rejected") })
+	// The rules that were good run on.
+	publish(t, p, "freezer-1", `{"temperature":50}`)
+	eventually(t, "both rules fired", func() bool {
+		return len(l.of(t, "warm/freezer-1")) == 1 && len(l.of(t, "hot/freezer-1")) == 1
+	})
+
+	save(t, rules, good) // and the rule goes, with its alarm
+	eventually(t, "the alarm was cancelled", func() bool { return slices.Contains(l.of(t, "hot/freezer-1"), "alarm.cancelled") })
 	if p.metric(successMetric) != "1" {
 		t.Error("the metric still says that the configuration has an error")
+	}
+	if got := l.of(t, "warm/freezer-1"); !slices.Equal(got, []string{"alarm.fired"}) {
+		t.Errorf("the rule that did not change was told as %q", got)
 	}
 	if code := p.terminate(); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, p.log())
@@ -197,6 +206,22 @@ func TestReloadAndPlanOverHTTP(t *testing.T) {
 		if code != 422 || !strings.Contains(body, `"fact":`) || !strings.Contains(body, `"line":9`) {
 			t.Errorf("%s of a broken file: %d %s", path, code, body)
 		}
+	}
+	if code, body := p.ask("POST", "/api/v1/alarms/warm/nobody/ack", `{"by":"me"}`); code != 404 {
+		t.Errorf("a command for an alarm that is not there: %d %s", code, body)
+	}
+	if code, body := p.ask("POST", "/api/v1/alarms/warm/freezer-1/ack", `{"by":"me"}`); code != 204 {
+		t.Errorf("acknowledging: %d %s", code, body)
+	}
+	if code, body := p.ask("POST", "/api/v1/alarms/warm/freezer-1/ack", `{"by":"me"}`); code != 409 || !strings.Contains(body, "already") {
+		t.Errorf("acknowledging twice: %d %s", code, body)
+	}
+	eventually(t, "told", func() bool { return slices.Contains(l.of(t, "warm/freezer-1"), "alarm.acked") })
+	if code, body := p.ask("GET", "/api/v1/devices/freezer-1/explain?rule=warm", ""); code != 200 || !strings.Contains(body, `"acked_by":"me"`) {
+		t.Errorf("explain: %d %s", code, body)
+	}
+	if code, body := p.ask("GET", "/api/v1/devices/nobody/explain", ""); code != 404 {
+		t.Errorf("explaining nobody: %d %s", code, body)
 	}
 	if code, body := p.ask("POST", "/api/v1/alarms/warm/freezer-1/shelve", `{"by":"me"}`); code != 400 {
 		t.Errorf("shelving for ever: %d %s", code, body)
