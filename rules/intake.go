@@ -159,8 +159,8 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		c.count(v, before)
 	}
 	for _, w := range c.windows {
+		w.Advance(at) // first, so that it never holds more than it must
 		w.Add(at, v.num+c.carried)
-		w.Advance(at)
 	}
 	if e.rehearsing {
 		for _, a := range c.alarms {

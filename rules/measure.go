@@ -443,8 +443,8 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 		if !ok {
 			return expr.Value{}, 0
 		}
-		conv, ok := convert(q.Unit, ref.Unit)
-		return expr.Value{Num: conv.apply(q.Value), Known: ok}, 0
+		v, ok := ref.Convert(q.Value, q.Unit, convertValue)
+		return expr.Value{Num: v, Known: ok}, 0
 	}
 	c := d.channel(ref.metric.name)
 	if c == nil || c.last.at == 0 {
