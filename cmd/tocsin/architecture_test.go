@@ -52,7 +52,6 @@ var onlyIn = map[string][]string{
 	"golang.org/x/crypto/argon2":          {"broker"},
 	"github.com/rogpeppe/go-internal":     {},
 	"github.com/expr-lang/expr":           {"rules/expr"},
-	"github.com/DataDog/sketches-go":      {"rules/window"},
 	"github.com/klauspost/compress":       {"bridge/history"},
 	"github.com/fsnotify/fsnotify":        {"cmd/tocsin"},
 	"pgregory.net/rapid":                  {"bridge/storetest"},
