@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/BurntSushi/toml"
 )
 
 // base is what the mistakes below are made in.
@@ -147,6 +149,11 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	d("when = \"share_firing(other) > 50%\"\nacross = \"label:hall\"\nreduce = \"avg\"")
 	d(`when = "share_firing(other) > 50%"`)
 
+	d("when = \"count_firing(many) > 1\"\nacross = \"label:hall\"\n[rule.many]\nmetric = \"temp\"\nabove = 5\nacross = \"label:hall\"")
+	d("when = \"firing(other)\"\nacross = \"label:hall\"")
+	d("when = \"firing(many)\"\n[rule.many]\nmetric = \"temp\"\nabove = 5\nacross = \"label:hall\"")
+	r("above = 5\nsuppress_if = \"many\"\n[rule.many]\nmetric = \"temp\"\nabove = 5\nacross = \"label:hall\"")
+
 	// timing
 	r("above = 5\nfor_share = \"80%\"")
 	r("above = 5\nfor = \"1h\"\nfor_share = \"180%\"")
@@ -217,4 +224,73 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	f("[flood]\nstart = { events = 0 }\nstop = { events = 5, within = \"1m\" }\ndigest = \"0s\"")
 	f("[defaults]\nlate = \"48h\"")
 	golden(t, "mistakes.golden", all.String())
+}
+
+// TestNoTwoKeysConfuseTheCompiler writes every two keys into one rule: whatever
+// they come to, they come to a program or to errors that help.
+func TestNoTwoKeysConfuseTheCompiler(t *testing.T) {
+	keys := []string{
+		`metric = "temp"`, `metric = "lid"`, `devices = "group:tanks"`, `above = 5`, `at_least = "@hottest"`, `below = "-5 °F"`, `at_most = 1`, `outside = [1, 2]`, `inside = ["@hottest", 9]`,
+		`is = "open"`, `is_not = 5`, `in = ["a", "b"]`, `matches = "a+"`, `clear = 3`, `clear = [3, 4]`, `clear = "temp < 3"`, `clear_is = "closed"`,
+		`changed = true`, `from = "open"`, `to = 5`, `increased_by = 5`, `decreased_by = "@hottest"`, `hold = "5m"`,
+		`rate_above = "1 °C/min"`, `rate_below = "@hottest"`, `delta_above = 5`, `delta_below = -5`, `agg = "p95"`, `agg = "count"`, `agg = "spread"`, `over = "5m"`, `min_samples = 3`,
+		`deviates = { by = 3 }`, `silent = "auto"`, `silent = "5m"`, `flat = { for = "1h", within = "@hottest" }`, `invalid = { count = 3, within = "1h" }`, `skew = "1m"`,
+		`when = "temp > 5 and lid == 'open'"`, `when = "share_firing(other) > 50%"`, `across = "label:hall"`, `reduce = "spread"`, `quorum = "50%"`, `fresh = "5m"`,
+		`for = "5m"`, `for_share = "80%"`, `clear_for = "5m"`, `samples = 2`, `repeats = { count = 2, within = "5m" }`, `cooldown = "5m"`, `renotify = false`, `latch = true`,
+		`schedule = "shift"`, `unless = "lid == 'open'"`, `suppress_if = "other"`, `forward = true`, `enabled = false`, `title = "{eta} {limit:other} {value:.1}"`,
+		`level.critical.above = 9`, `level.info.below = 0`, `level.critical.when = "temp > 9"`, `level.critical.rate_above = "1 °C/h"`, `level.critical.agg = "max"`, `level.critical.clear = 1`, `level.critical.silent = "1h"`,
+		`override.tank-1.above = "@hottest"`, `override.tank-1.clear = 4`, `override.tank-1.when = "temp > 7"`, `override."type:tank".below = 1`, `override.tank-2.enabled = false`, `override.tank-1.severity = "critical"`,
+		`override."label:hall=a".level.critical.below = 3`, `override.tank-1.over = "7m"`, `override.tank-1.silent = "2h"`, `override.tank-1.deviates = { by = 4 }`,
+		`escalate.x = { after = "1h", severity = "critical" }`, `flap = { changes = 3, within = "1h" }`, `renamed_from = "x"`,
+	}
+	good := 0
+	for i, a := range keys {
+		for _, b := range keys[i:] {
+			for _, metric := range []string{"", "metric = \"temp\"\nabove = 6\n"} {
+				text := base + "[rule.r]\n" + metric + a + "\n" + b
+				f := new(File)
+				if _, err := toml.Decode(text, f); err != nil {
+					continue // the same key twice
+				}
+				p, list := Compile(f)
+				if p != nil {
+					good++
+					for id, def := range f.Device {
+						sound(t, p.variant(p.byID["r"], id, def), text)
+					}
+				}
+				for _, problem := range list {
+					if len(problem.Path) == 0 || problem.Fact == "" || problem.Remedy == "" || p == nil && !slices.ContainsFunc(list, func(p Problem) bool { return !p.Warning }) {
+						t.Fatalf("%+v of\n%s", problem, text)
+					}
+				}
+			}
+		}
+	}
+	if good < 300 {
+		t.Errorf("%d programs only", good)
+	}
+}
+
+// sound checks what the engine takes for granted.
+func sound(t *testing.T, r *rule, text string) {
+	t.Helper()
+	for i := range r.rungs {
+		g := &r.rungs[i]
+		numbers := g.lo - g.lo + g.hi - g.hi + g.clearLo - g.clearLo + g.clearHi - g.clearHi
+		switch {
+		case r.disabled:
+		case numbers != 0:
+			t.Fatalf("a limit is no number: %+v of\n%s", g.condition, text)
+		case g.hasClear && (g.op.upward() && g.clearLo > g.lo || g.op.downward() && g.clearLo < g.lo):
+			t.Fatalf("clear is beyond the limit: %+v of\n%s", g.condition, text)
+		case g.gauge >= len(r.gauges) || g.clearGauge > len(r.gauges) || g.text == "" || g.clearText == "" || g.sentence == "" || g.limitFrom == "" || g.samples < 1 || g.clearSamples < 1:
+			t.Fatalf("a rung is not whole: %+v of\n%s", g, text)
+		case i > 0 && g.severity <= r.rungs[i-1].severity:
+			t.Fatalf("rungs are out of order in\n%s", text)
+		}
+	}
+	if len(r.rungs) == 0 || r.subject == ofMetric && r.metric == nil || r.title == nil {
+		t.Fatalf("a rule is not whole: %+v of\n%s", r, text)
+	}
 }
