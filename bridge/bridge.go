@@ -88,8 +88,9 @@ type Bridge struct {
 	endpoints []Endpoint
 	engine    *rules.Engine // nil while the state is not known
 	out       rules.Output
-	inputs    []rules.Input // that made out
-	loaded    bool          // an engine was made before; guarded by loading
+	inputs    []rules.Input   // that made out
+	linked    map[string]bool // which sources the engine thinks are heard
+	loaded    bool            // an engine was made before; guarded by loading
 }
 
 // New makes a bridge and loads its state. [Bridge.Run] starts it.
@@ -110,6 +111,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 		metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
+		linked:  make(map[string]bool),
 		batches: sync.Pool{New: func() any { return new(decode.Batch) }},
 		broken:  make(chan error, 1),
 	}
@@ -126,7 +128,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	}
 	from, now := o.LastAlive, b.clock.now()
 	if from.IsZero() {
-		from = now
+		from = now.Add(-1) // an engine that was never deaf would have listened for ever
 	}
 	if err := b.load(ctx, from, now); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -139,6 +140,7 @@ type world struct {
 	targets   map[string]string
 	retry     bridge.RetryPolicy
 	topic     string
+	presence  string // topic of a second source, that says who is there
 	match     map[string]bridge.Match
 	rules     *rules.File
 	wrap      func(bridge.Store) bridge.Store
@@ -192,6 +194,14 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	decoders := []*decode.Decoder{decoder}
+	if w.presence != "" {
+		d, err := decode.New(decode.Options{Name: "lwt", Topic: w.presence, Decoder: "presence"})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		decoders = append(decoders, d)
+	}
 	if w.db, err = store.Open(ctx, store.Options{Path: filepath.Join(w.dir, "data")}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -200,7 +210,7 @@ func (w *world) start() {
 		s = w.wrap(s)
 	}
 	o := bridge.Options{
-		Program: w.compile(), Decoders: []*decode.Decoder{decoder}, Source: devices{}, Store: s,
+		Program: w.compile(), Decoders: decoders, Source: devices{}, Store: s,
 		Endpoints: w.destinations(), Connected: w.connected,
 		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
@@ -295,6 +305,20 @@ func (w *world) halt() error {
 		w.past = nil
 	}
 	return err
+}
+
+// crash stops the bridge and leaves its folder as it was before: nothing that is
+// done to stop well has been done.
+func (w *world) crash() {
+	w.t.Helper()
+	aside := filepath.Join(w.t.TempDir(), "aside")
+	if err := os.CopyFS(aside, os.DirFS(w.dir)); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.halt(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.dir = aside
 }
 
 // send hands a reading in and waits for its receipt.

@@ -93,8 +93,7 @@ func (b *Bridge) step(in rules.Input) (receipt broker.Receipt, problems []string
 		return nil, nil, errRefused
 	}
 	in.Now = b.clock.now()
-	b.out.Reset()
-	b.inputs = b.inputs[:0]
+	b.begin()
 	b.put(in)
 	return b.queue(), slices.Clone(b.out.Problems), nil
 }

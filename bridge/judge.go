@@ -18,8 +18,6 @@ import (
 type intake struct {
 	*decode.Decoder
 	accepted, rejected, samples prometheus.Counter
-
-	linked *bool // whether the engine thinks that it hears; owned by the tick loop
 }
 
 // Handle judges a message and queues what it decided. The receipt is good when
@@ -81,8 +79,7 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 		return nil, errRefused
 	}
 	now := b.clock.now()
-	b.out.Reset()
-	b.inputs = b.inputs[:0]
+	b.begin()
 	for samples := batch.Samples; len(samples) > 0; {
 		n := 1
 		for n < len(samples) && samples[n].Device == samples[0].Device {
@@ -107,15 +104,22 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (b
 	return b.queue(), nil
 }
 
-// put puts one input before the engine. The caller holds mu.
+// begin, put and queue are what happens to inputs that share a receipt. The
+// caller holds mu from the first to the last, and there is an engine.
+func (b *Bridge) begin() {
+	b.out.Reset()
+	b.inputs = b.inputs[:0]
+}
+
+// put puts one input before the engine.
 func (b *Bridge) put(in rules.Input) {
 	b.engine.Step(in, &b.out)
 	b.inputs = append(b.inputs, in)
 }
 
 // queue hands what was decided to the committer and returns the receipt of that
-// and of what it rested on; nil when all of it is on disk. The caller holds mu,
-// so that a group which fails from here on fails this input too.
+// and of what it rested on; nil when all of it is on disk. A group which fails
+// from here on fails these inputs too.
 func (b *Bridge) queue() broker.Receipt {
 	var g *group
 	if len(b.out.Transitions) == 0 {
@@ -186,6 +190,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	engine.Resume(from, to)
 	b.mu.Lock()
 	b.engine = engine
+	clear(b.linked)
 	if from.Before(to) {
 		b.record(nil, []rules.Input{{Now: to, Gap: &rules.Gap{From: from, To: to}}})
 	}

@@ -8,15 +8,23 @@ func (b *Bridge) watchLinks() {
 	if b.connected == nil {
 		return
 	}
+	up := make([]bool, len(b.sources))
+	for i := range b.sources {
+		up[i] = b.connected(b.sources[i].Name())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return // asked again a second later
+	}
+	b.begin()
 	for i := range b.sources {
 		s := &b.sources[i]
-		now := b.connected(s.Name())
-		if s.linked != nil && *s.linked == now {
+		if was, known := b.linked[s.Name()]; known && was == up[i] {
 			continue
 		}
-		// Refused while nothing can be stored: asked again a second later.
-		if _, _, err := b.step(rules.Input{Link: &rules.Link{Source: s.Name(), Connected: now}}); err == nil {
-			s.linked = &now
-		}
+		b.linked[s.Name()] = up[i]
+		b.put(rules.Input{Now: b.clock.now(), Link: &rules.Link{Source: s.Name(), Connected: up[i]}})
 	}
+	b.queue()
 }

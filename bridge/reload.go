@@ -127,8 +127,7 @@ func (b *Bridge) swap(r Reloaded) func(context.Context) error {
 	if b.engine == nil {
 		return nil // loaded with the new rules when there is space
 	}
-	b.out.Reset()
-	b.inputs = b.inputs[:0]
+	b.begin()
 	b.engine.Reload(r.Program, b.clock.now(), &b.out)
 	for _, problem := range b.out.Problems {
 		b.log.Error("the new rules have not taken everything over", "problem", problem)

@@ -1,6 +1,8 @@
 package bridge_test
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,6 +192,47 @@ func TestEventsOfNoAlarmGoOnlyToWhomAsksForThem(t *testing.T) {
 		equal(t, "alarms", w.endpoints["alarms"].types(), []string{"alarm.fired"})
 		equal(t, "config", w.endpoints["config"].types(), []string{"config.rejected", "alarm.fired"})
 		equal(t, "majors", w.endpoints["majors"].types(), []string{"config.rejected"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Whatever comes while rules change is judged once, by the old or the new.
+func TestReloadsUnderLoadLoseNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.remembers = true
+		w.start()
+		var sending sync.WaitGroup
+		for i := range 10 {
+			sending.Go(func() {
+				for n := range 20 {
+					time.Sleep(time.Duration(i+1) * time.Millisecond)
+					if err := w.send(fmt.Sprintf("freezer-%d", i), "temperature", []float64{-12, -18}[n%2]); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for n := range 50 {
+			time.Sleep(3 * time.Millisecond)
+			w.revision++
+			w.rules.Rule["warm"].Title = fmt.Sprint("title ", n)
+			if _, err := w.Reload(t.Context(), bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()}); err != nil {
+				t.Error(err)
+			}
+			if _, err := w.Plan(bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()}); err != nil {
+				t.Error(err)
+			}
+		}
+		sending.Wait()
+		time.Sleep(time.Minute)
+		var want []string
+		for range 10 {
+			want = append(want, "alarm.fired", "alarm.resolved")
+		}
+		complete(t, w.endpoints["ops"], 10, want)
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
 		}
