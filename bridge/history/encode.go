@@ -128,7 +128,7 @@ func (e *encoder) full() bool {
 // add writes an input. When it is too large for a block it is not written, and
 // nothing more may be added to this one: its tables hold what was taken back.
 func (e *encoder) add(in *rules.Input) (fits bool) {
-	mark, before, now := len(e.buf), e.blk, e.now
+	mark, before := len(e.buf), e.blk
 	switch {
 	case in.Sample != nil:
 		e.head(recordSample, in.Now)
@@ -174,7 +174,7 @@ func (e *encoder) add(in *rules.Input) (fits bool) {
 		return true // a tick
 	}
 	if len(e.buf)-mark > inputBytes {
-		e.buf, e.blk, e.now = e.buf[:mark], before, now
+		e.buf, e.blk = e.buf[:mark], before
 		return false
 	}
 	e.blk.count++

@@ -344,6 +344,32 @@ func TestRangeHasTheNewestReadingsByTheirOwnTime(t *testing.T) {
 	shut(t, l)
 }
 
+// The newest are not in the block that was written last, nor in the one with the
+// newest of all.
+func TestRangeLooksForTheNewestInEveryBlock(t *testing.T) {
+	l := open(t, t.TempDir())
+	start := time.Unix(1_800_000_000, 0).UTC()
+	for _, block := range [][]int{{1, 2}, {50, 80, 90}, {5, 100}, {3, 4}} {
+		for _, i := range block {
+			at := start.Add(time.Duration(i) * time.Second)
+			l.Append(rules.Input{Now: start.Add(time.Hour), Sample: &rules.Sample{Device: "a", Metric: "m", Num: float64(i), At: at}})
+		}
+		l.flush(true)
+	}
+	got, err := l.Range(ctx(), "a", "m", start, start.Add(time.Hour), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []rules.Point
+	for _, i := range []int{90, 100} {
+		want = append(want, rules.Point{At: start.Add(time.Duration(i) * time.Second), Value: float64(i)})
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	shut(t, l)
+}
+
 func TestRangeShowsWhatAMetricIs(t *testing.T) {
 	l := open(t, t.TempDir())
 	at := time.Unix(1_800_000_000, 0).UTC()

@@ -98,6 +98,27 @@ func TestNewerSnapshotBeatsACleanOne(t *testing.T) {
 	shut(t, l)
 }
 
+// A snapshot is on the disk at once, and the inputs before it a second later.
+// Those that a crash loses meanwhile are in the snapshot; what comes after the
+// crash is not, and must not be taken for them.
+func TestPositionsGoOnAfterASnapshotThatIsAhead(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	appendAll(l, 0, 10)
+	l.flush(true)
+	appendAll(l, 10, 20)
+	save(t, l, SnapshotInfo{Position: l.Position()}, "a")
+	_ = l.lock.Close() // the process is gone without a word
+	l = open(t, dir)
+	appendAll(l, 100, 110)
+	shut(t, l)
+	l = open(t, dir)
+	info, _ := snapshot(t, l)
+	wantNumbers(t, l.ReplayFrom(ctx(), info.Position), upTo(100, 110))
+	wantNumbers(t, l.Replay(ctx(), time.Time{}), append(upTo(0, 10), upTo(100, 110)...))
+	shut(t, l)
+}
+
 func TestFailedSnapshotLeavesTheOneBefore(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
