@@ -177,10 +177,6 @@ func merge(list []hours) []hours {
 	return out
 }
 
-// always reports whether the schedule is never closed: the time outside it does
-// not come.
-func (s *schedule) always() bool { return s.uniform && len(s.except) == 0 }
-
 // scheduleDays reads days: which of them the schedule begins on, Sunday first.
 func (c *compiler) scheduleDays(path []string, def *ScheduleDef) (begins [7]bool) {
 	if len(def.Days) == 0 {

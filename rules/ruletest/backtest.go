@@ -42,6 +42,7 @@ type Summary struct {
 	Episodes  int
 	Flaps     int // of them, those that fired within 10 minutes of the end of the last
 	Reminders int
+	Muted     int           // episodes beside those, that nobody would have been told of
 	InAlarm   time.Duration // together, from fired to the end
 	Longest   time.Duration
 }
@@ -158,6 +159,12 @@ func (t *tally) event(ev *rules.Event) {
 		sum = &Summary{}
 		t.sums[id] = sum
 	}
+	if ev.Muted != "" {
+		if ev.Type == rules.AlarmFired {
+			sum.Muted++
+		}
+		return
+	}
 	switch ev.Type {
 	case rules.AlarmFired, rules.AlarmOccurred:
 		sum.Episodes++
@@ -174,8 +181,11 @@ func (t *tally) event(ev *rules.Event) {
 		}
 		t.open[key] = e
 		if ev.Type == rules.AlarmOccurred {
-			lasted, _ := time.ParseDuration(ev.Duration) // of a past episode; 0 if it does not say
-			t.end(key, sum, e.Started.Add(lasted), ev.Reason)
+			ended := e.Started
+			if ev.EndedAt != nil {
+				ended = *ev.EndedAt
+			}
+			t.end(key, sum, ended, ev.Reason)
 		}
 	case rules.AlarmReminder:
 		sum.Reminders++

@@ -83,8 +83,8 @@ func line(start time.Time, ev *rules.Event) string {
 	if ev.Reason != "" {
 		s += " " + ev.Reason
 	}
-	if ev.Alarm.Key != "" {
-		s += " (" + ev.Alarm.Key + ")"
+	if about := cmp.Or(ev.Alarm.Key, ev.Device.ID, ev.Source); about != "" {
+		s += " (" + about + ")"
 	}
 	return s
 }

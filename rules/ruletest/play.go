@@ -11,6 +11,7 @@ import (
 
 // A play is a plot under way: the engine, and what a store would hold of it.
 type play struct {
+	plot    *plot
 	program *rules.Program
 	start   time.Time
 	tick    time.Duration // between ticks; 0 is at the engine's timers alone
@@ -28,11 +29,26 @@ type play struct {
 	faults []string
 }
 
+// listener is told in tests of what no rule says whom to tell: of devices, sources
+// and readings. It is taken off again: only to people is it somebody.
+const listener = "?"
+
+// engine is a new one. Events that are no alarm's are made if somebody is to be
+// told: readings that a rule passes on always, others where the test expects them.
+func (s *plot) engine(program *rules.Program) *rules.Engine {
+	return rules.NewEngine(program, rules.Options{Route: func(ev *rules.Event) []string {
+		if len(ev.Notify) == 0 && ev.Alarm.Key == "" && (ev.Type == rules.ReadingMatched || s.outside[ev.Type]) {
+			return []string{listener}
+		}
+		return ev.Notify
+	}})
+}
+
 // play runs the plot. What is wrong with the engine is an error, what is wrong
 // with a step a fault.
 func (s *plot) play(program *rules.Program, tick time.Duration) (*play, error) {
 	p := &play{
-		program: program, start: s.start, tick: tick, engine: rules.NewEngine(program, rules.Options{}),
+		plot: s, program: program, start: s.start, tick: tick, engine: s.engine(program),
 		stored: map[string][]byte{}, unused: map[string]int{}, moved: map[string]bool{},
 		crash: slices.ContainsFunc(s.moments, func(m moment) bool { return m.stop == "crash" }),
 	}
@@ -117,9 +133,16 @@ func (p *play) step(in rules.Input, command string) error {
 		if err != nil {
 			return fmt.Errorf("storing the state of %s: %w", t.State.Key, err)
 		}
-		p.stored[t.State.Key] = b
-		p.moved[t.State.Rule] = true
-		p.events = append(p.events, t.Events...)
+		if t.State.Key != "" { // what is told of devices and sources has none
+			p.stored[t.State.Key] = b
+			p.moved[t.State.Rule] = true
+		}
+		for _, ev := range t.Events {
+			if slices.Equal(ev.Endpoints, []string{listener}) {
+				ev.Endpoints = nil
+			}
+			p.events = append(p.events, ev)
+		}
 	}
 	for _, reason := range p.out.Problems {
 		if command != "" {
@@ -135,7 +158,7 @@ func (p *play) step(in rules.Input, command string) error {
 // takes over what was written down. Then, time goes on.
 func (p *play) startAgain(m *moment) error {
 	before := p.engine
-	p.engine = rules.NewEngine(p.program, rules.Options{})
+	p.engine = p.plot.engine(p.program)
 	if m.stop == "crash" {
 		for _, in := range p.heard {
 			p.engine.Rehearse(in)

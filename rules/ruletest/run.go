@@ -143,41 +143,36 @@ func withDevice(file *rules.File, program *rules.Program, def *rules.TestDef) (*
 	return with, nil
 }
 
-// selected describes a device that a rule selects by type, group or label; nil
-// where the device's name alone decides.
+// selected describes a device that the first pattern of a rule selects by type,
+// group or label; nil where the device's name alone decides.
 func selected(file *rules.File, rule *rules.RuleDef) *rules.DeviceDef {
-	if rule == nil {
+	if rule == nil || len(rule.Devices) == 0 {
 		return nil
 	}
-	for _, pattern := range rule.Devices {
-		kind, rest, _ := strings.Cut(pattern, ":")
-		match := map[string]string{}
-		switch kind {
-		case "type":
-			match["type"] = rest
-		case "label":
-			name, value, _ := strings.Cut(rest, "=")
-			match[name] = value
-		case "group":
-			if g := file.Group[rest]; g != nil {
-				match = g.Match
-			}
-		default:
-			return nil
-		}
-		def := &rules.DeviceDef{Labels: map[string]string{}}
-		for name, value := range match {
-			switch name {
-			case "type":
-				def.Type = value
-			case "id":
-			default:
-				def.Labels[name] = value
-			}
-		}
-		return def
+	kind, rest, _ := strings.Cut(rule.Devices[0], ":")
+	match := map[string]string{}
+	switch kind {
+	case "type":
+		match["type"] = rest
+	case "label":
+		name, value, _ := strings.Cut(rest, "=")
+		match[name] = value
+	case "group":
+		match = groupMatch(file.Group[rest])
+	default:
+		return nil
 	}
-	return nil
+	def := &rules.DeviceDef{Labels: map[string]string{}}
+	for name, value := range match {
+		switch name {
+		case "type":
+			def.Type = value
+		case "id":
+		default:
+			def.Labels[name] = value
+		}
+	}
+	return def
 }
 
 // A moment is what happens at one time of a test.

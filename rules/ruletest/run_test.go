@@ -218,8 +218,12 @@ func TestDeviceOfATestMayHaveATypeAndLabels(t *testing.T) {
 	f.Rule["freezer-warm"].Devices = rules.Scope{"type:freezer"}
 	def := peak(t)
 	def.Device = "freezer-03"
-	if r := Run(f, compile(t, f), def, "without"); r.Passed() || len(r.Events) != 0 {
-		t.Errorf("a device without the type has events: %s", r.String())
+	if r := Run(f, compile(t, f), def, "as the rule has it"); !r.Passed() {
+		t.Error(r.String())
+	}
+	def.Type = "pump"
+	if r := Run(f, compile(t, f), def, "another"); r.Passed() || len(r.Events) != 0 {
+		t.Errorf("a device of another type has events: %s", r.String())
 	}
 	def.Type = "freezer"
 	if r := Run(f, compile(t, f), def, "with"); !r.Passed() {
