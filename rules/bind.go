@@ -62,7 +62,7 @@ func (e *Engine) join(d *device, r *rule, value string) {
 	name := groupName{r.across, value}
 	g := e.groups[name]
 	if g == nil {
-		g = &device{id: value, group: true, def: &DeviceDef{Labels: map[string]string{r.across: value}}, self: &channel{}}
+		g = &device{id: value, group: true, across: r.across, def: &DeviceDef{Labels: map[string]string{r.across: value}}, self: &channel{}}
 		g.self.device = g
 		e.groups[name] = g
 	}

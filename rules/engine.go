@@ -42,6 +42,7 @@ type Engine struct {
 	deaf     int64 // until then nothing was heard: the start, or the end of a gap
 
 	gaps    []gap       // downtime that late samples may still cover
+	renamed []State     // what is stored under a rule's former id, now that it goes on under another
 	shifted []*instance // alarms that have changed and are not yet in a transition
 	recheck []*instance // alarms whose rule has changed since they were stored
 	dirty   []*instance // to be looked at before the step ends
@@ -62,6 +63,7 @@ type Engine struct {
 type device struct {
 	id       string
 	group    bool
+	across   string     // of a group: the label that its members have in common
 	def      *DeviceDef // the file's, with the labels learnt; nil without either
 	channels []*channel
 	self     *channel // alarms that are about the device itself; nil without any
@@ -177,11 +179,11 @@ func NewEngine(p *Program, o Options) *Engine {
 // input is kept.
 func (e *Engine) Step(in Input, out *Output) {
 	now := max(e.now, in.Now.UnixNano())
-	e.deliverLeftovers(now, out)
-	if len(e.timers) > 0 && e.timers[0].due <= now || e.sooner(now) {
-		e.advance(now, out)
+	if g := in.Gap; g != nil && g.To.After(g.From) {
+		e.listened(max(e.now, nanos(g.From)), out)
+		e.Resume(g.From, g.To)
 	}
-	e.now = now
+	e.listened(now, out)
 	switch {
 	case in.Sample != nil:
 		e.sample(in.Sample, out)
@@ -193,7 +195,7 @@ func (e *Engine) Step(in Input, out *Output) {
 		e.relink(in.Link, out)
 	case in.Command != nil:
 		e.command(in.Command, out)
-	case in.Gap != nil:
+	case in.Gap != nil && in.Gap.To.Before(in.Gap.From):
 		e.Resume(in.Gap.From, in.Gap.To)
 		e.now = nanos(in.Now)
 		e.deliverLeftovers(e.now, out)
@@ -203,16 +205,29 @@ func (e *Engine) Step(in Input, out *Output) {
 	}
 }
 
+// listened lets the time go by up to now, in which nothing else came.
+func (e *Engine) listened(now int64, out *Output) {
+	e.deliverLeftovers(now, out)
+	if len(e.timers) > 0 && e.timers[0].due <= now || e.sooner(now) {
+		e.advance(now, out)
+	}
+	e.now = now
+}
+
 // deliverLeftovers puts into out what was decided without a step: the ends of
 // alarms without a rule, timers that a gap has moved, alarms of changed rules.
 func (e *Engine) deliverLeftovers(now int64, out *Output) {
-	if e.ended == len(e.orphans) && e.shifted == nil && e.recheck == nil {
+	if e.ended == len(e.orphans) && e.renamed == nil && e.shifted == nil && e.recheck == nil {
 		return
 	}
 	e.now = now
 	for ; e.ended < len(e.orphans); e.ended++ {
 		e.cancel(&e.orphans[e.ended], "", out)
 	}
+	for _, s := range e.renamed {
+		out.Transitions = append(out.Transitions, Transition{State: s})
+	}
+	e.renamed = nil
 	for _, a := range e.shifted {
 		out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
 	}

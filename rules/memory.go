@@ -21,6 +21,7 @@ const memoryVersion = 1
 const (
 	ofEngine byte = 'e'
 	ofOne    byte = 'd'
+	ofGroups byte = 'g'
 )
 
 // Memory yields what the engine knows beside the states of alarms: devices with
@@ -32,13 +33,11 @@ func (e *Engine) Memory() iter.Seq[[]byte] {
 			return
 		}
 		for _, d := range e.sortedDevices() {
+			b := d.appendMemory
 			if d.group {
-				if b := d.appendGroup(nil); b != nil && !yield(b) {
-					return
-				}
-				continue
+				b = d.appendGroup
 			}
-			if !yield(d.appendMemory(nil)) {
+			if !yield(b(nil)) {
 				return
 			}
 		}
@@ -95,8 +94,11 @@ func (d *device) appendSelf(b []byte) []byte {
 	return d.self.appendAlarms(b)
 }
 
-// appendGroup writes what the alarms of a group remember; nil for nothing.
-func (d *device) appendGroup(b []byte) []byte { return nil }
+// appendGroup writes what the alarms of a group remember.
+func (d *device) appendGroup(b []byte) []byte {
+	b = append(b, ofGroups, memoryVersion)
+	return d.appendSelf(appendText(appendText(b, d.across), d.id))
+}
 
 func (c *channel) appendMemory(b []byte) []byte {
 	b = appendText(b, c.metric.name)
@@ -193,6 +195,12 @@ func (e *Engine) Recall(record []byte) error {
 		e.recallEngine(r)
 	case kind == ofOne:
 		e.recallDevice(r)
+	case kind == ofGroups:
+		g := e.groups[groupName{r.text(), r.text()}] // made of its members, which come first
+		if g == nil {
+			return nil
+		}
+		e.recallAlarms(g.self, r)
 	default:
 		r.fail("a record of another kind")
 	}
