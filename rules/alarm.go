@@ -68,6 +68,7 @@ type episode struct {
 	// What was told, and to whom. Told lags behind the rungs while the alarm is
 	// muted, flaps or is latched.
 	told     []string
+	rule     string   // the id its rule had when it began, where it was renamed since
 	severity Severity // as last told; Unset while fired has not been told
 	muted    string   // why fired has not been told, "" otherwise
 	reminder int64    // when the next reminder is due; 0 for none
@@ -209,13 +210,17 @@ func (t *timer) judge(g *rung, holds truth, j *judgement) bool {
 	uncovered := max(0, t.uncovered-j.ahead)
 	held := j.at - t.since - uncovered
 	t.deadline = min(t.deadline, j.now+int64(wait)-held)
-	if t.samples >= need && j.now >= t.deadline {
+	if enough(t.samples, need) && j.now >= t.deadline {
 		t.uncovered = uncovered // as far as it lies before the end
 		t.flip(j.at)
 		return true
 	}
 	return changed || need > 1 && t.samples <= need
 }
+
+// enough reports whether so many samples have held. Where one is asked for, what
+// is measured without a new one is as good.
+func enough(samples, need int) bool { return need <= 1 || samples >= need }
 
 // flip ends a timer that has run its time. Since, samples and uncovered stay
 // until the event is written.
@@ -230,7 +235,7 @@ func (t *timer) lapse(g *rung) {
 // due is when the timer runs out on our clock; 0 if it does not, or waits for
 // more samples.
 func (t *timer) due(g *rung) int64 {
-	if _, need := g.wait(t.on); !t.running || t.samples < need {
+	if _, need := g.wait(t.on); !t.running || !enough(t.samples, need) {
 		return 0
 	}
 	return t.deadline
@@ -337,7 +342,7 @@ func (ep *episode) top(base *rung, p point) {
 func (a *instance) episodeID() string {
 	var started [8]byte
 	binary.BigEndian.PutUint64(started[:], uint64(a.started))
-	return "ep_" + digest("episode", a.rule.id, a.channel.device.id, string(started[:]))
+	return "ep_" + digest("episode", a.toldAs(), a.channel.device.id, string(started[:]))
 }
 
 // digest is 120 bits of a hash over its parts, in letters and digits.
@@ -367,5 +372,15 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// key is the alarm's name, and the key by which receivers tell alarms apart.
+// key is the alarm's name.
 func (a *instance) key() string { return a.rule.id + "/" + a.channel.device.id }
+
+// toldAs is the id of the rule in the key by which receivers tell alarms apart. An
+// episode that was told under its rule's former id ends under it: it would stay
+// open for ever otherwise.
+func (a *instance) toldAs() string {
+	if a.episode != nil && a.episode.rule != "" {
+		return a.episode.rule
+	}
+	return a.rule.id
+}

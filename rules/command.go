@@ -19,7 +19,7 @@ func (e *Engine) command(c *Command, out *Output) {
 // find looks an alarm up by its key.
 func (e *Engine) find(key string) *instance {
 	id, name, ok := strings.Cut(key, "/")
-	r := e.program.byID[id]
+	r := first(e.program.byID[id], e.program.formerly[id])
 	if !ok || r == nil {
 		return nil
 	}

@@ -83,6 +83,7 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 		d.newest = at
 		if s.Flags&(Historical|Dup) == 0 && !e.past {
 			d.teach(e.now, at, s)
+			e.reschedule(d)
 		}
 	}
 	if d.contact == e.now {
@@ -95,6 +96,21 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 	for _, a := range d.silent {
 		if a.episode != nil || a.due == 0 {
 			e.queue(a, false)
+		}
+	}
+}
+
+// reschedule has alarms wait for their readings to become too old by what is known
+// now of how often their device reports.
+func (e *Engine) reschedule(d *device) {
+	if d.def != nil && d.def.Every != nil {
+		return
+	}
+	for _, c := range d.channels {
+		for _, a := range c.alarms {
+			if a.episode != nil || a.rule.noData == fireAlarm {
+				e.schedule(a)
+			}
 		}
 	}
 }

@@ -48,6 +48,9 @@ func (e *Engine) settleDirty(out *Output) {
 // look measures again what an alarm asks for, and judges it.
 func (e *Engine) look(a *instance, sampled bool, out *Output) {
 	c := a.channel
+	if a.rule.forward {
+		return
+	}
 	out.Depends = max(out.Depends, c.mark)
 	if a.rule.plain && !sampled {
 		if a.episode != nil {
@@ -76,8 +79,9 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 		a.episode = e.episode(a.rule)
 	}
 	ep := a.episode
-	moved, answered := false, false
+	moved, answered, stood := false, false, ep.frozen != 0
 	if a.rule.plain {
+		a.thaw(j.now)
 		for i := range a.rule.rungs {
 			g, t := &a.rule.rungs[i], &ep.rungs[i]
 			if t.judge(g, g.ask(t.on, j.value), j) {
@@ -89,8 +93,7 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 		moved, answered = e.judgeMeasured(a, j)
 	}
 	switch {
-	case answered && ep.frozen != 0:
-		a.thaw(j.now)
+	case answered && stood:
 		moved = true
 	case !answered && ep.frozen == 0 && a.busy():
 		ep.frozen = j.now
@@ -169,6 +172,9 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 	for i := range a.rule.rungs {
 		g, t := &a.rule.rungs[i], &ep.rungs[i]
 		m := get(g.gauge)
+		if m.known {
+			a.thaw(j.now)
+		}
 		if m.known && !answered {
 			answered, ep.last = true, point{j.at, m.value}
 			if g.kind != Bool || a.rule.gauges[g.gauge].source == newest {
@@ -185,6 +191,7 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 			clears = unknown
 			if c := get(g.clearGauge - 1); c.known {
 				answered = true
+				a.thaw(j.now)
 				clears = truthOf(c.value.num != 0 && fires != yes)
 			}
 		}
@@ -303,9 +310,13 @@ func (e *Engine) shared(a *instance, g *rung, m *rungMemory, j *judgement, fires
 }
 
 // thaw lets the timers of an alarm go on that stood still while nothing was
-// known.
+// known. It comes before the reading is judged that is the reason: what nobody
+// has seen is not time for which a condition held.
 func (a *instance) thaw(now int64) {
 	ep := a.episode
+	if ep.frozen == 0 {
+		return
+	}
 	for i := range ep.rungs {
 		if t := &ep.rungs[i]; t.running {
 			lost := max(0, now-ep.frozen)
@@ -313,7 +324,7 @@ func (a *instance) thaw(now int64) {
 			t.uncovered += lost
 		}
 	}
-	ep.frozen, ep.stale = 0, false
+	ep.frozen, ep.stale, ep.noData = 0, false, false
 }
 
 // attend does what is due for an alarm.
@@ -321,6 +332,10 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 	out.Depends = max(out.Depends, a.channel.mark)
 	was := a.standing()
 	if ep := a.episode; ep != nil {
+		if s := e.staleDue(a); s != 0 && s < due {
+			e.grow(a, was, due, out) // its device turned out to report more often than was known
+			return
+		}
 		if ep.frozen == 0 {
 			ran := false
 			for i := range a.rule.rungs {
@@ -375,7 +390,7 @@ func (e *Engine) staleDue(a *instance) int64 {
 	if ep != nil && ep.frozen != 0 {
 		return ep.frozen + after
 	}
-	if c.metric == nil || d.group {
+	if c.metric == nil || c.metric.event || d.group {
 		return 0
 	}
 	heard := max(c.at, e.deaf)
@@ -431,7 +446,9 @@ func (e *Engine) nextDue(a *instance) int64 {
 			due = sooner(due, x.shelved.until)
 		}
 	}
-	due = sooner(due, e.staleDue(a))
+	if s := e.staleDue(a); s != 0 {
+		due = sooner(due, max(s, e.now))
+	}
 	ep := a.episode
 	if ep == nil || ep.fired == 0 {
 		return due

@@ -16,17 +16,26 @@ import (
 // never refused, where MaxInstances and MaxDevices limit new ones.
 func (e *Engine) Restore(s State) bool {
 	r := e.program.byID[s.Rule]
+	former := ""
 	if r == nil {
-		if r = e.program.formerly[s.Rule]; r != nil {
-			s.Rule = r.id // the alarm goes on under its rule's new name, as the episode it was
+		if r = e.program.formerly[s.Rule]; r != nil { // the episode under way ends as what it was told as
+			s.ToldAs, former = first(s.ToldAs, s.Rule), s.Rule
+			s.Rule = r.id
 		}
 	}
 	a := e.claim(r, &s)
+	if a != nil && former != "" && (a.started != 0 || a.episode != nil || a.extra != nil && a.extra.shelved != nil) {
+		return true // what is stored under the new name is newer
+	}
 	if a == nil {
 		e.orphans = append(e.orphans, s)
 		return false
 	}
 	c := a.channel
+	if former != "" && (!s.FiredAt.IsZero() || s.Shelved != nil || !s.Cooldown.IsZero() || phaseLeft(&s)) {
+		e.renamed = append(e.renamed, resting(former, &s))
+		e.shifted = append(e.shifted, a)
+	}
 	was := a.standing()
 	a.restore(&s)
 	e.restoreLast(c, &s)
@@ -41,6 +50,25 @@ func (e *Engine) Restore(s State) bool {
 	}
 	e.schedule(a)
 	return true
+}
+
+// phaseLeft reports whether a stored alarm is not at rest.
+func phaseLeft(s *State) bool {
+	return slices.ContainsFunc(s.Levels, func(l LevelState) bool { return l.On || !l.Since.IsZero() })
+}
+
+// resting is a stored alarm of the named rule as it is when all that it was has
+// ended, or goes on under another name.
+func resting(rule string, s *State) State {
+	levels := make([]LevelState, len(s.Levels))
+	for i, l := range s.Levels {
+		levels[i].Severity = l.Severity
+	}
+	return State{
+		Key: rule + "/" + s.Device, Rule: rule, Device: s.Device, Labels: s.Labels, Revision: s.Revision, Levels: levels,
+		Episode: s.Episode, Seq: s.Seq, StartedAt: s.StartedAt,
+		LastAt: s.LastAt, Last: s.Last, LastClock: s.LastClock, Unit: s.Unit,
+	}
 }
 
 // claim finds or makes the alarm of a stored state; nil if no rule looks at it.
@@ -99,9 +127,7 @@ func (e *Engine) restoreLast(c *channel, s *State) {
 		return
 	}
 	c.last, c.clock = point{at, v}, s.LastClock
-	if c.at == 0 {
-		c.at = at
-	}
+	c.at = max(c.at, at)
 	c.device.newest = max(c.device.newest, at)
 	if c.metric.unit == "" && s.Unit != "" {
 		c.foreign = &foreignUnit{unit: s.Unit, ok: true}
@@ -172,6 +198,8 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		rule, fact, reason = r.public(), "rule "+s.Rule+" does not look at "+s.Device+" any more", "rule_changed"
 		if r.disabled {
 			fact, reason = "rule "+s.Rule+" is disabled", "rule_disabled"
+		} else if d := e.devices[s.Device]; d != nil && r.subject != ofGroup && e.variant(r, d).disabled {
+			fact, reason = "rule "+s.Rule+" is disabled for "+s.Device, "rule_disabled"
 		}
 	}
 	ev := Event{
@@ -179,7 +207,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		Type: AlarmCancelled,
 		At:   at,
 		Alarm: EventAlarm{
-			Key: s.Rule + "/" + s.Device, Episode: s.Episode, Seq: s.Seq + 1, State: inactive.String(),
+			Key: first(s.ToldAs, s.Rule) + "/" + s.Device, Episode: s.Episode, Seq: s.Seq + 1, State: inactive.String(),
 			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses,
 		},
 		Rule:    rule,
@@ -196,15 +224,8 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 	if d := labelled(e.program.devices[s.Device], s.Labels); d != nil {
 		ev.Device.Labels, ev.Device.Via = d.Labels, d.Via
 	}
-	levels := make([]LevelState, len(s.Levels))
-	for i, l := range s.Levels {
-		levels[i].Severity = l.Severity
-	}
-	*s = State{
-		Key: ev.Alarm.Key, Rule: s.Rule, Device: s.Device, Labels: s.Labels, Revision: s.Revision, Levels: levels,
-		Episode: s.Episode, Seq: s.Seq + 1, StartedAt: s.StartedAt,
-		LastAt: s.LastAt, Last: s.Last, LastClock: s.LastClock, Unit: s.Unit,
-	}
+	s.Seq++
+	*s = resting(s.Rule, s)
 	out.Transitions = append(out.Transitions, Transition{State: *s, Events: []Event{ev}})
 }
 
@@ -275,15 +296,19 @@ func (e *Engine) Resume(from, to time.Time) {
 	for a := range e.instances() {
 		if a.episode != nil && a.shift(g) {
 			e.shifted = append(e.shifted, a)
-			e.schedule(a)
 		}
+		e.schedule(a)
 	}
 }
 
 // shift moves the timers that were running in the gap by as much of it as they
-// were; one that had run out before is left to end at its own time.
+// were; one that had run out before is left to end at its own time. Reminders
+// that were missed are one now.
 func (a *instance) shift(g gap) bool {
 	changed := false
+	if r := &a.episode.reminder; *r > g.from && *r < g.to {
+		*r, changed = g.to, true
+	}
 	for i := range a.episode.rungs {
 		t := &a.episode.rungs[i]
 		wait, _ := a.rule.rungs[i].wait(t.on)

@@ -19,6 +19,7 @@ type State struct {
 
 	Episode   string    `json:"episode,omitempty"` // current or last
 	Seq       int       `json:"seq,omitempty"`     // of the last event told in it
+	ToldAs    string    `json:"told_as,omitempty"` // the rule's id when the episode began, if another
 	StartedAt time.Time `json:"started_at,omitzero"`
 	FiredAt   time.Time `json:"fired_at,omitzero"`
 	Relapses  int       `json:"relapses,omitempty"`

@@ -63,6 +63,7 @@ func (a *instance) stateEpisode(s *State) {
 			l.Since, l.Deadline, l.Uncovered, l.Samples, l.Wait = wall(t.since), wall(t.deadline), time.Duration(t.uncovered), t.samples, wait
 		}
 	}
+	s.ToldAs = ep.rule
 	s.Relapses, s.Told, s.FiredAt = ep.relapses, slices.Clone(ep.told), wall(ep.fired)
 	s.Severity, s.Muted = ep.severity, ep.muted
 	s.Acked, s.AckedBy, s.Reminder, s.Reminded = ep.acked, ep.ackedBy, wall(ep.reminder), ep.reminded
@@ -131,6 +132,9 @@ func (a *instance) restore(s *State) {
 }
 
 func (a *instance) restoreExtra(s *State) {
+	if x := a.extra; x != nil {
+		x.fired, x.shelved, x.flips = 0, nil, nil
+	}
 	if !s.Cooldown.IsZero() {
 		a.more().fired = nanos(s.Cooldown)
 	}
@@ -162,6 +166,9 @@ func (a *instance) restoreEpisode(s *State) {
 		}
 		v, ok := kind.private(p.Value)
 		return point{nanos(p.At), v}, ok
+	}
+	if s.ToldAs != a.rule.id && !s.FiredAt.IsZero() {
+		ep.rule = s.ToldAs
 	}
 	ep.fired, ep.relapses, ep.told = nanos(s.FiredAt), s.Relapses, slices.Clone(s.Told)
 	ep.severity, ep.muted = s.Severity, s.Muted

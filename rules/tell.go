@@ -35,6 +35,9 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	a.seq++
 	now := a.standing()
 	severity, phase := now.severity, now.phase
+	if !now.on() && ep.severity != Unset { // it ends with this, and is told so next
+		severity, phase = ep.severity, firing
+	}
 	stands := max(now.top, 0) // the rung the alarm stands on
 	decider := stands         // and the one that changed it
 	switch s.typ {
@@ -56,7 +59,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		Type: s.typ,
 		At:   wall(at),
 		Alarm: EventAlarm{
-			Key: r.id + "/" + c.device.id, Episode: episode, Seq: a.seq, State: phase.String(),
+			Key: a.toldAs() + "/" + c.device.id, Episode: episode, Seq: a.seq, State: phase.String(),
 			Severity: severity, StartedAt: wall(a.started), Acked: ep.acked, Relapses: ep.relapses,
 		},
 		Rule:      r.public(),
