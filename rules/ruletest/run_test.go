@@ -239,3 +239,45 @@ func TestDeviceOfATestMayHaveATypeAndLabels(t *testing.T) {
 		t.Error(r.String())
 	}
 }
+
+func TestWhatIsMutedIsNoEventAndIsShownWhereATestFails(t *testing.T) {
+	def := &rules.TestDef{
+		Rule: "freezer-warm", Values: rules.Values{"": "-20 -14x15 -20x10"},
+		Step: []rules.TestStep{{At: at(t, "2m"), Shelve: at(t, "2h")}},
+	}
+	r := run(t, def)
+	if !r.Passed() || len(r.Recorded) != 2 {
+		t.Errorf("%s; %d recorded, want fired and resolved", r.String(), len(r.Recorded))
+	}
+	def.Expect = []rules.TestExpect{{At: at(t, "11m"), Event: "fired"}}
+	r = run(t, def)
+	if want := "recorded, and nobody told: 21m     fired        warning (freezer-warm/freezer-03): shelved"; !strings.Contains(r.String(), want) {
+		t.Errorf("got\n%s\nwant %s", r.String(), want)
+	}
+}
+
+func TestEventsOfDevicesAreThereWhereATestExpectsThem(t *testing.T) {
+	def := &rules.TestDef{
+		Rule: "freezer-warm", Values: rules.Values{"": "-20x10"},
+		Step:   []rules.TestStep{{At: at(t, "3m30s"), Presence: "lost"}, {At: at(t, "5m"), Source: "disconnected"}, {At: at(t, "7m"), Source: "connected"}},
+		Expect: []rules.TestExpect{{At: at(t, "3m30s"), Event: "device.offline", Device: "freezer-03"}},
+	}
+	if r := run(t, def); !r.Passed() {
+		t.Error(r.String())
+	}
+	def.Expect = []rules.TestExpect{{At: at(t, "5m30s"), Event: "source.disconnected"}, {At: at(t, "7m"), Event: "source.reconnected"}}
+	if r := run(t, def); !r.Passed() {
+		t.Error(r.String())
+	}
+	def.Expect = nil
+	if r := run(t, def); !r.Passed() {
+		t.Error(r.String())
+	}
+}
+
+func TestCommandThatFindsNoAlarmFailsTheTest(t *testing.T) {
+	def := &rules.TestDef{Rule: "freezer-warm", Values: rules.Values{"": "-20x3"}, Step: []rules.TestStep{{At: at(t, "1m"), Device: "freezer-77", Ack: "ada"}}}
+	if r := run(t, def); r.Passed() || !strings.Contains(r.String(), "at 1m: ack of freezer-warm/freezer-77 had no effect: there is no alarm freezer-warm/freezer-77") {
+		t.Error(r.String())
+	}
+}
