@@ -10,8 +10,8 @@ import (
 
 // A Reloaded is what another configuration asks of a running bridge.
 type Reloaded struct {
-	Program   *rules.Program
-	Endpoints []Endpoint // all of them; one whose Revision is the same stays as it is
+	Program   *rules.Program // the one there is leaves the engine as it is
+	Endpoints []Endpoint     // all of them; one whose Revision is the same stays as it is
 }
 
 // A Diff is what a reload changed, by name.
@@ -123,9 +123,10 @@ func (b *Bridge) Reload(ctx context.Context, r Reloaded) (Diff, error) {
 func (b *Bridge) swap(r Reloaded) func(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	same := b.program == r.Program
 	b.program, b.endpoints = r.Program, r.Endpoints
-	if b.engine == nil {
-		return nil // loaded with the new rules when there is space
+	if b.engine == nil || same {
+		return nil // without an engine: one is made with the new rules when there is space
 	}
 	b.begin()
 	b.engine.Reload(r.Program, b.clock.now(), &b.out)

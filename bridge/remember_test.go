@@ -2,12 +2,15 @@ package bridge_test
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"tocsin/bridge/history"
+	"tocsin/broker"
+	"tocsin/rules"
 )
 
 // recorded are the readings in the history that a stopped world has left.
@@ -84,6 +87,7 @@ func TestLinksAreToldWhenTheyChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "ops")
 		w.remembers = true
+		full := w.fillable()
 		up := make(chan bool, 1)
 		up <- false
 		w.connected = func(source string) bool {
@@ -101,6 +105,10 @@ func TestLinksAreToldWhenTheyChange(t *testing.T) {
 			up <- now
 			time.Sleep(5 * time.Second)
 		}
+		full.Store(true) // the engine is made anew, and has to be told
+		_ = w.send("freezer-1", "temperature", -12)
+		full.Store(false)
+		time.Sleep(5 * time.Second)
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
 		}
@@ -113,8 +121,98 @@ func TestLinksAreToldWhenTheyChange(t *testing.T) {
 				links = append(links, in.Link.Connected)
 			}
 		}
-		if len(links) != 4 || links[0] || !links[1] || links[2] || !links[3] {
-			t.Errorf("told %v, want each change once", links)
+		if !slices.Equal(links, []bool{false, true, false, true, true}) {
+			t.Errorf("told %v, want each change once, and an engine that is new", links)
 		}
 	})
+}
+
+// A bridge that has only just begun to listen knows of no silence.
+func TestSilenceBeginsWithListening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		every, after := rules.Duration(time.Minute), rules.Duration(15*time.Minute)
+		w.rules.Device = map[string]*rules.DeviceDef{"freezer-9": {Every: &every}}
+		w.rules.Rule = map[string]*rules.RuleDef{"silent": {Severity: rules.Major, Condition: rules.Condition{Silent: &rules.Silent{After: after}}}}
+		w.connected = func(string) bool { return true }
+		w.start()
+		time.Sleep(time.Minute)
+		if got, err := w.Alarms(t.Context(), 10); err != nil || len(got) != 0 {
+			t.Errorf("silent already: %+v, %v", got, err)
+		}
+		time.Sleep(2 * time.Minute)
+		equal(t, "told", alarms(w.endpoints["ops"]), []string{"silent/freezer-9 alarm.fired"})
+		w.mustSend("freezer-9", "temperature", -20)
+		synctest.Wait()
+		equal(t, "told", alarms(w.endpoints["ops"]), []string{"silent/freezer-9 alarm.fired", "silent/freezer-9 alarm.resolved"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestPresenceIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		after := rules.Duration(time.Hour)
+		w.rules.Rule = map[string]*rules.RuleDef{"silent": {Severity: rules.Major, Condition: rules.Condition{Silent: &rules.Silent{After: after}}}}
+		w.presence = "lwt/{device}"
+		w.start()
+		w.mustSend("freezer-1", "temperature", -20)
+		if receipt := w.Handle(broker.Message{Topic: "lwt/freezer-1", Payload: []byte("offline"), QoS: 1, Received: time.Now()}); receipt != nil {
+			if err := receipt(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		equal(t, "told", alarms(w.endpoints["ops"]), []string{"silent/freezer-1 alarm.fired"})
+		w.mustSend("freezer-1", "temperature", -20)
+		synctest.Wait()
+		equal(t, "told", alarms(w.endpoints["ops"]), []string{"silent/freezer-1 alarm.fired", "silent/freezer-1 alarm.resolved"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What a window holds outlives a crash: the readings are taken in again.
+func TestWindowsSurviveACrash(t *testing.T) {
+	for name, clean := range map[string]bool{"stop": true, "crash": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "ops")
+				over := rules.Duration(10 * time.Minute)
+				w.rules.Rule = map[string]*rules.RuleDef{"mean": {
+					Metric: "temperature", Severity: rules.Major,
+					Condition: rules.Condition{Agg: "avg", Over: &over, Above: &rules.Quantity{Value: -15}},
+				}}
+				w.remembers = true
+				w.start()
+				for range 5 {
+					w.mustSend("freezer-1", "temperature", -30)
+				}
+				time.Sleep(2 * time.Second) // written by now
+				if clean {
+					if err := w.halt(); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					w.crash()
+				}
+				time.Sleep(10 * time.Second)
+				w.start()
+				w.mustSend("freezer-1", "temperature", 0) // the mean of six is far below
+				synctest.Wait()
+				equal(t, "told", alarms(w.endpoints["ops"]), nil)
+				for range 6 {
+					w.mustSend("freezer-1", "temperature", 0)
+				}
+				synctest.Wait()
+				equal(t, "told", alarms(w.endpoints["ops"]), []string{"mean/freezer-1 alarm.fired"})
+				if err := w.halt(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
 }

@@ -128,6 +128,9 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 		r.reject(ctx, problems, asked)
 		return api.Reloaded{}, &api.Rejected{Problems: shownProblems(problems)}
 	}
+	if sameRules(r.running.RuleFile, cfg.RuleFile) {
+		cfg.Rules = r.running.Rules // which spares the engine a reload
+	}
 	next, err := r.destinations(cfg)
 	if err != nil {
 		return api.Reloaded{}, err
@@ -268,20 +271,31 @@ func (r *reloader) tell(diff bridge.Diff, about api.Elsewhere, problems config.P
 
 // elsewhere is what there is to say of cfg beside its rules and endpoints.
 func (r *reloader) elsewhere(cfg *config.Config, problems config.Problems) api.Elsewhere {
-	was, is := r.running.RuleFile, cfg.RuleFile
 	return api.Elsewhere{
-		Definitions: differing([]pair{
-			{"defaults", was.Defaults, is.Defaults},
-			{"metric", was.Metric, is.Metric},
-			{"device", was.Device, is.Device},
-			{"group", was.Group, is.Group},
-			{"schedule", was.Schedule, is.Schedule},
-			{"maintenance", was.Maintenance, is.Maintenance},
-			{"flood", was.Flood, is.Flood},
-		}),
-		Restart:  r.needRestart(cfg),
-		Warnings: shownProblems(problems),
+		Definitions: differing(definitions(r.running.RuleFile, cfg.RuleFile)),
+		Restart:     r.needRestart(cfg),
+		Warnings:    shownProblems(problems),
 	}
+}
+
+// definitions are the tables of rule files that rules refer to, or that concern
+// all of them.
+func definitions(was, is *rules.File) []pair {
+	return []pair{
+		{"defaults", was.Defaults, is.Defaults},
+		{"metric", was.Metric, is.Metric},
+		{"device", was.Device, is.Device},
+		{"group", was.Group, is.Group},
+		{"schedule", was.Schedule, is.Schedule},
+		{"maintenance", was.Maintenance, is.Maintenance},
+		{"flood", was.Flood, is.Flood},
+	}
+}
+
+// sameRules reports whether two files make the same program, down to the lines
+// that its rules begin in.
+func sameRules(was, is *rules.File) bool {
+	return len(differing(append(definitions(was, is), pair{"rule", was.Rule, is.Rule}))) == 0
 }
 
 // needRestart names the sections of cfg that differ from what was started and
