@@ -238,7 +238,7 @@ func (n *noise) wider(file *rules.File, id string) []proposal {
 			continue
 		}
 		slices.Sort(w.moves)
-		deep := w.moves[min(len(w.moves)-1, int(math.Ceil(0.95*float64(len(w.moves)))))]
+		deep := w.moves[int(math.Ceil(0.95*float64(len(w.moves))))-1]
 		if deep <= 0 {
 			return nil
 		}

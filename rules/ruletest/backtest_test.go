@@ -128,3 +128,36 @@ func TestDeadbandIsOnTheSideThatTheRuleClears(t *testing.T) {
 	}
 	t.Errorf("no deadband is advised: %+v", report)
 }
+
+func TestDeadbandLeavesTheRareDeepMovesOut(t *testing.T) {
+	f := warm(t)
+	n := newNoise(f)
+	for in := range recorded(t, "freezer-03", strings.Repeat("-14 -15.2 ", 19)+"-14 -19 -14") {
+		n.take(in)
+	}
+	list := n.wider(f, "freezer-warm")
+	if len(list) != 1 || list[0].value != "-15.21 °C" {
+		t.Errorf("got %+v, want a clear just below the 19 of 20 shallow moves", list)
+	}
+}
+
+func TestTimersDoNotEndWhileNobodyListened(t *testing.T) {
+	f := warm(t)
+	f.Rule["freezer-warm"].For = d(t, "10m")
+	inputs := func(yield func(rules.Input, error) bool) {
+		for _, minute := range []int{0, 2, 30, 31, 60} {
+			now := begun.Add(time.Duration(minute) * time.Minute)
+			in := rules.Input{Now: now, Sample: reading{num: -14}.sample("freezer-03", "temperature", nil, now, 0)}
+			if minute == 30 {
+				in = rules.Input{Now: now, Gap: &rules.Gap{From: begun.Add(3 * time.Minute), To: now}}
+			}
+			if !yield(in, nil) {
+				return
+			}
+		}
+	}
+	r := backtest(t, f, inputs)
+	if len(r.List) != 1 || r.List[0].Fired != begun.Add(37*time.Minute) {
+		t.Errorf("got %+v, want one episode fired after 3m and 7m", r.List)
+	}
+}

@@ -281,3 +281,19 @@ func TestCommandThatFindsNoAlarmFailsTheTest(t *testing.T) {
 		t.Error(r.String())
 	}
 }
+
+func TestEventsThatDependOnTicksFailTheTest(t *testing.T) {
+	r := run(t, peak(t))
+	if got := differ(r.Start, r.Events, r.Events); got != nil {
+		t.Errorf("the same events differ: %v", got)
+	}
+	later := []rules.Event{r.Events[0], r.Events[1]}
+	later[1].At = later[1].At.Add(time.Second)
+	got := strings.Join(differ(r.Start, r.Events, later), "")
+	if !strings.Contains(got, "with a tick each second:  35m     resolved") || !strings.Contains(got, "with ticks when due:      35m1s   resolved") {
+		t.Errorf("got %s", got)
+	}
+	if got := strings.Join(differ(r.Start, r.Events, later[:1]), ""); !strings.Contains(got, "with ticks when due:      nothing") {
+		t.Errorf("got %s", got)
+	}
+}
