@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tocsin/bridge"
 	"tocsin/bridge/history"
 	"tocsin/broker"
 	"tocsin/rules"
@@ -181,11 +183,7 @@ func TestWindowsSurviveACrash(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "ops")
-				over := rules.Duration(10 * time.Minute)
-				w.rules.Rule = map[string]*rules.RuleDef{"mean": {
-					Metric: "temperature", Severity: rules.Major,
-					Condition: rules.Condition{Agg: "avg", Over: &over, Above: &rules.Quantity{Value: -15}},
-				}}
+				w.rules.Rule = meanRule()
 				w.remembers = true
 				w.start()
 				for range 5 {
@@ -215,4 +213,86 @@ func TestWindowsSurviveACrash(t *testing.T) {
 			})
 		})
 	}
+}
+
+// meanRule fires when the mean of an hour is above -15.
+func meanRule() map[string]*rules.RuleDef {
+	over := rules.Duration(time.Hour)
+	return map[string]*rules.RuleDef{"mean": {
+		Metric: "temperature", Severity: rules.Major,
+		Condition: rules.Condition{Agg: "avg", Over: &over, Above: &rules.Quantity{Value: -15}},
+	}}
+}
+
+// What was recorded before a snapshot need not be there any more.
+func TestSnapshotStandsForWhatCameBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.rules.Rule, w.remembers = meanRule(), true
+		w.start()
+		for range 5 {
+			w.mustSend("freezer-1", "temperature", -30)
+		}
+		time.Sleep(11 * time.Minute)
+		w.crash()
+		segments, err := filepath.Glob(filepath.Join(w.dir, "history", "*.history"))
+		if err != nil || len(segments) == 0 {
+			t.Fatalf("segments %v, %v", segments, err)
+		}
+		for _, path := range segments {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.start()
+		w.mustSend("freezer-1", "temperature", 0)
+		synctest.Wait()
+		equal(t, "told with a mean of -25", alarms(w.endpoints["ops"]), nil)
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What is not on disk may be refused, and come again as news.
+func TestSnapshotWaitsForWhatItRestsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.remembers = true
+		hold := make(chan struct{})
+		w.wrap = func(s bridge.Store) bridge.Store {
+			return faulty{Store: s, commit: func(b bridge.Batch) error {
+				if len(b.Transitions) > 0 {
+					<-hold
+				}
+				return nil
+			}}
+		}
+		w.start()
+		if receipt := w.Handle(message("freezer-1", "temperature", -12)); receipt == nil {
+			t.Fatal("a crossing has nothing to wait for")
+		}
+		snapshots := func() int {
+			files, err := filepath.Glob(filepath.Join(w.dir, "history", "snapshot*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(files)
+		}
+		if receipt := w.Handle(message("freezer-2", "temperature", -20)); receipt != nil {
+			t.Fatal("a reading that decides nothing waits")
+		}
+		time.Sleep(15 * time.Minute)
+		if n := snapshots(); n != 0 {
+			t.Errorf("%d snapshots of what is not on disk", n)
+		}
+		close(hold)
+		synctest.Wait()
+		if n := snapshots(); n != 1 {
+			t.Errorf("%d snapshots when it is", n)
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

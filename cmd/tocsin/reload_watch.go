@@ -28,9 +28,14 @@ const maxUnsettled = 5 * time.Second
 func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	w := newWatch(r.log)
 	defer w.close()
-	w.follow(r.watched())
 	var quiet <-chan time.Time // nil: nothing was saved
 	var since time.Time
+	follow := func() {
+		if w.follow(r.watched()) {
+			quiet = time.After(settle) // it may have been saved before it was watched
+		}
+	}
+	follow()
 	for {
 		asked := false
 		select {
@@ -60,7 +65,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 		if rejected := (*api.Rejected)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &rejected) {
 			r.log.Error("reloading the configuration", "error", err) // a rejection has been told
 		}
-		w.follow(r.watched())
+		follow()
 	}
 }
 
@@ -108,10 +113,11 @@ func (w *watch) close() {
 	}
 }
 
-// follow watches what belongs to the given files and folders, and nothing else.
-func (w *watch) follow(paths []string) {
+// follow watches what belongs to the given files and folders, and nothing else. It
+// reports whether a folder is new.
+func (w *watch) follow(paths []string) (more bool) {
 	if w.watcher == nil {
-		return
+		return false
 	}
 	w.files, w.folders = map[string]bool{}, map[string]bool{}
 	wanted := map[string]bool{}
@@ -124,7 +130,9 @@ func (w *watch) follow(paths []string) {
 			w.files[path], wanted[filepath.Dir(path)] = true, true
 		}
 	}
+	known := map[string]bool{}
 	for _, path := range w.watcher.WatchList() {
+		known[path] = true
 		if !wanted[path] {
 			_ = w.watcher.Remove(path) // it has gone already, or it is not needed
 		}
@@ -135,7 +143,9 @@ func (w *watch) follow(paths []string) {
 			w.log.Warn("a folder of the configuration is not watched (send SIGHUP after a change)", "folder", path, "error", err)
 		}
 		w.failing[path] = err != nil
+		more = more || err == nil && !known[path]
 	}
+	return more
 }
 
 // resolved is where links lead, or path itself.
