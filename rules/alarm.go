@@ -82,6 +82,7 @@ type episode struct {
 	reset     bool  // an operator ended it
 	flapping  bool  //
 	frozen    int64 // since when nothing is known, on the bridge's clock; 0 while it is
+	staleAt   int64 // and when that has been too long; 0 for never
 	stale     bool  // and for too long
 	staleTold bool
 	noData    bool // fired, or ended, because nothing is known

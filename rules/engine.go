@@ -105,6 +105,9 @@ type channel struct {
 	prev    point // the one before it
 	judged  int64 // event time up to which alarms have been judged
 	at      int64 // when the newest reading came, on the bridge's clock
+
+	patience, patientAt int64 // see instance.patience
+
 	foreign *foreignUnit
 	late    *backlog // readings of the past, until they are judged as such
 	carried float64  // what a counter had reached before it began again

@@ -447,7 +447,7 @@ func (e *Engine) sortedDevices() []*device {
 			}
 			return 1
 		}
-		return cmp.Compare(a.id, b.id)
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.across, b.across))
 	})
 	return devices
 }

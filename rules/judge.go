@@ -39,6 +39,9 @@ func (e *Engine) settleDirty(out *Output) {
 		}
 		a := e.dirty[first]
 		e.dirty = slices.Delete(e.dirty, first, first+1)
+		if !a.extra.queued {
+			continue // recalled meanwhile, as it was
+		}
 		sampled := a.extra.sampled
 		a.extra.queued, a.extra.sampled = false, false
 		e.look(a, sampled, out)
@@ -96,7 +99,7 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 	case answered && stood:
 		moved = true
 	case !answered && ep.frozen == 0 && a.busy():
-		ep.frozen = j.now
+		a.freeze(j.now)
 		moved = true
 	}
 	a.join()
@@ -259,8 +262,11 @@ func (e *Engine) counted(a *instance, i int, j *judgement, fires, clears truth) 
 		if m.marks == nil {
 			m.marks = window.NewMarks(g.repeats.count)
 		}
-		event := a.channel.metric != nil && a.channel.metric.event
-		if fires == yes && j.sample && (m.was != yes || event) {
+		again := a.channel.metric != nil && a.channel.metric.event
+		if a.rule.gauges[g.gauge].source == changed { // each change counts, and not how long it is held
+			again = len(a.extra.gauges) > 0 && a.extra.gauges[g.gauge].at == j.at
+		}
+		if fires == yes && j.sample && (m.was != yes || again) {
 			m.marks.Add(j.at)
 		}
 		if fires != unknown {
@@ -372,6 +378,28 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 	}
 }
 
+// patience is for how long the newest reading of an alarm's channel speaks for the
+// present. What is learned meanwhile counts from the next reading on, so that it
+// does not matter when somebody asks; 0 is for ever.
+func (a *instance) patience() int64 {
+	c := a.channel
+	if a.rule.staleAfter > 0 || c.metric == nil {
+		return c.device.staleAfter(a.rule)
+	}
+	if c.patientAt != c.at {
+		c.patientAt, c.patience = c.at, c.device.staleAfter(a.rule)
+	}
+	return c.patience
+}
+
+// freeze lets an alarm stand still from now on, because nothing is known.
+func (a *instance) freeze(now int64) {
+	a.episode.frozen, a.episode.staleAt = now, 0
+	if after := a.patience(); after > 0 {
+		a.episode.staleAt = now + after
+	}
+}
+
 // staleDue is when what an alarm knows becomes too old: its readings, for one
 // that looks at a metric; 0 for never, or where that has been dealt with.
 func (e *Engine) staleDue(a *instance) int64 {
@@ -383,14 +411,14 @@ func (e *Engine) staleDue(a *instance) int64 {
 	if a.rule.gaugesSilence() || d.link != nil && d.link.down != 0 {
 		return 0
 	}
-	after := d.staleAfter(a.rule)
-	if after == 0 {
-		return 0
-	}
 	if ep != nil && ep.frozen != 0 {
-		return ep.frozen + after
+		return ep.staleAt
 	}
 	if c.metric == nil || c.metric.event || d.group {
+		return 0
+	}
+	after := a.patience()
+	if after == 0 {
 		return 0
 	}
 	heard := max(c.at, e.deaf)
@@ -403,9 +431,11 @@ func (e *Engine) staleDue(a *instance) int64 {
 }
 
 // gaugesSilence reports whether the rule is about silence, which is what others
-// call no data.
+// call no data: that nothing comes is what it measures.
 func (r *rule) gaugesSilence() bool {
-	return r.rungs[0].kind == Bool && r.gauges[r.rungs[0].gauge].source == silence
+	g := &r.gauges[r.rungs[0].gauge]
+	held := g.source == changed && r.noData == holdState // its hold ends it, whatever comes
+	return r.rungs[0].kind == Bool && g.source == silence || g.counts() || held
 }
 
 // grow makes an alarm of which nothing has been known for too long stale.

@@ -110,6 +110,7 @@ func (c *channel) appendMemory(b []byte) []byte {
 	}
 	b = binary.AppendVarint(b, c.judged)
 	b = binary.AppendVarint(b, c.at)
+	b = binary.AppendVarint(binary.AppendVarint(b, c.patience), c.patientAt)
 	b = appendFloat(b, c.carried)
 	unit := ""
 	if c.foreign != nil {
@@ -143,11 +144,10 @@ func (c *channel) appendAlarms(b []byte) []byte {
 	return b
 }
 
-func (a *instance) remembers() bool {
-	return a.extra != nil && (len(a.extra.gauges) > 0 || len(a.extra.rungs) > 0)
-}
+func (a *instance) remembers() bool { return a.extra != nil && !a.rule.plain }
 
 func (x *extra) append(b []byte) []byte {
+	b = binary.AppendVarint(b, x.wake)
 	b = binary.AppendUvarint(b, uint64(len(x.gauges)))
 	for i := range x.gauges {
 		m := &x.gauges[i]
@@ -264,7 +264,9 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	for _, p := range [...]*point{&kept.last, &kept.prev} {
 		p.at, p.value = r.int(), r.value()
 	}
-	kept.judged, kept.at, kept.carried = r.int(), r.int(), r.float()
+	kept.judged, kept.at = r.int(), r.int()
+	kept.patience, kept.patientAt = r.int(), r.int()
+	kept.carried = r.float()
 	unit := r.text()
 	kept.holes = r.gaps()
 	m := e.program.metrics[name]
@@ -273,6 +275,7 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 		c = e.bind(d, m, math.MaxInt)
 		c.last, c.prev, c.clock, c.primed = kept.last, kept.prev, kept.clock, kept.primed
 		c.judged, c.at, c.carried, c.holes = kept.judged, kept.at, kept.carried, kept.holes
+		c.patience, c.patientAt = kept.patience, kept.patientAt
 		if unit != "" {
 			conv, ok := convert(unit, m.unit)
 			c.foreign = &foreignUnit{unit, conv, ok}
@@ -322,21 +325,23 @@ func (e *Engine) recallAlarms(c *channel, r *reader) {
 			continue
 		}
 		a := c.alarm(rule)
-		if a == nil || a.rule.revision != revision && !a.rule.sameGauges(revision) {
+		if a == nil || a.extra == nil {
 			continue
 		}
 		x := &reader{b: blob}
 		a.recall(x)
+		if a.rule.revision == revision {
+			a.extra.queued = false // it has been looked at
+			e.schedule(a)
+		}
 		if x.err != nil {
 			r.err = x.err
 		}
 	}
 }
 
-// sameGauges reports whether what another revision remembered still fits.
-func (r *rule) sameGauges(string) bool { return true }
-
 func (a *instance) recall(r *reader) {
+	wake := r.int()
 	gauges := make([]gaugeMemory, r.count(8))
 	for i := range gauges {
 		m := &gauges[i]
@@ -369,6 +374,7 @@ func (a *instance) recall(r *reader) {
 	if r.err != nil || a.extra == nil {
 		return
 	}
+	a.extra.wake = wake
 	if len(gauges) == len(a.extra.gauges) {
 		for i := range gauges {
 			g := &a.rule.gauges[i]

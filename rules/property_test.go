@@ -252,6 +252,8 @@ func TestACrashTellsTheSameEvents(t *testing.T) {
 			}
 			past = append(past, h.input(now))
 			if rapid.IntRange(0, 3).Draw(t, "crash") == 0 {
+				a.tick(now)
+				b.tick(now)
 				before := len(b.events)
 				e := NewEngine(p, Options{})
 				for _, in := range past {

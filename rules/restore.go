@@ -141,6 +141,9 @@ func (e *Engine) reconsider(a *instance, out *Output) {
 		if a.rule.plain && (c.last.at == 0 || !a.rule.wakes(c.last.value)) {
 			return
 		}
+		if after := a.patience(); c.metric != nil && after > 0 && c.at+after <= e.now {
+			return // what is known is too old to start an alarm
+		}
 		e.look(a, true, out)
 		return
 	}
@@ -229,8 +232,9 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 	out.Transitions = append(out.Transitions, Transition{State: *s, Events: []Event{ev}})
 }
 
-// States yields every alarm as it stands, by device and rule: more than what
-// transitions have told, for it includes the newest reading and evidence.
+// States yields every alarm that has a past, or is on its way, as it stands, by
+// device and rule: more than what transitions have told, for it includes the
+// newest evidence. What only rests is in [Engine.Memory], with its readings.
 func (e *Engine) States() iter.Seq[State] {
 	return func(yield func(State) bool) {
 		for a := range e.instances() {
@@ -241,14 +245,14 @@ func (e *Engine) States() iter.Seq[State] {
 	}
 }
 
-// instances yields the alarms that have seen a sample, or have a past, in a
-// stable order.
+// instances yields the alarms that have a past, or are on their way, in a stable
+// order.
 func (e *Engine) instances() iter.Seq[*instance] {
 	return func(yield func(*instance) bool) {
 		for _, d := range e.sortedDevices() {
 			for _, c := range d.all() {
 				for _, a := range c.alarms {
-					if (c.last.at != 0 || a.episode != nil || a.started != 0 || a.extra != nil && a.extra.shelved != nil) && !yield(a) {
+					if (a.episode != nil || a.started != 0 || a.extra != nil && (a.extra.shelved != nil || len(a.extra.flips) > 0)) && !yield(a) {
 						return
 					}
 				}

@@ -38,9 +38,10 @@ type State struct {
 	Escalated int         `json:"escalated,omitempty"`
 	Returned  bool        `json:"returned,omitempty"` // latched: the condition has cleared
 	Flapping  bool        `json:"flapping,omitempty"`
-	Flips     []time.Time `json:"flips,omitempty"`  // when it came and went
-	Unknown   time.Time   `json:"unknown,omitzero"` // since when nothing is known
-	Stale     bool        `json:"stale,omitempty"`  // and for too long
+	Flips     []time.Time `json:"flips,omitempty"`   // when it came and went
+	Unknown   time.Time   `json:"unknown,omitzero"`  // since when nothing is known
+	StaleAt   time.Time   `json:"stale_at,omitzero"` // when that has been too long
+	Stale     bool        `json:"stale,omitempty"`   // and for too long
 	StaleTold bool        `json:"stale_told,omitempty"`
 	NoData    bool        `json:"no_data,omitempty"` // it fired because of that
 	Cooldown  time.Time   `json:"cooldown,omitzero"` // when the last episode began, for rules with cooldown
