@@ -175,8 +175,9 @@ func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) (Kind,
 	case def.TrueIs != nil || def.FalseIs != nil:
 		return Bool, true
 	}
-	numbers, booleans, asked := true, true, false
+	numbers, booleans, asked, changes := true, true, false, false
 	for _, use := range uses {
+		changes = changes || use.Changed != nil
 		if use.numeric() {
 			return Number, true
 		}
@@ -191,6 +192,8 @@ func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) (Kind,
 		}
 	}
 	switch {
+	case !asked && changes:
+		return Text, false // every reading can be read as one, and be told from another
 	case numbers:
 		return Number, asked
 	case booleans:
