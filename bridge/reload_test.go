@@ -1,7 +1,9 @@
 package bridge_test
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -233,6 +235,129 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 			want = append(want, "alarm.fired", "alarm.resolved")
 		}
 		complete(t, w.endpoints["ops"], 10, want)
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A plan is worth something if it comes true.
+func TestPlanForetellsWhatReloadDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.start()
+		for i, value := range []float64{-14, -12, -5, -20} {
+			w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", value)
+		}
+		w.mustSend("cellar", "humidity", 90)
+		synctest.Wait()
+		told := len(w.endpoints["ops"].list())
+
+		w.rules.Rule["warm"].Above = &rules.Quantity{Value: -10}
+		w.rules.Rule["warm"].Clear = &rules.Clear{Range: rules.Range{Low: rules.Quantity{Value: -13}}, Limits: true}
+		delete(w.rules.Rule, "slow")
+		w.endpoints["crm"] = new(receiver)
+		plan, err := w.Plan(bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := len(w.endpoints["ops"].list()); n != told {
+			t.Fatalf("planning told %d events", n-told)
+		}
+		equal(t, "changed", plan.Changes.Rules.Changed, []string{"warm"})
+		equal(t, "removed", plan.Changes.Rules.Removed, []string{"slow"})
+		equal(t, "added", plan.Changes.Endpoints.Added, []string{"crm"})
+		var foreseen, standing []string
+		for _, a := range plan.Alarms {
+			standing = append(standing, a.Key+" "+a.After.State)
+			for _, ev := range a.Told {
+				foreseen = append(foreseen, a.Key+" "+string(ev.Type))
+			}
+		}
+		equal(t, "foreseen", foreseen, []string{"warm/freezer-0 alarm.resolved"})
+
+		w.reload()
+		equal(t, "told", alarms(w.endpoints["ops"])[told:], foreseen)
+		now := map[string]string{}
+		list, err := w.Alarms(t.Context(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range list {
+			now[a.Key] = a.State
+		}
+		for _, s := range standing {
+			key, state, _ := strings.Cut(s, " ")
+			if got := cmp.Or(now[key], "inactive"); got != state {
+				t.Errorf("%s is %s, and was to be %s", key, got, state)
+			}
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestReloadCancelsTheAlarmsOfARuleThatGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		synctest.Wait()
+		delete(w.rules.Rule, "warm")
+		w.reload()
+		equal(t, "types", w.endpoints["ops"].types(), []string{"alarm.fired", "alarm.cancelled"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What answers 410 is the address that was asked, not the one that has replaced it.
+func TestGoneOfAFormerAddressDisablesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.targets["ops"] = "old"
+		late := make(chan struct{})
+		w.endpoints["ops"].answer = func(int, webhook.Message) webhook.Result {
+			<-late
+			return webhook.Result{Verdict: webhook.Gone, Status: 410, Err: errBoom}
+		}
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		synctest.Wait()
+		now := new(receiver)
+		w.endpoints["ops"], w.targets["ops"] = now, "new"
+		w.revision++
+		w.reload()
+		close(late)
+		synctest.Wait()
+		equal(t, "types", now.types(), []string{"alarm.fired"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestEndpointThatLeavesAndReturnsGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		old, now := w.endpoints["ops"], new(receiver)
+		old.answer = func(int, webhook.Message) webhook.Result { return webhook.Result{Status: hang} }
+		w.start()
+		for _, value := range []float64{-12, -18, -12} {
+			w.mustSend("freezer-1", "temperature", value)
+		}
+		synctest.Wait()
+		delete(w.endpoints, "ops")
+		w.reload()
+		w.endpoints["ops"] = now
+		w.reload()
+		old.let()
+		time.Sleep(time.Second)
+		equal(t, "old", old.types(), []string{"alarm.fired"})
+		equal(t, "now", now.types(), []string{"alarm.resolved", "alarm.fired"})
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
 		}
