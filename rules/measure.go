@@ -177,7 +177,39 @@ func (e *Engine) measure(a *instance, i int) measurement {
 	if a.rule.subject == ofGroup {
 		return e.reduce(a, g)
 	}
+	if g.ages() && e.outdated(a) {
+		return measurement{}
+	}
 	return e.gaugeOf(a, i, c)
+}
+
+// ages reports whether what is measured says nothing of the present once the
+// newest reading is too old to. That readings leave a window is no news of their
+// device then. How many came is known all the same.
+func (g *gauge) ages() bool {
+	switch g.source {
+	case aggregate:
+		return !g.counts()
+	case newest, slope, delta, deviation, flatness:
+		return true
+	}
+	return false
+}
+
+// counts reports whether none is as good a measurement as some.
+func (g *gauge) counts() bool {
+	return g.source == aggregate && g.fn == "count" && g.minSamples == 0
+}
+
+// outdated reports whether the newest reading of an alarm's metric is too old to
+// speak for the present.
+func (e *Engine) outdated(a *instance) bool {
+	c := a.channel
+	if c.metric.event {
+		return false
+	}
+	after := c.device.staleAfter(a.rule)
+	return after > 0 && e.now >= max(c.at, e.deaf)+after
 }
 
 // gaugeOf asks a gauge of one channel.
@@ -248,7 +280,11 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 	if n > 0 {
 		out.until = c.ours(w.Oldest() + over)
 	}
-	if n < max(min_, 1) {
+	need := max(min_, 1)
+	if src == delta || fn == "delta" {
+		need = max(need, 2) // a reading differs from another one
+	}
+	if n < need {
 		if fn == "count" && min_ == 0 {
 			return measurement{known: true, until: out.until}
 		}
