@@ -12,9 +12,12 @@ import (
 // devices report.
 type Plan struct {
 	Changes Diff          `json:"changes"`
-	Alarms  []Consequence `json:"alarms"` // those that would change, by key
+	Alarms  []Consequence `json:"alarms"` // those that would change, by key; of very many the first
+	More    int           `json:"more"`   // those that would change and are not listed
 	Kept    int           `json:"kept"`   // alarms under way that would go on as they are
 }
+
+const maxConsequences = 10_000
 
 // A Consequence is what a reload would do to one alarm.
 type Consequence struct {
@@ -102,6 +105,8 @@ func (p *Plan) tell(before map[string]Standing, ts []rules.Transition) {
 		p.Alarms = append(p.Alarms, *c)
 	}
 	slices.SortFunc(p.Alarms, func(a, b Consequence) int { return cmp.Compare(a.Key, b.Key) })
+	p.More = max(0, len(p.Alarms)-maxConsequences)
+	p.Alarms = p.Alarms[:len(p.Alarms)-p.More]
 }
 
 const inactive = "inactive"

@@ -98,9 +98,12 @@ func writePlan(w io.Writer, p api.Planned) error {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", cleanLine(a.Key), spellStanding(a.Before), spellStanding(a.After), spellTold(a.Told))
 		}
 		_ = t.Flush() // it writes to memory
+		if p.More > 0 {
+			fmt.Fprintf(&b, "and %d more\n", p.More)
+		}
 		fmt.Fprintln(&b)
 	}
-	fmt.Fprintf(&b, "%s would change, %d would go on as they are\n", count(len(p.Alarms), "alarm"), p.Kept)
+	fmt.Fprintf(&b, "%s would change, %d would go on as they are\n", count(len(p.Alarms)+p.More, "alarm"), p.Kept)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
