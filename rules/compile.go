@@ -94,7 +94,7 @@ func (c *compiler) defaults() {
 		*timing.For = Duration(time.Minute) // for_share may stand without the for of a rule
 	}
 	c.time(at, timing, &rung{})
-	c.behaviour(at, &RuleDef{Behaviour: d.Behaviour}, &rule{index: -1})
+	c.behaviour(at, &RuleDef{Behaviour: d.Behaviour}, &rule{index: -1, def: &RuleDef{}})
 	c.note(join(at, "notify"), d.Notify)
 }
 

@@ -140,7 +140,7 @@ func (c *compiler) suppress(path []string, list Texts, r *rule) {
 			c.fail(at, "suppress_if names no rule "+strconv.Quote(id), didYouMean(id, c.ids))
 		case id == r.id:
 			c.fail(at, "suppress_if names the rule itself", "name another rule, one whose alarm explains this one's")
-		case c.file.Rule[id].Across != r.across:
+		case c.file.Rule[id].Across != r.def.Across:
 			c.fail(at, "suppress_if names the rule "+strconv.Quote(id)+", which is not about the same: one of them makes one alarm of many devices", "name a rule with the same across, or without across as this one")
 		case !slices.Contains(r.suppressIf, i):
 			r.suppressIf = append(r.suppressIf, i)
@@ -255,9 +255,13 @@ func (c *compiler) group(path []string, def *RuleDef, r *rule) {
 		}
 		return
 	}
-	r.across = g.Across
-	if name, ok := cutLabel(g.Across); g.Across != "type" && g.Across != "via" && (!ok || name == "") {
+	name, label := cutLabel(g.Across)
+	switch r.across = name; {
+	case g.Across == "type" || g.Across == "via":
+	case !label || name == "":
 		c.fail(join(path, "across"), "across "+strconv.Quote(g.Across)+" is unknown", `write "label:room", "type" or "via"`)
+	case name == "type" || name == "via":
+		c.fail(join(path, "across"), "a label called "+name+" cannot be told from a device's "+name, "give the label another name")
 	}
 	r.reduce = first(g.Reduce, "avg")
 	c.word(join(path, "reduce"), g.Reduce, reductions[:]...)

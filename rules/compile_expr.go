@@ -99,9 +99,9 @@ func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 func (c *compiler) countable(at []string, ref expr.Ref, r *rule) bool {
 	across := c.file.Rule[ref.Name].Across
 	switch {
-	case ref.Kind == expr.Firing && across != r.across && across == "":
+	case ref.Kind == expr.Firing && across != r.def.Across && across == "":
 		c.fail(at, "asks whether "+ref.Name+" fires, and a rule with across is about many devices", "write share_firing("+ref.Name+") or count_firing("+ref.Name+")")
-	case ref.Kind == expr.Firing && across != r.across:
+	case ref.Kind == expr.Firing && across != r.def.Across:
 		c.fail(at, ref.Name+" makes one alarm of many devices (across "+across+"), and this rule is about others", "ask for a rule about the same, or give both the same across")
 	case ref.Kind != expr.Firing && across != "":
 		c.fail(at, ref.Name+" makes one alarm of many devices, and here devices are counted", "ask for a rule about each device")

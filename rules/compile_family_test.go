@@ -139,6 +139,7 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 
 	// groups
 	r("above = 5\nacross = \"room\"")
+	r("above = 5\nacross = \"label:type\"")
 	r("above = 5\nreduce = \"max\"")
 	r("above = 5\nquorum = \"50%\"")
 	r("above = 5\nfresh = \"5m\"")

@@ -308,3 +308,42 @@ func TestVariantsOfDeclaredDevicesAreSharedWhereTheyAreEqual(t *testing.T) {
 		t.Errorf("variants %q", keys)
 	}
 }
+
+func TestWhatIsLeftOutIsFilledIn(t *testing.T) {
+	p := readAndCompile(t, `
+[rule.a]
+metric = "temp"
+rate_above = "1 °C/min"
+over = "10m"
+min_samples = 5
+flap = { changes = 4, within = "20m" }
+[rule.a.level.critical]
+above = 90
+[rule.b]
+metric = "temp"
+deviates = { by = 3 }
+[rule.c]
+when = "avg(temp, 5m) > 5"
+clear = "avg(temp, 5m) < 4"
+min_samples = 7
+[rule.c.override.x]
+when = "avg(temp, 5m) > 6 and firing(a)"
+`)
+	a, b, c := p.byID["a"], p.byID["b"], p.byID["c"]
+	if a.flap.hold != 20*60e9 {
+		t.Errorf("flap %+v", a.flap)
+	}
+	if g := a.gauges[a.rungs[1].gauge]; g.source != newest || g.over != 0 {
+		t.Errorf("a level with a limit of its own measures %s", g.key())
+	}
+	if d := b.gauges[0].deviates; *d != (deviates{"mad", 7 * 24 * 3600e9, "", 24 * 3600e9}) {
+		t.Errorf("deviates %+v", d)
+	}
+	if g := c.gauges[c.rungs[0].clearGauge-1]; g.minSamples != 7 {
+		t.Errorf("the clear expression goes by %d samples", g.minSamples)
+	}
+	// An override asks for another rule: the rule comes after it on every device.
+	if !slices.Equal(c.asks, []int{a.index}) || c.order != 1 {
+		t.Errorf("asks %v, order %d", c.asks, c.order)
+	}
+}

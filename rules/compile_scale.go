@@ -164,7 +164,7 @@ func (r *rule) words(g *gauge) string {
 		parts = append(parts, "deviation ("+how+")")
 	}
 	if r.across != "" {
-		parts = append(parts, r.reduce+" across "+strings.TrimPrefix(r.across, "label:"))
+		parts = append(parts, r.reduce+" across "+r.across)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -180,7 +180,7 @@ type flap struct {
 
 // A group is how the devices of a rule with across become one alarm.
 type group struct {
-	across      string // "label:NAME", "type" or "via"; "" for a rule without across
+	across      string // a label's name, "type" or "via"; "" for a rule without across
 	reduce      string // avg median min max count sum spread; "" for an expression
 	quorum      float64
 	quorumShare bool // quorum is percent of the expected members
@@ -267,21 +267,6 @@ type rung struct {
 // applies reports whether the rule looks at a device.
 func (r *rule) applies(id string, def *DeviceDef) bool {
 	return (len(r.devices.scope) == 0 || r.devices.matches(id, def)) && !r.except.matches(id, def)
-}
-
-// member is the group that a device belongs to by across; false for none.
-func (g *group) member(def *DeviceDef) (string, bool) {
-	if def == nil {
-		return "", false
-	}
-	switch g.across {
-	case "type":
-		return def.Type, def.Type != ""
-	case "via":
-		return def.Via, def.Via != ""
-	}
-	name, ok := def.Labels[g.across[len("label:"):]]
-	return name, ok && name != ""
 }
 
 // wakes reports whether v would start something in an alarm that is at rest.
