@@ -83,3 +83,12 @@ func TestDurationThatIsRefusedSaysWhy(t *testing.T) {
 		f(s, fmt.Sprintf("%q is too long (a duration of up to 290 years)", s))
 	}
 }
+
+func TestSilenceOfNoTimeIsRefused(t *testing.T) {
+	var s Silent
+	for text, ok := range map[string]bool{"auto": true, "15m": true, "0s": false, "-1m": false, "soon": false} {
+		if err := s.UnmarshalText([]byte(text)); (err == nil) != ok {
+			t.Errorf("silent = %q: %v", text, err)
+		}
+	}
+}
