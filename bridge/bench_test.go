@@ -10,6 +10,7 @@ import (
 
 	"tocsin/bridge"
 	"tocsin/bridge/decode"
+	"tocsin/bridge/history"
 	"tocsin/bridge/store"
 	"tocsin/broker"
 	"tocsin/rules"
@@ -19,6 +20,11 @@ import (
 // all do, from every processor at once: decoding runs side by side, judging
 // under the engine's lock.
 func BenchmarkHandle(b *testing.B) {
+	b.Run("forgetful", func(b *testing.B) { benchmarkHandle(b, false) })
+	b.Run("remembering", func(b *testing.B) { benchmarkHandle(b, true) })
+}
+
+func benchmarkHandle(b *testing.B, remembers bool) {
 	program, problems := rules.Compile(freezerRules())
 	if program == nil {
 		b.Fatal(problems)
@@ -32,10 +38,27 @@ func BenchmarkHandle(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	bridged, err := bridge.New(context.Background(), bridge.Options{Program: program, Decoders: []*decode.Decoder{decoder}, Source: devices{}, Store: db})
+	o := bridge.Options{Program: program, Decoders: []*decode.Decoder{decoder}, Source: devices{}, Store: db}
+	if remembers {
+		if o.History, err = history.Open(history.Options{Path: filepath.Join(b.TempDir(), "history"), MinFree: -1}); err != nil {
+			b.Fatal(err)
+		}
+		defer o.History.Close()
+	}
+	bridged, err := bridge.New(context.Background(), o)
 	if err != nil {
 		b.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- bridged.Run(ctx) }()
+	defer func() {
+		b.StopTimer()
+		stop()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}()
 	payloads := make([][]byte, 64)
 	for i := range payloads {
 		payloads[i] = fmt.Appendf(nil, `{"temperature":%.2f,"humidity":41.5,"battery":90,"rssi":-71,"door":"closed","note":"0123456789012345678901234567890123456789"}`, -20-float64(i)/100)

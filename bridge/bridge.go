@@ -71,7 +71,7 @@ type Bridge struct {
 
 	commits  *committer
 	clock    *clock
-	batches  sync.Pool // of *decode.Batch
+	batches  sync.Pool // of *batch
 	refusing atomic.Pointer[string]
 	full     error      // the store was full at the start
 	broken   chan error // holds the first fatal error
@@ -88,7 +88,6 @@ type Bridge struct {
 	endpoints []Endpoint
 	engine    *rules.Engine // nil while the state is not known
 	out       rules.Output
-	inputs    []rules.Input   // that made out
 	linked    map[string]bool // which sources the engine thinks are heard
 	loaded    bool            // an engine was made before; guarded by loading
 }
@@ -112,7 +111,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
 		linked:  make(map[string]bool),
-		batches: sync.Pool{New: func() any { return new(decode.Batch) }},
+		batches: sync.Pool{New: func() any { return new(batch) }},
 		broken:  make(chan error, 1),
 	}
 	for _, d := range o.Decoders {

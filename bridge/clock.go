@@ -67,14 +67,14 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 // Nothing is judged in between.
 func (b *Bridge) gap(last time.Time, stray time.Duration) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if stray.Abs() > maxStray {
 		b.clock.reset()
 	}
 	now := b.clock.now()
 	if b.engine != nil {
 		b.engine.Resume(last, now)
-		b.record(nil, []rules.Input{{Now: now, Gap: &rules.Gap{From: last, To: now}}})
 	}
+	b.mu.Unlock()
+	b.record(nil, []rules.Input{{Now: now, Gap: &rules.Gap{From: last, To: now}}})
 	b.log.Warn("a gap in time: timers stand still over it", "since", last, "gap", now.Sub(last).Round(time.Millisecond), "clock_step", stray.Round(time.Millisecond))
 }

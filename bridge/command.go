@@ -88,12 +88,15 @@ func settled(ctx context.Context, r broker.Receipt) error {
 // receipt of what was decided, and why something was not done.
 func (b *Bridge) step(in rules.Input) (receipt broker.Receipt, problems []string, err error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.engine == nil {
+		b.mu.Unlock()
 		return nil, nil, errRefused
 	}
 	in.Now = b.clock.now()
-	b.begin()
-	b.put(in)
-	return b.queue(), slices.Clone(b.out.Problems), nil
+	b.out.Reset()
+	b.engine.Step(in, &b.out)
+	g, problems := b.queue(), slices.Clone(b.out.Problems)
+	b.mu.Unlock()
+	b.record(g, []rules.Input{in})
+	return g.waits(), problems, nil
 }

@@ -48,6 +48,14 @@ func newGroup(number uint64) *group {
 	return g
 }
 
+// waits is the group's receipt; nil for none.
+func (g *group) waits() broker.Receipt {
+	if g == nil {
+		return nil
+	}
+	return g.receipt
+}
+
 func (g *group) empty() bool {
 	return len(g.batch.Transitions) == 0 && len(g.batch.Endpoints) == 0
 }

@@ -27,7 +27,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 		return refuse
 	}
 	b.commits.admit()
-	batch := b.batches.Get().(*decode.Batch)
+	batch := b.batches.Get().(*batch)
 	defer b.batches.Put(batch)
 
 	var receipt broker.Receipt
@@ -39,7 +39,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 		}
 		matched = true
 		batch.Reset()
-		if err := s.Decode(m, batch); err != nil {
+		if err := s.Decode(m, &batch.Batch); err != nil {
 			b.reject(s, &m, err)
 			continue // bad input is data: counted, acknowledged, never judged
 		}
@@ -70,69 +70,72 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 // refuse is the receipt of a message that cannot be stored.
 func refuse(context.Context) error { return errRefused }
 
+// A batch is what a message says, as it was decoded and as the engine was told.
+type batch struct {
+	decode.Batch
+	inputs []rules.Input
+}
+
 // judge puts what a message says before the engine and returns the receipt of
-// all that it decided.
-func (b *Bridge) judge(source string, m *broker.Message, batch *decode.Batch) (broker.Receipt, error) {
+// all that it decided; nil when there is nothing to wait for.
+func (b *Bridge) judge(source string, m *broker.Message, batch *batch) (broker.Receipt, error) {
+	g, err := b.tell(source, m, batch)
+	if err != nil {
+		return nil, err
+	}
+	b.record(g, batch.inputs)
+	return g.waits(), nil
+}
+
+// tell returns the group that what a message decided waits for.
+func (b *Bridge) tell(source string, m *broker.Message, batch *batch) (*group, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.engine == nil {
 		return nil, errRefused
 	}
 	now := b.clock.now()
-	b.begin()
+	batch.inputs = batch.inputs[:0]
+	b.out.Reset()
 	for samples := batch.Samples; len(samples) > 0; {
 		n := 1
 		for n < len(samples) && samples[n].Device == samples[0].Device {
 			n++
 		}
-		noted := len(b.out.Problems)
+		in := rules.Input{Now: now}
 		if n == 1 {
-			b.put(rules.Input{Now: now, Sample: &samples[0]})
+			in.Sample = &samples[0]
 		} else {
-			b.put(rules.Input{Now: now, Batch: samples[:n]})
+			in.Batch = samples[:n]
 		}
+		noted := len(b.out.Problems)
+		b.engine.Step(in, &b.out)
 		for _, reason := range b.out.Problems[noted:] {
 			b.metrics.problems.WithLabelValues(source, reason).Inc()
 			b.rejects.note(source, reason, notJudged(samples[:n]), m)
 		}
+		batch.inputs = append(batch.inputs, in)
 		samples = samples[n:]
 	}
 	for i := range batch.Presence { // after its readings: it says what is so from now on
-		b.put(rules.Input{Now: now, Presence: &batch.Presence[i]})
+		in := rules.Input{Now: now, Presence: &batch.Presence[i]}
+		b.engine.Step(in, &b.out)
+		batch.inputs = append(batch.inputs, in)
 	}
 	b.metrics.evaluations.Add(float64(len(batch.Samples) + len(batch.Presence)))
 	return b.queue(), nil
 }
 
-// begin, put and queue are what happens to inputs that share a receipt. The
-// caller holds mu from the first to the last, and there is an engine.
-func (b *Bridge) begin() {
-	b.out.Reset()
-	b.inputs = b.inputs[:0]
-}
-
-// put puts one input before the engine.
-func (b *Bridge) put(in rules.Input) {
-	b.engine.Step(in, &b.out)
-	b.inputs = append(b.inputs, in)
-}
-
-// queue hands what was decided to the committer and returns the receipt of that
-// and of what it rested on; nil when all of it is on disk. A group which fails
-// from here on fails these inputs too.
-func (b *Bridge) queue() broker.Receipt {
-	var g *group
+// queue hands what was decided to the committer and returns the group that it,
+// and what it rested on, is written with; nil when all of it is on disk. A group
+// which fails from here on fails these inputs too. The caller holds mu.
+func (b *Bridge) queue() *group {
 	if len(b.out.Transitions) == 0 {
-		g = b.commits.waiting(b.out.Depends)
-	} else {
-		g = b.commits.enqueue(b.out.Transitions)
-		b.out.Stamp(g.number)
+		return b.commits.waiting(b.out.Depends)
 	}
-	b.record(g, b.inputs)
-	if g == nil {
-		return nil
-	}
-	return g.receipt
+	g := b.commits.enqueue(b.out.Transitions)
+	b.out.Stamp(g.number)
+	return g
 }
 
 // notJudged says which reading it was. Of several only the device is known.
@@ -191,10 +194,10 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	b.mu.Lock()
 	b.engine = engine
 	clear(b.linked)
+	b.mu.Unlock()
 	if from.Before(to) {
 		b.record(nil, []rules.Input{{Now: to, Gap: &rules.Gap{From: from, To: to}}})
 	}
-	b.mu.Unlock()
 	b.tick()
 	return nil
 }

@@ -8,23 +8,18 @@ func (b *Bridge) watchLinks() {
 	if b.connected == nil {
 		return
 	}
-	up := make([]bool, len(b.sources))
 	for i := range b.sources {
-		up[i] = b.connected(b.sources[i].Name())
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.engine == nil {
-		return // asked again a second later
-	}
-	b.begin()
-	for i := range b.sources {
-		s := &b.sources[i]
-		if was, known := b.linked[s.Name()]; known && was == up[i] {
+		name := b.sources[i].Name()
+		up := b.connected(name)
+		b.mu.Lock()
+		was, known := b.linked[name]
+		b.linked[name] = up
+		b.mu.Unlock()
+		if known && was == up {
 			continue
 		}
-		b.linked[s.Name()] = up[i]
-		b.put(rules.Input{Now: b.clock.now(), Link: &rules.Link{Source: s.Name(), Connected: up[i]}})
+		if _, _, err := b.step(rules.Input{Link: &rules.Link{Source: name, Connected: up}}); err != nil {
+			return // an engine that is made anew is told of all of them
+		}
 	}
-	b.queue()
 }

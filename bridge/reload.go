@@ -128,10 +128,10 @@ func (b *Bridge) swap(r Reloaded) func(context.Context) error {
 	if b.engine == nil || same {
 		return nil // without an engine: one is made with the new rules when there is space
 	}
-	b.begin()
+	b.out.Reset()
 	b.engine.Reload(r.Program, b.clock.now(), &b.out)
 	for _, problem := range b.out.Problems {
 		b.log.Error("the new rules have not taken everything over", "problem", problem)
 	}
-	return b.queue()
+	return b.queue().waits()
 }

@@ -26,7 +26,10 @@ const (
 
 // record takes inputs down that need not be decided on again: at once when there
 // is nothing to wait for, and otherwise with the group that they wait for. What
-// is refused comes again, and has to be news then. The caller holds mu.
+// is refused comes again, and has to be news then.
+//
+// It is called after the engine has taken the inputs in, and without its lock: a
+// snapshot in between knows them, and what is read again is no news to a window.
 func (b *Bridge) record(g *group, inputs []rules.Input) {
 	if b.history == nil {
 		return
