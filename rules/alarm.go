@@ -70,6 +70,7 @@ type episode struct {
 	told     []string
 	rule     string   // the id its rule had when it began, where it was renamed since
 	severity Severity // as last told; Unset while fired has not been told
+	toldAt   int64    // when fired was told, on the bridge's clock: escalations count from there
 	muted    string   // why fired has not been told, "" otherwise
 	reminder int64    // when the next reminder is due; 0 for none
 	reminded int

@@ -89,6 +89,8 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 	if d.contact == e.now {
 		return
 	}
+	every, known := d.interval()
+	late := len(d.children) > 0 && (!known || e.now-d.contact > 2*int64(every))
 	d.contact = e.now
 	if d.presence != StatusUnknown && d.presence != Online {
 		e.setPresence(d, Online, "a reading came", out)
@@ -96,6 +98,9 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 	for _, a := range d.silent {
 		if a.episode != nil || a.due == 0 {
 			e.queue(a, false)
+		}
+		if late && a.rule.explained {
+			e.nudgeChildren(d, a.rule, 0)
 		}
 	}
 }

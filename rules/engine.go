@@ -182,6 +182,9 @@ func NewEngine(p *Program, o Options) *Engine {
 // input is kept.
 func (e *Engine) Step(in Input, out *Output) {
 	now := max(e.now, in.Now.UnixNano())
+	if e.now == 0 {
+		e.deaf = max(e.deaf, now) // a first start: nothing was heard before it
+	}
 	if g := in.Gap; g != nil && g.To.After(g.From) {
 		e.listened(max(e.now, nanos(g.From)), out)
 		e.Resume(g.From, g.To)
@@ -245,6 +248,8 @@ func (e *Engine) deliverLeftovers(now int64, out *Output) {
 // advance lets everything happen that is due by now, in the order of time, so
 // that it does not matter when ticks come.
 func (e *Engine) advance(now int64, out *Output) {
+	var again *instance
+	times := 0
 	for {
 		due := int64(0)
 		if len(e.timers) > 0 {
@@ -260,8 +265,15 @@ func (e *Engine) advance(now int64, out *Output) {
 			return
 		}
 		e.now = max(e.now, due)
-		e.attend(e.timers[0], due, out)
+		a := e.timers[0]
+		e.attend(a, due, out)
 		e.settleDirty(out)
+		if times++; a != again || a.due > due {
+			again, times = a, 0
+		} else if times > maxAgain { // better late than never anything else
+			out.Problems = append(out.Problems, "timer")
+			e.put(a, now+int64(time.Second))
+		}
 	}
 }
 
@@ -319,9 +331,15 @@ func (e *Engine) Alarms() iter.Seq[AlarmCount] {
 // timers is a heap of the alarms that wait for something, the earliest first.
 type timers []*instance
 
+// maxAgain is how often an alarm may ask to be attended to at one time: a mistake
+// in the engine must not stand in the way of all others.
+const maxAgain = 64
+
 // schedule puts an alarm where it is to be attended to next.
-func (e *Engine) schedule(a *instance) {
-	due, was := e.nextDue(a), a.due
+func (e *Engine) schedule(a *instance) { e.put(a, e.nextDue(a)) }
+
+func (e *Engine) put(a *instance, due int64) {
+	was := a.due
 	a.due = due
 	switch {
 	case was == 0 && due != 0:

@@ -55,6 +55,10 @@ func (e *Engine) look(a *instance, sampled bool, out *Output) {
 		return
 	}
 	out.Depends = max(out.Depends, c.mark)
+	if c.device.group && len(a.extra.members) == 0 && a.episode != nil {
+		e.disband(a, out)
+		return
+	}
 	if a.rule.plain && !sampled {
 		if a.episode != nil {
 			e.settle(a, a.standing(), e.now, false, out)
@@ -73,6 +77,24 @@ func (e *Engine) look(a *instance, sampled bool, out *Output) {
 	}
 	j := judgement{now: e.now, at: at, sample: sampled, value: c.last.value, before: c.prev}
 	e.judge(a, &j, out)
+}
+
+// disband ends the alarm of a group that nobody belongs to any more.
+func (e *Engine) disband(a *instance, out *Output) {
+	was, s := a.standing(), a.state()
+	told := len(out.Transitions)
+	e.cancel(&s, "no_members", out)
+	a.episode, a.seq = nil, s.Seq
+	if len(out.Transitions) == told {
+		out.Transitions = append(out.Transitions, Transition{State: a.state()})
+	}
+	out.Transitions[told].channel = a.channel
+	e.counts[a.rule.index].standing[was.severity][was.phase]--
+	e.counts[a.rule.index].standing[Unset][inactive]++
+	e.schedule(a)
+	if was.on() {
+		e.changedFor(a, false)
+	}
 }
 
 // judge puts a reading, or the passing of time, before one alarm.
@@ -288,7 +310,8 @@ func (e *Engine) counted(a *instance, i int, j *judgement, fires, clears truth) 
 // maxStretches bounds what is remembered of a condition that comes and goes.
 const maxStretches = 256
 
-// shared is whether a condition held for its share of the time in for.
+// shared is whether a condition holds, and has held for its share of the time in
+// for. What does not hold now starts no alarm, whatever it did before.
 func (e *Engine) shared(a *instance, g *rung, m *rungMemory, j *judgement, fires truth) truth {
 	begin := j.at - int64(g.hold)
 	if n := len(m.share); n == 0 || m.share[n-1].held != fires {
@@ -310,6 +333,9 @@ func (e *Engine) shared(a *instance, g *rung, m *rungMemory, j *judgement, fires
 		if s.held == yes {
 			held += max(0, to-from)
 		}
+	}
+	if fires != yes {
+		return fires
 	}
 	a.extra.wake = sooner(a.extra.wake, e.now+max(int64(g.hold)/100, int64(time.Millisecond)))
 	return truthOf(seen >= int64(g.hold) && float64(held) >= g.share*float64(g.hold))
@@ -483,13 +509,11 @@ func (e *Engine) nextDue(a *instance) int64 {
 	if ep == nil || ep.fired == 0 {
 		return due
 	}
-	if !ep.acked {
-		if ep.muted == "" && ep.severity != Unset {
-			due = sooner(due, ep.reminder)
+	due = sooner(due, e.insistDue(a))
+	if a.rule.explained {
+		if until := e.benefit(a); until > e.now {
+			due = sooner(due, until)
 		}
-	}
-	if n := a.nextEscalation(); n != nil {
-		due = sooner(due, ep.fired+int64(n.after))
 	}
 	if ep.flapping {
 		due = sooner(due, a.extra.flips[len(a.extra.flips)-1]+int64(a.rule.flap.hold))
@@ -499,6 +523,25 @@ func (e *Engine) nextDue(a *instance) int64 {
 		due = sooner(due, until)
 	}
 	return sooner(due, e.upkeepEnds(a))
+}
+
+// insistDue is when people are told again of an alarm that they know of; 0 for
+// never. What came due while it is muted waits for the end of that.
+func (e *Engine) insistDue(a *instance) int64 {
+	ep, due := a.episode, int64(0)
+	if ep.severity == Unset {
+		return 0
+	}
+	if !ep.acked {
+		due = ep.reminder
+	}
+	if n := a.nextEscalation(); n != nil {
+		due = sooner(due, ep.toldAt+int64(n.after))
+	}
+	if due != 0 && due <= e.now && e.muting(a) != "" {
+		return 0
+	}
+	return due
 }
 
 // nextEscalation is the escalation that is due next; nil for none.

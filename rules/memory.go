@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"tocsin/rules/window"
@@ -53,7 +55,19 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	b = binary.AppendVarint(b, e.flood.due)
 	b = binary.AppendVarint(b, int64(e.flood.held))
 	b = appendTimes(b, e.flood.recent)
-	return appendGaps(b, e.gaps)
+	b = appendGaps(b, e.gaps)
+	b = binary.AppendUvarint(b, uint64(len(e.links)))
+	for _, name := range slices.Sorted(maps.Keys(e.links)) {
+		l := e.links[name]
+		b = appendBool(appendText(b, name), l.told)
+		b = binary.AppendVarint(binary.AppendVarint(b, l.since), l.down)
+	}
+	b = appendBool(b, e.flood.told)
+	b = binary.AppendUvarint(b, uint64(len(e.flood.to)))
+	for _, name := range e.flood.to {
+		b = appendText(b, name)
+	}
+	return b
 }
 
 func (d *device) appendMemory(b []byte) []byte {
@@ -220,6 +234,21 @@ func (e *Engine) recallEngine(r *reader) {
 	if e.program.flood != nil && r.err == nil {
 		f.alarms = e.flood.alarms
 		e.flood = f
+	}
+	if len(r.b) == 0 {
+		return // written before links were
+	}
+	for range r.count(4) {
+		l := e.link(r.text())
+		l.told, l.since, l.down = r.bool(), r.int(), r.int()
+	}
+	told := r.bool()
+	var to []string
+	for range r.count(1) {
+		to = append(to, r.text())
+	}
+	if e.flood.on {
+		e.flood.told, e.flood.to = told, to
 	}
 }
 

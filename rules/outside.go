@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,29 +102,22 @@ func (e *Engine) tellFlood(held []*instance, over bool, at int64, out *Output) {
 		Since: wall(e.flood.begun), Fired: e.flood.held, Firing: len(held), Over: over,
 		Severity: map[string]int{}, Rules: map[string]int{}, Alarms: []string{},
 	}
-	var to []string
-	worst := Unset
 	for _, a := range held {
 		s := a.standing().severity
-		worst = max(worst, s)
 		f.Severity[s.String()]++
 		f.Rules[a.rule.id]++
 		if len(f.Alarms) < maxFloodKeys {
 			f.Alarms = append(f.Alarms, a.key())
 		}
-		g := &a.rule.rungs[max(0, a.standing().top)]
-		probe := Event{Type: AlarmFired, Alarm: EventAlarm{Severity: s}, Rule: a.rule.public(), Device: a.channel.device.public(), Notify: g.notify}
-		if !a.rule.shadow {
-			to = union(to, e.options.Route(&probe))
-		}
 	}
+	to := e.flood.to
 	title := "flood of alarms: " + strconv.Itoa(f.Fired) + " fired, " + strconv.Itoa(f.Firing) + " are firing"
 	if over {
 		title += "; it is over"
 	}
 	ev := Event{
 		ID:   "evt_" + digest("flood", stamp(e.flood.begun), stamp(at)),
-		Type: AlarmFlood, At: wall(at), Title: title, Flood: f, Endpoints: to,
+		Type: AlarmFlood, At: wall(at), Title: title, Flood: f, Endpoints: slices.Clone(to),
 		Because: "more than " + strconv.Itoa(e.program.flood.startEvents) + " alarms fired within " + written(e.program.flood.startWithin),
 	}
 	if len(to) > 0 {

@@ -196,8 +196,13 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 	}
 	at := wall(e.now)
 	rule, fact := EventRule{ID: s.Rule}, "rule "+s.Rule+" is not configured any more"
-	reason = first(reason, "rule_removed")
-	if r := e.program.byID[s.Rule]; r != nil {
+	r := e.program.byID[s.Rule]
+	switch {
+	case reason == "no_members":
+		rule, fact = r.public(), "no device is left in "+s.Device
+	case r == nil:
+		reason = first(reason, "rule_removed")
+	default:
 		rule, fact, reason = r.public(), "rule "+s.Rule+" does not look at "+s.Device+" any more", "rule_changed"
 		if r.disabled {
 			fact, reason = "rule "+s.Rule+" is disabled", "rule_disabled"
@@ -344,7 +349,7 @@ func (e *Engine) rewind(g gap) {
 			continue
 		}
 		moved := false
-		shift(by, &a.episode.frozen, &a.episode.reminder)
+		shift(by, &a.episode.frozen, &a.episode.reminder, &a.episode.toldAt)
 		for i := range a.episode.rungs {
 			t := &a.episode.rungs[i]
 			if !t.running {

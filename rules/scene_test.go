@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -74,6 +75,11 @@ func (s *scene) expect(want ...string) {
 
 func (s *scene) play(story string) {
 	s.t.Helper()
+	type action struct {
+		at    time.Duration
+		words []string
+	}
+	var list []action
 	for line := range strings.Lines(story) {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
@@ -82,12 +88,15 @@ func (s *scene) play(story string) {
 		when, every, _ := strings.Cut(words[0], "/")
 		from, to, repeated := strings.Cut(when, "..")
 		if !repeated {
-			s.happen(s.duration(from), words[1:])
-			continue
+			to, every = from, "1s"
 		}
 		for at := s.duration(from); at <= s.duration(to); at += s.duration(every) {
-			s.happen(at, words[1:])
+			list = append(list, action{at, words[1:]})
 		}
+	}
+	slices.SortStableFunc(list, func(a, b action) int { return cmp.Compare(a.at, b.at) })
+	for _, a := range list {
+		s.happen(a.at, a.words)
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 // heard again. Moved says that rungs or flags have changed and must be stored.
 func (e *Engine) settle(a *instance, was standing, at int64, moved bool, out *Output) {
 	if a.episode == nil {
+		if a.unshelve(e.now) {
+			out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
+		}
 		e.schedule(a)
 		return
 	}
@@ -41,9 +44,7 @@ func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *s
 		e.flooding(a, at)
 	}
 	tell := func(s saying) { t.Events = append(t.Events, e.tell(a, s, at)) }
-	if x := a.extra; x != nil && x.shelved != nil && x.shelved.until <= e.now {
-		x.shelved, moved = nil, true
-	}
+	moved = a.unshelve(e.now) || moved
 	if s != nil && s.typ != "" && ep.severity != Unset {
 		tell(*s)
 	}
@@ -79,6 +80,16 @@ func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *s
 	if was.on() != now.on() || ended {
 		e.changedFor(a, now.on())
 	}
+}
+
+// unshelve ends what an operator wished for, when its time is over.
+func (a *instance) unshelve(now int64) bool {
+	x := a.extra
+	if x == nil || x.shelved == nil || x.shelved.until > now {
+		return false
+	}
+	x.shelved = nil
+	return true
 }
 
 // begin starts an episode that fires at the given time of our clock. It started
@@ -160,21 +171,18 @@ func (e *Engine) flapOrLatch(a *instance, was standing, at int64, tell func(sayi
 func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(saying)) bool {
 	ep := a.episode
 	moved := false
-	var raised *escalation
-	for {
+	mute := e.muting(a)
+	for mute == "" && ep.severity != Unset {
 		x := a.nextEscalation()
-		if x == nil || at < ep.fired+int64(x.after) {
+		if x == nil || at < ep.toldAt+int64(x.after) {
 			break
 		}
-		ep.escalated, moved, raised = slices.IndexFunc(a.rule.escalation, func(y escalation) bool { return y.name == x.name })+1, true, x
+		ep.escalated, moved = slices.IndexFunc(a.rule.escalation, func(y escalation) bool { return y.name == x.name })+1, true
 		ep.raised = max(ep.raised, x.severity)
 		now = a.standing()
-		if ep.severity != Unset && e.muting(a) == "" {
-			tell(saying{typ: AlarmEscalated, reason: x.reason(), notify: x.notify})
-			ep.severity = now.severity
-		}
+		tell(saying{typ: AlarmEscalated, reason: x.reason(), notify: x.notify})
+		ep.severity = now.severity
 	}
-	mute := e.muting(a)
 	switch {
 	case mute != "":
 		if ep.severity == Unset && ep.muted != mute {
@@ -186,9 +194,6 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 		}
 	case ep.severity == Unset:
 		e.sayFired(a, now, at, tell)
-		if raised != nil {
-			ep.told = union(ep.told, raised.notify)
-		}
 	case now.severity > ep.severity && !now.held:
 		tell(saying{typ: AlarmEscalated})
 		ep.severity = now.severity
@@ -213,7 +218,7 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 // sayFired tells of the start of an episode, late if it was muted until now.
 func (e *Engine) sayFired(a *instance, now standing, at int64, tell func(saying)) {
 	ep := a.episode
-	ep.severity, ep.muted = now.severity, ""
+	ep.severity, ep.toldAt, ep.muted = now.severity, at, ""
 	tell(saying{typ: AlarmFired})
 	if len(a.rule.renotify) > 0 {
 		ep.reminder = at + int64(a.rule.renotify[0])
@@ -281,11 +286,47 @@ func (e *Engine) muting(a *instance) string {
 				return "explained by " + p.id
 			}
 		}
+		if e.benefit(a) > e.now {
+			return first(a.episode.muted, "a device that explains it may be silent too")
+		}
 	}
 	if e.flood.on && !e.program.flood.pass[a.standing().severity] && a.episode != nil && a.episode.severity == Unset {
 		return floodMute
 	}
 	return ""
+}
+
+// benefit is until when nobody is told that a device is silent because what stands
+// between it and us may be the reason: until a parent that is overdue has been
+// silent for long enough itself, and, once one is back, until its children have
+// had the time to report. 0 for no reason to wait.
+func (e *Engine) benefit(a *instance) int64 {
+	d := a.channel.device
+	if a.episode == nil || a.episode.severity != Unset || !a.rule.gaugesSilence() {
+		return 0
+	}
+	ask := func(d *device) reach {
+		own := d.alarm(a.rule)
+		if own == nil {
+			return reach{}
+		}
+		g := &own.rule.rungs[0]
+		return d.reach(e, &own.rule.gauges[g.gauge], g.hold)
+	}
+	until := int64(0)
+	if own := ask(d); d.parent != nil && !own.lost {
+		until = own.deadline
+	}
+	for p, depth := d.parent, 0; p != nil && depth < maxDepth; p, depth = p.parent, depth+1 {
+		overdue := p.contact <= d.contact
+		if every, ok := p.interval(); ok {
+			overdue = e.now-p.contact > 2*int64(every)
+		}
+		if r := ask(p); overdue && r.deadline != 0 && !r.deaf {
+			until = max(until, r.deadline+int64(time.Millisecond)) // it is judged first
+		}
+	}
+	return until
 }
 
 func by(name string) string {
@@ -352,6 +393,8 @@ type flood struct {
 	recent []int64     // when alarms fired, as far as it matters
 	held   int         // alarms since the last digest
 	alarms []*instance // that are held back
+	to     []string    // who would have been told of one of them
+	told   bool        // a summary
 }
 
 // floodMute is why an alarm is not told one by one.
@@ -370,13 +413,27 @@ func (e *Engine) flooding(a *instance, at int64) {
 		f.recent = append(f.recent, at)
 	}
 	if f.on {
-		f.held++
+		e.hold(a)
 		return
 	}
 	f.prune(at, r.startWithin)
 	if len(f.recent) > r.startEvents {
-		f.on, f.begun, f.due, f.held = true, at, at+int64(r.digest), 1
+		f.on, f.begun, f.due = true, at, at+int64(r.digest)
+		e.hold(a)
 	}
+}
+
+// hold counts an alarm that a flood holds back, and remembers whom to tell of it
+// in the summary. One that passes is told by itself, and one that is muted anyway is
+// not.
+func (e *Engine) hold(a *instance) {
+	if e.muting(a) != floodMute {
+		return
+	}
+	s := a.standing()
+	e.flood.held++
+	probe := Event{Type: AlarmFired, Alarm: EventAlarm{Severity: s.severity}, Rule: a.rule.public(), Device: a.channel.device.public(), Notify: a.rule.rungs[max(0, s.top)].notify}
+	e.flood.to = union(e.flood.to, e.options.Route(&probe))
 }
 
 func (f *flood) prune(at int64, within time.Duration) {
@@ -399,8 +456,9 @@ func (e *Engine) digest(at int64, out *Output) {
 	held := slices.Clone(f.alarms)
 	f.prune(at, r.stopWithin)
 	over := len(f.recent) < r.stopEvents
-	if len(held) > 0 || f.held > 0 {
+	if f.held > 0 || over && f.told {
 		e.tellFlood(held, over, at, out)
+		f.told = true
 	}
 	f.held = 0
 	if !over {

@@ -27,8 +27,9 @@ type State struct {
 	Told      []string  `json:"told,omitempty"` // endpoints that were told of this episode
 
 	// What was told lags behind how the alarm stands while it is muted.
-	Severity Severity `json:"severity,omitzero"` // as last told; unset while fired has not been told
-	Muted    string   `json:"muted,omitempty"`   // why not
+	Severity Severity  `json:"severity,omitzero"` // as last told; unset while fired has not been told
+	ToldAt   time.Time `json:"told_at,omitzero"`  // when fired was told
+	Muted    string    `json:"muted,omitempty"`   // why not
 
 	Acked     bool        `json:"acked,omitempty"`
 	AckedBy   string      `json:"acked_by,omitempty"`

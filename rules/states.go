@@ -65,7 +65,7 @@ func (a *instance) stateEpisode(s *State) {
 	}
 	s.ToldAs = ep.rule
 	s.Relapses, s.Told, s.FiredAt = ep.relapses, slices.Clone(ep.told), wall(ep.fired)
-	s.Severity, s.Muted = ep.severity, ep.muted
+	s.Severity, s.ToldAt, s.Muted = ep.severity, wall(ep.toldAt), ep.muted
 	s.Acked, s.AckedBy, s.Reminder, s.Reminded = ep.acked, ep.ackedBy, wall(ep.reminder), ep.reminded
 	s.Raised, s.Escalated, s.Returned, s.Flapping = ep.raised, ep.escalated, ep.returned, ep.flapping
 	s.Unknown, s.Stale, s.StaleTold, s.NoData = wall(ep.frozen), ep.stale, ep.staleTold, ep.noData
@@ -172,7 +172,7 @@ func (a *instance) restoreEpisode(s *State) {
 		ep.rule = s.ToldAs
 	}
 	ep.fired, ep.relapses, ep.told = nanos(s.FiredAt), s.Relapses, slices.Clone(s.Told)
-	ep.severity, ep.muted = s.Severity, s.Muted
+	ep.severity, ep.toldAt, ep.muted = s.Severity, nanos(s.ToldAt), s.Muted
 	ep.acked, ep.ackedBy, ep.reminder, ep.reminded = s.Acked, s.AckedBy, nanos(s.Reminder), s.Reminded
 	ep.raised, ep.escalated, ep.returned = s.Raised, min(s.Escalated, len(a.rule.escalation)), s.Returned
 	ep.flapping = s.Flapping && a.rule.flap != nil && len(a.more().flips) > 0
@@ -184,6 +184,9 @@ func (a *instance) restoreEpisode(s *State) {
 	}
 	if ep.fired != 0 && ep.severity == Unset && ep.muted == "" {
 		ep.severity = a.standing().severity // stored before what was told was kept apart
+	}
+	if ep.severity != Unset && ep.toldAt == 0 {
+		ep.toldAt = ep.fired
 	}
 	ep.valueAtFire, _ = kind.private(s.ValueAtFire)
 	ep.last, _ = keep(s.Measured)

@@ -33,6 +33,9 @@ func (s saying) worsens() bool {
 func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	c, r, ep := a.channel, a.rule, a.episode
 	a.seq++
+	if s.record && s.typ == AlarmFired {
+		at = ep.fired // it is written down when it is over
+	}
 	now := a.standing()
 	severity, phase := now.severity, now.phase
 	if !now.on() && ep.severity != Unset { // it ends with this, and is told so next
