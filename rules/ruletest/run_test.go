@@ -251,7 +251,7 @@ func TestWhatIsMutedIsNoEventAndIsShownWhereATestFails(t *testing.T) {
 	}
 	def.Expect = []rules.TestExpect{{At: at(t, "11m"), Event: "fired"}}
 	r = run(t, def)
-	if want := "recorded, and nobody told: 21m     fired        warning (freezer-warm/freezer-03): shelved"; !strings.Contains(r.String(), want) {
+	if want := "recorded, and nobody told: 11m     fired        warning (freezer-warm/freezer-03): shelved"; !strings.Contains(r.String(), want) {
 		t.Errorf("got\n%s\nwant %s", r.String(), want)
 	}
 }
