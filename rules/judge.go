@@ -457,11 +457,11 @@ func (e *Engine) staleDue(a *instance) int64 {
 }
 
 // gaugesSilence reports whether the rule is about silence, which is what others
-// call no data: that nothing comes is what it measures.
+// call no data: that nothing comes, or nothing of use, is what it measures.
 func (r *rule) gaugesSilence() bool {
 	g := &r.gauges[r.rungs[0].gauge]
 	held := g.source == changed && r.noData == holdState // its hold ends it, whatever comes
-	return r.rungs[0].kind == Bool && g.source == silence || g.counts() || held
+	return r.rungs[0].kind == Bool && g.source == silence || g.source == invalidity || g.counts() || held
 }
 
 // grow makes an alarm of which nothing has been known for too long stale.
