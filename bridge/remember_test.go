@@ -18,7 +18,7 @@ import (
 // recorded are the readings in the history that a stopped world has left.
 func (w *world) recorded() (values []float64) {
 	w.t.Helper()
-	for in, err := range history.ReplayFile(w.t.Context(), filepath.Join(w.dir, "history")) {
+	for in, err := range history.ReplayFile(w.t.Context(), filepath.Join(w.dir, "history"), time.Time{}) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestLinksAreToldWhenTheyChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		var links []bool
-		for in, err := range history.ReplayFile(t.Context(), filepath.Join(w.dir, "history")) {
+		for in, err := range history.ReplayFile(t.Context(), filepath.Join(w.dir, "history"), time.Time{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -107,7 +107,7 @@ func TestInputsComeBackToTheBit(t *testing.T) {
 		if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, problems := collect(t, ReplayFile(ctx(), path))
+		got, problems := collect(t, ReplayFile(ctx(), path, time.Time{}))
 		if len(problems) > 0 {
 			rt.Fatalf("problems: %v", problems)
 		}

@@ -49,7 +49,7 @@ func TestTornTailCostsNothingBeforeIt(t *testing.T) {
 				kept, clean = i+1, int64(size) == end
 			}
 		}
-		got, problems := numbers(t, ReplayFile(ctx(), path))
+		got, problems := numbers(t, ReplayFile(ctx(), path, time.Time{}))
 		if !slices.Equal(got, upTo(0, kept*10)) {
 			t.Fatalf("%d bytes: read %s, want the first %d", size, short(got), kept*10)
 		}
@@ -101,7 +101,7 @@ func TestFlippedBitCostsAtMostItsBlockOrWhatFollows(t *testing.T) {
 		if int64(at) >= begin+headerBytes { // its payload: those after it are read
 			want = append(want, upTo(block*10+10, 50)...)
 		}
-		got, problems := numbers(t, ReplayFile(ctx(), path))
+		got, problems := numbers(t, ReplayFile(ctx(), path, time.Time{}))
 		if !slices.Equal(got, want) || len(problems) != 1 {
 			t.Fatalf("byte %d: read %v and %v, want %v", at, got, problems, want)
 		}
@@ -182,14 +182,14 @@ func TestFileThatIsNoHistorySaysSo(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, problems := collect(t, ReplayFile(ctx(), path))
+		_, problems := collect(t, ReplayFile(ctx(), path, time.Time{}))
 		if len(problems) != 1 || !strings.Contains(problems[0].Error(), want) || !strings.Contains(problems[0].Error(), path) {
 			t.Errorf("%q: %v, want %q", content, problems, want)
 		}
 	}
 	for _, path := range []string{filepath.Join(t.TempDir(), "nothing"), t.TempDir()} {
 		n := 0
-		for _, err := range ReplayFile(ctx(), path) {
+		for _, err := range ReplayFile(ctx(), path, time.Time{}) {
 			if n++; err == nil || !strings.Contains(err.Error(), path) {
 				t.Errorf("reading %s: %v", path, err)
 			}
@@ -205,7 +205,7 @@ func TestReadersStopWithTheirContext(t *testing.T) {
 	stopped, stop := context.WithCancel(ctx())
 	defer stop()
 	n := 0
-	for in, err := range ReplayFile(stopped, dir) {
+	for in, err := range ReplayFile(stopped, dir, time.Time{}) {
 		switch {
 		case err == nil:
 			if n++; number(in) == 5 {
@@ -237,5 +237,5 @@ func TestDeletedFolderIsMadeAgain(t *testing.T) {
 	}
 	appendAll(l, 0, 10)
 	shut(t, l)
-	wantNumbers(t, ReplayFile(ctx(), dir), upTo(0, 10))
+	wantNumbers(t, ReplayFile(ctx(), dir, time.Time{}), upTo(0, 10))
 }

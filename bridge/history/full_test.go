@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -102,7 +103,7 @@ func TestFullDiskStopsRecordingUntilThereIsSpace(t *testing.T) {
 		t.Errorf("%v are counted since the restart, 10000 were left out", got)
 	}
 	shut(t, l)
-	got, problems := numbers(t, ReplayFile(ctx(), dir))
+	got, problems := numbers(t, ReplayFile(ctx(), dir, time.Time{}))
 	if !slices.Equal(got, kept) {
 		t.Errorf("read %s, want %s", short(got), short(kept))
 	}

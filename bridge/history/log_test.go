@@ -37,8 +37,8 @@ func TestWhatWasAppendedIsReplayedInOrderAfterRestarts(t *testing.T) {
 	wantNumbers(t, l.Replay(ctx(), reading(12_345).Now), upTo(12_345, 20_000))
 	wantNumbers(t, l.ReplayFrom(ctx(), 7777), upTo(7777, 20_000))
 	wantNumbers(t, l.ReplayFrom(ctx(), l.Position()), nil)
-	wantNumbers(t, ReplayFile(ctx(), dir), upTo(0, 20_000))
-	wantNumbers(t, ReplayFile(ctx(), segmentFiles(t, dir)[1]), upTo(5000, 10_000))
+	wantNumbers(t, ReplayFile(ctx(), dir, time.Time{}), upTo(0, 20_000))
+	wantNumbers(t, ReplayFile(ctx(), segmentFiles(t, dir)[1], time.Time{}), upTo(5000, 10_000))
 	shut(t, l)
 }
 
@@ -65,7 +65,7 @@ func TestSegmentThatIsBeingWrittenIsRead(t *testing.T) {
 		appendAll(l, i*100, i*100+100)
 		l.flush(true)
 		wantNumbers(t, l.Replay(ctx(), time.Time{}), upTo(0, i*100+100))
-		wantNumbers(t, ReplayFile(ctx(), dir), upTo(0, i*100+100))
+		wantNumbers(t, ReplayFile(ctx(), dir, time.Time{}), upTo(0, i*100+100))
 	}
 	shut(t, l)
 }
@@ -124,12 +124,12 @@ func TestRunWritesEverySecond(t *testing.T) {
 			l.Append(reading(i))
 			time.Sleep(time.Second)
 			synctest.Wait()
-			wantNumbers(t, ReplayFile(ctx(), dir), upTo(0, i+1))
+			wantNumbers(t, ReplayFile(ctx(), dir, time.Time{}), upTo(0, i+1))
 		}
 		// What fills a block does not wait for the second.
 		appendAll(l, 10, 100_000)
 		synctest.Wait()
-		if got, _ := numbers(t, ReplayFile(ctx(), dir)); len(got) < 50_000 {
+		if got, _ := numbers(t, ReplayFile(ctx(), dir, time.Time{})); len(got) < 50_000 {
 			t.Errorf("only %s were written", short(got))
 		}
 		l.Append(reading(100_000))
@@ -137,7 +137,7 @@ func TestRunWritesEverySecond(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		wantNumbers(t, ReplayFile(ctx(), dir), upTo(0, 100_001))
+		wantNumbers(t, ReplayFile(ctx(), dir, time.Time{}), upTo(0, 100_001))
 		shut(t, l)
 	})
 }
@@ -253,7 +253,7 @@ func TestWhatFindsNoRoomIsCountedAndToldToReaders(t *testing.T) {
 	if got := testutil.ToFloat64(l.metrics.dropped.WithLabelValues("buffer")); got != float64(n-taken) {
 		t.Errorf("%v are counted, %d were left out", got, n-taken)
 	}
-	got, problems := numbers(t, ReplayFile(ctx(), dir))
+	got, problems := numbers(t, ReplayFile(ctx(), dir, time.Time{}))
 	if diff := cmp.Diff(append(upTo(0, taken), upTo(n, n+10)...), got); diff != "" {
 		t.Error(diff)
 	}
@@ -276,7 +276,7 @@ func TestInputThatIsTooLargeIsLeftOut(t *testing.T) {
 	if got := testutil.ToFloat64(l.metrics.dropped.WithLabelValues("size")); got != 1 {
 		t.Errorf("%v are counted", got)
 	}
-	got, problems := numbers(t, ReplayFile(ctx(), dir))
+	got, problems := numbers(t, ReplayFile(ctx(), dir, time.Time{}))
 	if diff := cmp.Diff(upTo(0, 20), got); diff != "" {
 		t.Error(diff)
 	}

@@ -73,8 +73,9 @@ func (l *Log) replay(ctx context.Context, pick func([]part) []part, q query) ite
 
 // ReplayFile yields the inputs of a file that a [Recorder] wrote, of one segment,
 // or of the folder of a history, as [Log.Replay] does. It changes nothing there,
-// and another process may be writing.
-func ReplayFile(ctx context.Context, path string) iter.Seq2[rules.Input, error] {
+// and another process may be writing. Inputs whose Now is before from are left
+// out; the zero time leaves none.
+func ReplayFile(ctx context.Context, path string, from time.Time) iter.Seq2[rules.Input, error] {
 	return func(yield func(rules.Input, error) bool) {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -94,11 +95,14 @@ func ReplayFile(ctx context.Context, path string) iter.Seq2[rules.Input, error] 
 			}
 			parts = parts[:0]
 			for _, s := range all {
+				if info, err := os.Stat(s.path); err == nil && info.ModTime().Before(from) {
+					continue // the last of it was written before that
+				}
 				parts = append(parts, part{segment: *s})
 			}
 		}
 		keep := func(_ *part, err error) error { return err }
-		replayParts(ctx, parts, query{}, keep, yield)
+		replayParts(ctx, parts, query{from: from}, keep, yield)
 	}
 }
 

@@ -52,27 +52,23 @@ func (f *historyFlags) open(ctx context.Context, e env) (*config.Config, iter.Se
 	if f.since > 0 {
 		from = time.Now().Add(-f.since)
 	}
-	return cfg, damaged(e, history.ReplayFile(ctx, path), from), nil
+	return cfg, damaged(e, history.ReplayFile(ctx, path, from)), nil
 }
 
 // historyFolder is where the bridge keeps recent readings.
 func historyFolder(cfg *config.Config) string { return filepath.Join(cfg.Store.Path, "history") }
 
-// damaged tells of damage in what was recorded, and goes on after it; and it
-// leaves out what is older than from.
-func damaged(e env, inputs iter.Seq2[rules.Input, error], from time.Time) iter.Seq2[rules.Input, error] {
+// damaged tells of damage in what was recorded, and goes on after it.
+func damaged(e env, inputs iter.Seq2[rules.Input, error]) iter.Seq2[rules.Input, error] {
 	told := map[string]bool{}
 	return func(yield func(rules.Input, error) bool) {
 		for in, err := range inputs {
 			var p *history.Problem
-			switch {
-			case errors.As(err, &p):
+			if errors.As(err, &p) {
 				if !told[p.Error()] {
 					told[p.Error()] = true
 					fmt.Fprintf(e.Stderr, "tocsin: %s\n", cleanText(p.Error()))
 				}
-				continue
-			case err == nil && in.Now.Before(from):
 				continue
 			}
 			if !yield(in, err) {

@@ -129,9 +129,9 @@ func (r *recording) follow(ctx context.Context, f recordFlags) error {
 func (r *recording) copy(ctx context.Context) error {
 	skip := r.same
 	var damage *history.Problem
-	for in, err := range history.ReplayFile(ctx, r.path) {
+	for in, err := range history.ReplayFile(ctx, r.path, later(r.from, r.last)) {
 		switch {
-		case errors.As(err, &damage), err == nil && in.Now.Before(r.from):
+		case errors.As(err, &damage):
 			continue
 		case err != nil:
 			return err
@@ -156,4 +156,12 @@ func (r *recording) copy(ctx context.Context) error {
 func (r *recording) take(in rules.Input) error {
 	r.taken++
 	return r.recorder.Record(in)
+}
+
+// later is the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
