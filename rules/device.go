@@ -83,14 +83,12 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 		d.newest = at
 		if s.Flags&(Historical|Dup) == 0 && !e.past {
 			d.teach(e.now, at, s)
-			e.reschedule(d)
 		}
 	}
 	if d.contact == e.now {
 		return
 	}
-	every, known := d.interval()
-	late := len(d.children) > 0 && (!known || e.now-d.contact > 2*int64(every))
+	late := len(d.children) > 0 && d.overdue(e.now)
 	d.contact = e.now
 	if d.presence != StatusUnknown && d.presence != Online {
 		e.setPresence(d, Online, "a reading came", out)
@@ -105,29 +103,31 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 	}
 }
 
-// reschedule has alarms wait for their readings to become too old by what is known
-// now of how often their device reports.
-func (e *Engine) reschedule(d *device) {
-	if d.def != nil && d.def.Every != nil {
-		return
+// overdue reports whether a device has been quiet for longer than it is between
+// two reports.
+func (d *device) overdue(now int64) bool {
+	every, known := d.interval()
+	return !known || now-d.contact > 2*int64(every)
+}
+
+// rhythm learns from a contact how often the device reports. What the gaps come to
+// is worked out anew while they are few, and with every sixteenth contact then.
+func (d *device) rhythm(now int64) {
+	if d.gaps == nil {
+		d.gaps = new(window.Gaps)
 	}
-	for _, c := range d.channels {
-		for _, a := range c.alarms {
-			if a.episode != nil || a.rule.noData == fireAlarm {
-				e.schedule(a)
-			}
-		}
+	d.gaps.Add(now)
+	if d.lessons++; d.lessons%16 == 0 || d.gaps.Count() < 16 {
+		d.learned = unlearned
 	}
 }
 
 // teach learns from a reading how often the device reports, and how far its clock
 // is behind ours.
 func (d *device) teach(now, at int64, s *Sample) {
-	if d.gaps == nil {
-		d.gaps = new(window.Gaps)
+	if d.def == nil || d.def.Every == nil {
+		d.rhythm(now)
 	}
-	d.gaps.Add(now)
-	d.learned = unlearned
 	if s.Clock == ClockDevice {
 		if d.skews == nil {
 			d.skews = new(window.Skews)
@@ -160,6 +160,11 @@ func (d *device) staleAfter(r *rule) int64 {
 	if r.staleAfter > 0 {
 		return int64(r.staleAfter)
 	}
+	return d.patience()
+}
+
+// patience is for how long a reading speaks for the present where no rule says.
+func (d *device) patience() int64 {
 	if d.group {
 		return 0
 	}
@@ -172,6 +177,17 @@ func (d *device) staleAfter(r *rule) int64 {
 // minStale is the shortest time after which a reading is too old, unless a rule
 // says so: a network may hold a message up for seconds.
 const minStale = int64(10 * time.Second)
+
+// restale has a device's alarms wait anew for their readings to become too old.
+func (e *Engine) restale(d *device) {
+	for _, c := range d.channels {
+		for _, a := range c.alarms {
+			if a.episode != nil || a.rule.noData == fireAlarm {
+				e.schedule(a)
+			}
+		}
+	}
+}
 
 // announce tells of a device that was never seen and that no file declares.
 func (e *Engine) announce(d *device, source string, out *Output) {
@@ -349,6 +365,7 @@ func (e *Engine) relink(in *Link, out *Output) {
 		if d.link != l {
 			continue
 		}
+		e.restale(d)
 		for _, a := range d.silent {
 			e.queue(a, false)
 		}

@@ -79,6 +79,7 @@ type device struct {
 	link      *link
 	gaps      *window.Gaps  // reporting interval
 	learned   int64         // what they come to; 0 for nothing
+	lessons   uint8         // contacts that taught them
 	skews     *window.Skews // received less event time
 
 	presence   Status
@@ -209,6 +210,10 @@ func (e *Engine) Step(in Input, out *Output) {
 	if len(e.dirty) > 0 {
 		e.settleDirty(out)
 	}
+	if e.recheck != nil { // new labels have changed what rules say of a device
+		e.deliverLeftovers(e.now, out)
+		e.settleDirty(out)
+	}
 }
 
 // listened lets the time go by up to now, in which nothing else came.
@@ -272,7 +277,7 @@ func (e *Engine) advance(now int64, out *Output) {
 			again, times = a, 0
 		} else if times > maxAgain { // better late than never anything else
 			out.Problems = append(out.Problems, "timer")
-			e.put(a, now+int64(time.Second))
+			e.wait(a, now+int64(time.Second))
 		}
 	}
 }
@@ -336,9 +341,9 @@ type timers []*instance
 const maxAgain = 64
 
 // schedule puts an alarm where it is to be attended to next.
-func (e *Engine) schedule(a *instance) { e.put(a, e.nextDue(a)) }
+func (e *Engine) schedule(a *instance) { e.wait(a, e.nextDue(a)) }
 
-func (e *Engine) put(a *instance, due int64) {
+func (e *Engine) wait(a *instance, due int64) {
 	was := a.due
 	a.due = due
 	switch {

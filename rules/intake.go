@@ -113,7 +113,7 @@ func (e *Engine) lives(c *channel, s *Sample) bool {
 // useRetained lets a reading of unknown age decide where a rule wants it to.
 func (e *Engine) useRetained(c *channel, v value, at int64, out *Output) {
 	for _, a := range c.alarms {
-		if a.rule.retained != useRetained || e.rehearsing {
+		if a.rule.retained != useRetained || a.rule.disabled || e.rehearsing {
 			continue
 		}
 		if a.episode != nil || a.rule.wakes(v) {
@@ -163,6 +163,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		w.Add(at, v.num+c.carried)
 	}
 	if e.rehearsing {
+		c.patientAt, c.patience = c.at, d.patience()
 		for _, a := range c.alarms {
 			e.observe(a, v.num, at)
 		}
@@ -172,30 +173,12 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	if e.past {
 		e.touch(c)
 	}
-	retained := s.Flags&Retained != 0
-	var j judgement
 	for _, a := range c.alarms {
-		switch {
-		case retained && a.rule.retained == ignoreRetained:
-		case e.past && !a.rule.backfill && a.episode == nil:
-		case a.rule.forward:
-			if a.rule.wakes(v) && d.looks(a.rule) {
-				e.forward(a, out)
-			}
-		case a.rule.plain && a.episode == nil && (retained || !a.rule.wakes(v) || !d.looks(a.rule)):
-		default:
-			e.observe(a, v.num, at)
-			if j.now == 0 {
-				j = judgement{now: e.now, at: at, sample: true, value: v, before: before}
-				j.bridged, j.ahead = e.downtime(before.at, at)
-			}
-			if !a.rule.plain && a.episode == nil && (retained || !d.looks(a.rule)) {
-				continue
-			}
-			jj := j
-			e.judge(a, &jj, out)
+		if a.rule.plain && a.episode == nil && !a.rule.wakes(v) {
+			e.counts[a.rule.index].health.saw(a, v) // the way of nearly every reading
+			continue
 		}
-		e.counts[a.rule.index].health.saw(a, v)
+		e.weigh(a, point{at, v}, before, s.Flags&Retained != 0, out)
 	}
 	for _, a := range c.asked {
 		e.queue(a, true)
@@ -252,6 +235,28 @@ func (c *channel) fill(from, to int64) {
 		}
 	}
 	c.holes = left[:min(len(left), maxHoles)]
+}
+
+// weigh puts a reading before one of its channel's alarms.
+func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output) {
+	d, v, at := a.channel.device, p.value, p.at
+	switch {
+	case a.rule.disabled, retained && a.rule.retained == ignoreRetained:
+	case e.past && !a.rule.backfill && a.episode == nil:
+	case a.rule.forward:
+		if a.rule.wakes(v) && d.looks(a.rule) {
+			e.forward(a, out)
+		}
+	default:
+		e.observe(a, v.num, at)
+		if a.episode == nil && (retained || !d.looks(a.rule)) {
+			return
+		}
+		j := judgement{now: e.now, at: at, sample: true, value: v, before: before}
+		j.bridged, j.ahead = e.downtime(before.at, at)
+		e.judge(a, &j, out)
+	}
+	e.counts[a.rule.index].health.saw(a, v)
 }
 
 // count keeps a counter rising where the device begins again from nothing.

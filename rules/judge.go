@@ -51,12 +51,12 @@ func (e *Engine) settleDirty(out *Output) {
 // look measures again what an alarm asks for, and judges it.
 func (e *Engine) look(a *instance, sampled bool, out *Output) {
 	c := a.channel
-	if a.rule.forward {
+	if a.rule.forward || a.rule.disabled {
 		return
 	}
 	out.Depends = max(out.Depends, c.mark)
 	if c.device.group && len(a.extra.members) == 0 && a.episode != nil {
-		e.disband(a, out)
+		e.disband(a, "no_members", out)
 		return
 	}
 	if a.rule.plain && !sampled {
@@ -79,11 +79,11 @@ func (e *Engine) look(a *instance, sampled bool, out *Output) {
 	e.judge(a, &j, out)
 }
 
-// disband ends the alarm of a group that nobody belongs to any more.
-func (e *Engine) disband(a *instance, out *Output) {
+// disband ends an alarm that nothing can end any more.
+func (e *Engine) disband(a *instance, reason string, out *Output) {
 	was, s := a.standing(), a.state()
 	told := len(out.Transitions)
-	e.cancel(&s, "no_members", out)
+	e.cancel(&s, reason, out)
 	a.episode, a.seq = nil, s.Seq
 	if len(out.Transitions) == told {
 		out.Transitions = append(out.Transitions, Transition{State: a.state()})
@@ -415,7 +415,7 @@ func (a *instance) patience() int64 {
 		return c.device.staleAfter(a.rule)
 	}
 	if c.patientAt != c.at {
-		c.patientAt, c.patience = c.at, c.device.staleAfter(a.rule)
+		c.patientAt, c.patience = c.at, c.device.patience()
 	}
 	return c.patience
 }
@@ -450,6 +450,9 @@ func (e *Engine) staleDue(a *instance) int64 {
 		return 0
 	}
 	heard := max(c.at, e.deaf)
+	if d.link != nil {
+		heard = max(heard, d.link.since)
+	}
 	if c.last.at == 0 {
 		if ep == nil {
 			return 0 // never heard of: the silence of a device is another rule's matter

@@ -60,7 +60,7 @@ func (e *Engine) vary(d *device) {
 				continue
 			}
 			v := e.variant(e.program.rules[a.rule.index], d)
-			if v == a.rule || v.disabled {
+			if v == a.rule || v.disabled && a.rule.disabled {
 				continue
 			}
 			s := a.state()

@@ -208,7 +208,7 @@ func (e *Engine) outdated(a *instance) bool {
 	if c.metric.event {
 		return false
 	}
-	after := c.device.staleAfter(a.rule)
+	after := a.patience()
 	return after > 0 && e.now >= max(c.at, e.deaf)+after
 }
 

@@ -87,7 +87,9 @@ func (d *device) appendMemory(b []byte) []byte {
 	}
 	b = appendBool(b, d.gaps != nil)
 	if d.gaps != nil {
-		b = d.gaps.AppendBinary(b)
+		b = d.gaps.AppendBinary(append(b, d.lessons))
+		every, _ := d.interval()
+		b = binary.AppendVarint(b, int64(every))
 	}
 	b = appendBool(b, d.skews != nil)
 	if d.skews != nil {
@@ -271,9 +273,10 @@ func (e *Engine) recallDevice(r *reader) {
 	d.contact, d.newest, d.listening = r.int(), r.int(), r.int()
 	d.presence, d.presenceAt = Status(r.int()), r.int()
 	if r.bool() && r.err == nil {
+		d.lessons = r.byte()
 		g, rest, err := window.DecodeGaps(r.b)
 		r.after(rest, err)
-		d.gaps, d.learned = &g, unlearned
+		d.gaps, d.learned = &g, r.int()
 	}
 	if r.bool() && r.err == nil {
 		s, rest, err := window.DecodeSkews(r.b)

@@ -134,9 +134,25 @@ func (e *Engine) restoreLast(c *channel, s *State) {
 	}
 }
 
+// drop forgets an alarm at rest that its rule is disabled for.
+func (e *Engine) drop(a *instance) {
+	isIt := func(other *instance) bool { return other == a }
+	a.channel.alarms = slices.DeleteFunc(a.channel.alarms, isIt)
+	a.channel.device.silent = slices.DeleteFunc(a.channel.device.silent, isIt)
+	e.counts[a.rule.index].instances--
+	e.wait(a, 0)
+}
+
 // reconsider judges an alarm by its changed rule on what is known now.
 func (e *Engine) reconsider(a *instance, out *Output) {
 	was, c := a.standing(), a.channel
+	if a.rule.disabled { // by an override that its device's new labels select
+		if a.episode != nil {
+			e.disband(a, "", out)
+		}
+		e.drop(a)
+		return
+	}
 	if a.episode == nil {
 		if a.rule.plain && (c.last.at == 0 || !a.rule.wakes(c.last.value)) {
 			return
@@ -191,7 +207,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		}
 	}
 	severity = max(severity, s.Severity)
-	if severity == Unset || s.FiredAt.IsZero() || len(s.Told) == 0 {
+	if severity == Unset || s.FiredAt.IsZero() || len(s.Told) == 0 && s.Severity == Unset {
 		return
 	}
 	at := wall(e.now)
@@ -257,7 +273,7 @@ func (e *Engine) instances() iter.Seq[*instance] {
 		for _, d := range e.sortedDevices() {
 			for _, c := range d.all() {
 				for _, a := range c.alarms {
-					if (a.episode != nil || a.started != 0 || a.extra != nil && (a.extra.shelved != nil || len(a.extra.flips) > 0)) && !yield(a) {
+					if !a.rule.disabled && (a.episode != nil || a.started != 0 || a.extra != nil && (a.extra.shelved != nil || len(a.extra.flips) > 0)) && !yield(a) {
 						return
 					}
 				}

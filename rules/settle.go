@@ -201,11 +201,9 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 		tell(saying{typ: AlarmDeescalated, rung: was.top})
 		ep.severity = now.severity
 	}
-	if ep.stale && !ep.noData && !ep.staleTold && ep.severity != Unset {
+	if ep.stale && !ep.noData && !ep.staleTold && ep.severity != Unset && mute == "" {
 		ep.staleTold, moved = true, true
-		if mute == "" {
-			tell(saying{typ: AlarmStale})
-		}
+		tell(saying{typ: AlarmStale})
 	}
 	if ep.reminder != 0 && at >= ep.reminder && ep.severity != Unset && !ep.acked && mute == "" {
 		ep.reminded++
@@ -453,6 +451,7 @@ func (e *Engine) digest(at int64, out *Output) {
 		return
 	}
 	f.alarms = slices.DeleteFunc(f.alarms, func(a *instance) bool { return a.episode == nil || a.episode.muted != floodMute })
+	slices.SortFunc(f.alarms, compare)
 	held := slices.Clone(f.alarms)
 	f.prune(at, r.stopWithin)
 	over := len(f.recent) < r.stopEvents
