@@ -198,7 +198,7 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 		tell(saying{typ: AlarmEscalated})
 		ep.severity = now.severity
 	case now.severity < ep.severity && !now.held:
-		tell(saying{typ: AlarmDeescalated, rung: was.top})
+		tell(saying{typ: AlarmDeescalated, rung: max(was.top, now.top)})
 		ep.severity = now.severity
 	}
 	if ep.stale && !ep.noData && !ep.staleTold && ep.severity != Unset && mute == "" {
