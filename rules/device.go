@@ -82,7 +82,9 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 	if at := s.At.UnixNano(); at > d.newest && at < latest*int64(time.Second) {
 		d.newest = at
 		if s.Flags&(Historical|Dup) == 0 && !e.past {
-			d.teach(e.now, at, s)
+			if e.now-d.taught >= lesson {
+				d.teach(e.now, at, s)
+			}
 		}
 	}
 	if d.contact == e.now {
@@ -110,6 +112,10 @@ func (d *device) overdue(now int64) bool {
 	return !known || now-d.contact > 2*int64(every)
 }
 
+// lesson is how often a device is learned from at most: what comes more closely is
+// one contact.
+const lesson = int64(time.Second)
+
 // rhythm learns from a contact how often the device reports. What the gaps come to
 // is worked out anew while they are few, and with every sixteenth contact then.
 func (d *device) rhythm(now int64) {
@@ -125,6 +131,7 @@ func (d *device) rhythm(now int64) {
 // teach learns from a reading how often the device reports, and how far its clock
 // is behind ours.
 func (d *device) teach(now, at int64, s *Sample) {
+	d.taught = now
 	if d.def == nil || d.def.Every == nil {
 		d.rhythm(now)
 	}

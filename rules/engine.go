@@ -80,6 +80,7 @@ type device struct {
 	gaps      *window.Gaps  // reporting interval
 	learned   int64         // what they come to; 0 for nothing
 	lessons   uint8         // contacts that taught them
+	taught    int64         // the last of them, on the bridge's clock
 	skews     *window.Skews // received less event time
 
 	presence   Status

@@ -156,7 +156,9 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		c.miss(at, e.program.late)
 		c.prev = c.last
 		c.last, c.clock, c.at = point{at, v}, s.Clock, e.now
-		c.count(v, before)
+		if c.metric.counter {
+			c.count(v, before)
+		}
 	}
 	for _, w := range c.windows {
 		w.Advance(at) // first, so that it never holds more than it must
@@ -261,7 +263,7 @@ func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output)
 
 // count keeps a counter rising where the device begins again from nothing.
 func (c *channel) count(v value, before point) {
-	if c.metric.counter && before.at != 0 && v.num < before.value.num {
+	if before.at != 0 && v.num < before.value.num {
 		c.carried += before.value.num
 	}
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"maps"
 	"reflect"
+	"slices"
 )
 
 // same reports whether a and b are one map. Equal ones that are two cost a
@@ -55,12 +56,16 @@ func (e *Engine) label(d *device, labels map[string]string, fresh bool) {
 // select.
 func (e *Engine) vary(d *device) {
 	for _, c := range d.all() {
-		for _, a := range c.alarms {
+		for _, a := range slices.Clone(c.alarms) {
 			if !a.rule.varies {
 				continue
 			}
 			v := e.variant(e.program.rules[a.rule.index], d)
 			if v == a.rule || v.disabled && a.rule.disabled {
+				continue
+			}
+			if v.disabled && e.rehearsing {
+				e.drop(a)
 				continue
 			}
 			s := a.state()

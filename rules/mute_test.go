@@ -115,7 +115,9 @@ func TestWhoShelvesIsToldSo(t *testing.T) {
 		1m shelve hot/d 10m
 		1m..13m/1m d temperature=11
 		14m unshelve hot/d
+		14m d temperature=11
 		15m shelve hot/d 10m
+		15m d temperature=11
 		16m unshelve hot/d
 		16m30s d temperature=9`,
 		"0s fired warning hot/d",

@@ -386,7 +386,7 @@ func (e *Engine) rewind(g gap) {
 
 // rewind moves what our clock has stamped of a device.
 func (d *device) rewind(by int64) {
-	shift(by, &d.contact, &d.listening, &d.presenceAt)
+	shift(by, &d.contact, &d.listening, &d.presenceAt, &d.taught)
 	arrival := false
 	for _, c := range d.channels {
 		shift(by, &c.at)

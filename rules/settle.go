@@ -452,6 +452,7 @@ func (e *Engine) digest(at int64, out *Output) {
 	}
 	f.alarms = slices.DeleteFunc(f.alarms, func(a *instance) bool { return a.episode == nil || a.episode.muted != floodMute })
 	slices.SortFunc(f.alarms, compare)
+	f.alarms = slices.Compact(f.alarms) // one may have fired twice
 	held := slices.Clone(f.alarms)
 	f.prune(at, r.stopWithin)
 	over := len(f.recent) < r.stopEvents
