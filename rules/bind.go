@@ -25,7 +25,12 @@ func (e *Engine) bindDevice(d *device) {
 // bindSelf gives a device an alarm about itself; nil if there is no room.
 func (e *Engine) bindSelf(d *device, r *rule) *instance {
 	r = e.variant(r, d)
-	if r.disabled || e.counts[r.index].instances >= e.options.MaxInstances {
+	switch {
+	case r.disabled:
+		e.unfit(r, d)
+		return nil
+	case e.counts[r.index].instances >= e.options.MaxInstances:
+		e.full(r, d)
 		return nil
 	}
 	if d.self == nil {
@@ -244,8 +249,10 @@ func (e *Engine) bindRules(c *channel, limit int) {
 			v := e.variant(r, d)
 			switch {
 			case v.disabled:
+				e.unfit(v, d)
 			case e.counts[r.index].instances >= limit:
 				c.refused = true
+				e.full(r, d)
 			default:
 				e.counts[r.index].instances++
 				bound = append(bound, v)

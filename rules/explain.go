@@ -54,7 +54,7 @@ type LevelExplanation struct {
 // A Trace is how a rule last came to an outcome.
 type Trace struct {
 	Outcome string    `json:"outcome"` // fired, cleared, suppressed, error
-	At      time.Time `json:"at"`
+	At      time.Time `json:"at,omitzero"`
 	Key     string    `json:"key"`
 	Text    string    `json:"text"`
 }
@@ -191,86 +191,6 @@ func (e *Engine) whyHeld(a *instance) string {
 }
 
 func (t truth) String() string { return [...]string{"unknown", "false", "true"}[t] }
-
-type outcome uint8
-
-const (
-	firedOutcome outcome = iota
-	clearedOutcome
-	suppressed
-	errored
-	outcomes
-)
-
-var outcomeNames = [outcomes]string{"fired", "cleared", "suppressed", "error"}
-
-// A health remembers of a rule how it came to what it decided last, and how near
-// it has come to firing.
-type health struct {
-	fired   int
-	judged  bool
-	nearest float64
-	near    string // the device
-	traces  [outcomes]Trace
-}
-
-// saw notes a reading that was judged.
-func (h *health) saw(a *instance, v value) {
-	g := &a.rule.rungs[0]
-	switch {
-	case !h.judged:
-		h.judged, h.nearest, h.near = true, v.num, a.channel.device.id
-	case g.op.upward() && v.num > h.nearest, g.op.downward() && v.num < h.nearest:
-		h.nearest, h.near = v.num, a.channel.device.id
-	}
-}
-
-func (h *health) told(a *instance, ev *Event, at int64) {
-	switch ev.Type {
-	case AlarmFired:
-		h.fired++
-		h.note(firedOutcome, a, at, ev.Because)
-	case AlarmResolved, AlarmCancelled:
-		h.note(clearedOutcome, a, at, ev.Because)
-	}
-}
-
-func (h *health) note(o outcome, a *instance, at int64, text string) {
-	h.traces[o] = Trace{Outcome: outcomeNames[o], At: wall(at), Key: a.key(), Text: text}
-}
-
-// A Health says how a rule fares: whether it ever judged anything, fired, or came
-// near to it.
-type Health struct {
-	Rule    string   `json:"rule"`
-	Alarms  int      `json:"alarms"`            // devices, or groups, that it looks at
-	Judged  bool     `json:"judged"`            // a reading was put before it
-	Fired   int      `json:"fired"`             // since the engine began
-	Nearest *float64 `json:"nearest,omitempty"` // the reading that came nearest to a limit, in the metric's unit
-	Device  string   `json:"device,omitempty"`  // whose it was
-	Limit   any      `json:"limit,omitempty"`
-	Traces  []Trace  `json:"traces,omitempty"`
-}
-
-// Health reports how every rule fares, by ascending id.
-func (e *Engine) Health() []Health {
-	list := make([]Health, 0, len(e.program.rules))
-	for i, r := range e.program.rules {
-		h := &e.counts[i].health
-		x := Health{Rule: r.id, Alarms: e.counts[i].instances, Judged: h.judged, Fired: h.fired, Limit: r.rungs[0].limit}
-		if op := r.rungs[0].op; h.judged && r.plain && (op.upward() || op.downward()) && !math.IsNaN(h.nearest) {
-			nearest := h.nearest
-			x.Nearest, x.Device = &nearest, h.near
-		}
-		for _, t := range h.traces {
-			if t.Outcome != "" {
-				x.Traces = append(x.Traces, t)
-			}
-		}
-		list = append(list, x)
-	}
-	return list
-}
 
 // forecast is what {limit:RULE} and {eta} of a title come to: another rule's limit
 // for the device, and how long it takes to get there at the present rate.

@@ -116,6 +116,9 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 		answered, ep.last = true, point{j.at, j.value}
 	} else {
 		moved, answered = e.judgeMeasured(a, j)
+		if answered {
+			e.counts[a.rule.index].health.weigh(a, ep.last.value.num, j.now)
+		}
 	}
 	switch {
 	case answered && stood:

@@ -42,7 +42,7 @@ func (e *Engine) Reload(p *Program, now time.Time, out *Output) {
 	}
 	for i, r := range p.rules {
 		if old := e.program.byID[r.id]; old != nil {
-			fresh.counts[i].health = e.counts[old.index].health
+			fresh.counts[i].health.inherit(&e.counts[old.index].health, old, r)
 		}
 	}
 	fresh.recheckChanged(e.program)

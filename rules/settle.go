@@ -65,6 +65,9 @@ func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *s
 	ended := ep.fired != 0 && !now.on()
 	switch {
 	case now.phase == inactive:
+		if was.phase == pending && ep.fired == 0 {
+			e.counts[a.rule.index].health.missed(a)
+		}
 		a.episode = nil
 	case ended:
 		a.renew() // a lower rung is on its way in again
