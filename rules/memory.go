@@ -82,7 +82,7 @@ func (d *device) appendMemory(b []byte) []byte {
 		link = d.link.name
 	}
 	b = appendText(b, link)
-	for _, at := range [...]int64{d.contact, d.newest, d.listening, int64(d.presence), d.presenceAt} {
+	for _, at := range [...]int64{d.contact, d.newest, d.listening, int64(d.presence), d.presenceAt, d.taught} {
 		b = binary.AppendVarint(b, at)
 	}
 	b = appendBool(b, d.gaps != nil)
@@ -271,7 +271,7 @@ func (e *Engine) recallDevice(r *reader) {
 		d.link = e.link(name)
 	}
 	d.contact, d.newest, d.listening = r.int(), r.int(), r.int()
-	d.presence, d.presenceAt = Status(r.int()), r.int()
+	d.presence, d.presenceAt, d.taught = Status(r.int()), r.int(), r.int()
 	if r.bool() && r.err == nil {
 		d.lessons = r.byte()
 		g, rest, err := window.DecodeGaps(r.b)
