@@ -86,6 +86,7 @@ func (e *Engine) join(d *device, r *rule, value string) {
 		d.groups = append(d.groups, g)
 	}
 	e.listen(a, d)
+	e.queue(a, false) // what it measures is another thing with another member
 }
 
 func compareIDs(a, b string) int {
