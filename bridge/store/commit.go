@@ -122,7 +122,7 @@ func encode(b bridge.Batch) (*work, error) {
 				return nil, err
 			}
 			k.events = append(k.events, newEvent{
-				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key), at: e.At, data: data, endpoints: e.Endpoints,
+				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key, e.Device.ID, e.Source), at: e.At, data: data, endpoints: e.Endpoints,
 			})
 		}
 	}
