@@ -345,10 +345,16 @@ func (e *Engine) quiet(a *instance, i int) measurement {
 	m := &a.extra.gauges[i]
 	r := d.reach(e, g, a.rule.rungs[0].hold)
 	on := a.episode != nil && a.episode.fired != 0
+	// What was never heard of is missed after its grace; that it is silent for
+	// longer, as a level says, begins with our listening.
+	base := i == a.rule.rungs[0].gauge
+	if !base && !r.lost && r.deadline != 0 {
+		r.deadline = max(r.deadline, r.since+int64(g.silent))
+	}
 	switch {
 	case r.deaf:
 		return measurement{}
-	case on && !r.lost && d.contact == m.at:
+	case on && !r.lost && d.contact == m.at && (base || d.contact != 0):
 		return measurement{value: value{num: 1}, known: true}
 	case r.deadline == 0:
 		return measurement{}
