@@ -79,6 +79,11 @@ type Event struct {
 	Source    string     `json:"source,omitempty"`     // source.disconnected and source.reconnected
 	Flood     *Flood     `json:"flood,omitempty"`      // alarm.flood
 
+	// Notify is whom the rule, or the level that decided, asks to be told: empty
+	// leaves it to each endpoint's own filter. Endpoints is who is owed this
+	// event. Neither is part of what they read.
+	Notify    []string `json:"-"`
+	Endpoints []string `json:"-"`
 }
 
 // EventAlarm identifies the alarm and says how it stands. Key is the
