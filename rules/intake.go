@@ -252,6 +252,7 @@ func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output)
 	default:
 		e.observe(a, v.num, at)
 		if a.episode == nil && (retained || !d.looks(a.rule)) {
+			e.schedule(a) // it may become too old all the same
 			return
 		}
 		j := judgement{now: e.now, at: at, sample: true, value: v, before: before}

@@ -253,3 +253,21 @@ func TestWhateverTheRulesARepetitionChangesNothing(t *testing.T) {
 		differ(t, file, story, "repetitions", a.bodies(), b.bodies())
 	})
 }
+
+// I8: in what order the readings of a message stand in it changes nothing.
+func TestWhateverTheRulesTheOrderInAMessageChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		file, p := drawFile(t)
+		story := drawInputs(t, storyLength)
+		a, b := begun(t, p), begun(t, p)
+		for i, in := range story {
+			slices.SortStableFunc(in.Batch, func(x, y Sample) int { return x.At.Compare(y.At) })
+			in.Batch = slices.CompactFunc(in.Batch, func(x, y Sample) bool { return x.At.Equal(y.At) })
+			a.step(in)
+			story[i].Batch = rapid.Permutation(in.Batch).Draw(t, "order")
+			b.step(story[i])
+		}
+		later(story, a, b)
+		differ(t, file, story, "another order", a.bodies(), b.bodies())
+	})
+}

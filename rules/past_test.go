@@ -1,0 +1,27 @@
+package rules
+
+import "testing"
+
+func TestAPastEpisodeIsToldOnce(t *testing.T) {
+	batch := "30m batch d temperature -25m=1 -20m=11 -19m=12 -15m=2 -10m=1 0s=1"
+	tell(t, hotOnly, "0s d temperature=1\n"+batch+"\n31m d temperature=1\n"+"31m batch d temperature -26m=1 -21m=11 -20m=12 -16m=2 -11m=1 0s=1",
+		"30m occurred warning hot/d reason=cleared from=10m to=15m")
+	tell(t, hotOnly+"backfill = \"ignore\"\n", "0s d temperature=1\n"+batch)
+}
+
+func TestAPastEpisodeThatIsOpenGoesOn(t *testing.T) {
+	tell(t, hotOnly, "0s d temperature=1\n30m batch d temperature -25m=1 -20m=11 -15m=12 0s=12\n31m d temperature=1",
+		"30m fired warning hot/d", "31m resolved warning hot/d")
+}
+
+func TestReadingsThatComeOneByOneFromThePastAreAnEpisodeToo(t *testing.T) {
+	tell(t, hotOnly, `
+		0s d temperature=1
+		30m d temperature=1
+		30m1s d temperature=11 age=20m1s +historical
+		30m2s d temperature=12 age=15m2s +historical
+		30m3s d temperature=1 age=10m3s +historical
+		31m d temperature=1
+		32m d temperature=1`,
+		"31m occurred warning hot/d reason=cleared from=10m to=20m")
+}
