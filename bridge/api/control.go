@@ -108,11 +108,15 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = c.servePlan
 	case path == "alarms":
 		method, answer = http.MethodGet, c.serveAlarms
+	case path == "rules":
+		method, answer = http.MethodGet, c.serveRules
 	default:
 		if key, verb, ok := alarmVerb(path); ok {
 			answer = func(w http.ResponseWriter, r *http.Request) { c.serveCommand(w, r, key, verb) }
 		} else if device, ok := explained(path); ok {
 			method, answer = http.MethodGet, func(w http.ResponseWriter, r *http.Request) { c.serveExplain(w, r, device) }
+		} else if rule, ok := named(path); ok {
+			method, answer = http.MethodGet, func(w http.ResponseWriter, _ *http.Request) { c.serveRule(w, rule) }
 		}
 	}
 	switch {

@@ -116,6 +116,7 @@ func newRootCommand(e env) *cobra.Command {
 		newPlanCommand(e),
 		newExplainCommand(e),
 		newAlarmsCommand(e),
+		newRulesCommand(e),
 		newListenCommand(e),
 		newVerifyCommand(e),
 		newKeygenCommand(e),
