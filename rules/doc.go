@@ -17,8 +17,8 @@
 // [Output] what it decided, as transitions of alarms with their events.
 //
 // What an engine knows is in two parts. A [State] for each alarm is written by
-// the caller with every transition, and is what a decision rests on. A [Memory]
-// is everything else (windows, baselines, newest readings), may be older, and is
+// the caller with every transition, and is what a decision rests on. Its memory
+// ([Engine.Memory]: windows, baselines, newest readings) may be older, and is
 // brought up to date by [Engine.Rehearse]. [Engine.Explain] says why an alarm
 // stands as it does.
 //
