@@ -261,7 +261,7 @@ func (e *Engine) cooling(a *instance) bool {
 // measured, and until when at most.
 func (e *Engine) heldBack(a *instance) (held bool, until int64) {
 	r := a.rule
-	if e.cooling(a) {
+	if (a.episode == nil || a.episode.fired == 0) && e.cooling(a) { // one that was told may still get worse
 		held, until = true, a.extra.fired+int64(r.cooldown)
 	}
 	if c := r.calendar; c != nil && c.off {
