@@ -178,3 +178,36 @@ func TestGoodRulesAreDecodedAsTheLibraryDoes(t *testing.T) {
 		}
 	})
 }
+
+func TestSourcesInheritHowFarAClockMayBeAhead(t *testing.T) {
+	a := txtar.Parse([]byte(`
+-- tocsin.toml --
+schema = 1
+rules  = ["rules/*.toml"]
+[source.quiet]
+topic = "a/{device}"
+[source.strict]
+topic     = "b/{device}"
+max_ahead = "5s"
+[endpoint.ops]
+url    = "https://example.com/hook"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+-- rules/all.toml --
+[defaults]
+max_ahead = "10m"
+[rule.hot]
+metric = "t"
+above  = 1
+`))
+	vars := setUp(t, a)
+	cfg, problems := Load("tocsin.toml", Options{Getenv: func(name string) (string, bool) { v, ok := vars[name]; return v, ok }})
+	if cfg == nil {
+		t.Fatalf("refused: %v", problems)
+	}
+	if got := cfg.Sources["quiet"].MaxAhead; got != 10*time.Minute {
+		t.Errorf("a source that says nothing takes %v, want the rules' 10m", got)
+	}
+	if got := cfg.Sources["strict"].MaxAhead; got != 5*time.Second {
+		t.Errorf("a source that says 5s takes %v", got)
+	}
+}

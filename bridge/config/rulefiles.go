@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 
+	"time"
+
 	"tocsin/rules"
 )
 
@@ -50,6 +52,7 @@ func (l *loader) checkRules() {
 		}
 	}
 	l.localTimes(set)
+	l.inheritMaxAhead(set)
 	program, problems := rules.Compile(&set.file)
 	for _, p := range problems {
 		l.ruleProblem(set, p)
@@ -60,6 +63,20 @@ func (l *loader) checkRules() {
 			`add one to a file that rules names, as in [rule.freezer-warm]`)
 	}
 	l.config.Rules, l.config.RuleFile = program, &set.file
+}
+
+// inheritMaxAhead gives sources that do not say how far a device's clock may be
+// ahead what the rules' defaults say.
+func (l *loader) inheritMaxAhead(set *ruleSet) {
+	ahead := set.file.Defaults.MaxAhead
+	if ahead == nil {
+		return
+	}
+	for name, s := range l.config.Sources {
+		if _, written := l.main.places[pathKey([]string{"source", name, "max_ahead"})]; !written {
+			s.MaxAhead = time.Duration(*ahead)
+		}
+	}
 }
 
 // ruleFiles finds the files that the patterns name, each once, in order.
