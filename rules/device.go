@@ -274,10 +274,7 @@ func (d *device) reach(e *Engine, g *gauge, hold time.Duration) reach {
 	if d.link != nil && d.link.down != 0 {
 		return reach{deaf: true}
 	}
-	listening := max(d.listening, e.deaf)
-	if d.link != nil {
-		listening = max(listening, d.link.since)
-	}
+	listening := max(d.listening, e.listening(d))
 	r := reach{since: d.contact}
 	if d.contact == 0 {
 		r.since = listening
@@ -377,6 +374,14 @@ func (e *Engine) relink(in *Link, out *Output) {
 			e.queue(a, false)
 		}
 	}
+}
+
+// listening is since when a device would have been heard.
+func (e *Engine) listening(d *device) int64 {
+	if d.link != nil {
+		return max(e.deaf, d.link.since)
+	}
+	return e.deaf
 }
 
 // linkDue is when it is time to tell that a source is away; 0 for none.

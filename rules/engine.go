@@ -187,9 +187,11 @@ func (e *Engine) Step(in Input, out *Output) {
 	if e.now == 0 {
 		e.deaf = max(e.deaf, now) // a first start: nothing was heard before it
 	}
-	if g := in.Gap; g != nil && g.To.After(g.From) {
+	if g := in.Gap; g != nil { // until then somebody listened
 		e.listened(max(e.now, nanos(g.From)), out)
-		e.Resume(g.From, g.To)
+		if now = max(now, e.now); g.To.After(g.From) {
+			e.Resume(g.From, g.To)
+		}
 	}
 	e.listened(now, out)
 	switch {

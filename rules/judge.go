@@ -452,10 +452,7 @@ func (e *Engine) staleDue(a *instance) int64 {
 	if after == 0 {
 		return 0
 	}
-	heard := max(c.at, e.deaf)
-	if d.link != nil {
-		heard = max(heard, d.link.since)
-	}
+	heard := max(c.at, e.listening(d))
 	if c.last.at == 0 {
 		if ep == nil {
 			return 0 // never heard of: the silence of a device is another rule's matter

@@ -209,7 +209,7 @@ func (e *Engine) outdated(a *instance) bool {
 		return false
 	}
 	after := a.patience()
-	return after > 0 && e.now >= max(c.at, e.deaf)+after
+	return after > 0 && e.now >= max(c.at, e.listening(c.device))+after
 }
 
 // gaugeOf asks a gauge of one channel.

@@ -244,6 +244,12 @@ func (e *Engine) recallEngine(r *reader) {
 		l := e.link(r.text())
 		l.told, l.since, l.down = r.bool(), r.int(), r.int()
 	}
+	e.away = 0
+	for _, l := range e.links {
+		if l.down != 0 {
+			e.away++
+		}
+	}
 	told := r.bool()
 	var to []string
 	for range r.count(1) {
@@ -313,36 +319,43 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 			c.foreign = &foreignUnit{unit, conv, ok}
 		}
 	}
+	stored := map[int64][]byte{}
 	for range r.count(2) {
-		over, blob := r.int(), r.blob()
-		if c == nil || r.err != nil {
-			continue
-		}
-		if err := c.recallWindow(over, blob); err != nil {
-			r.err = err
-			return
+		over := r.int()
+		stored[over] = r.blob()
+	}
+	if c != nil && r.err == nil {
+		for _, s := range c.windows {
+			if err := s.recall(stored); err != nil {
+				r.err = err
+				return
+			}
 		}
 	}
 	e.recallAlarms(c, r)
 }
 
-// recallWindow takes a window back for the question it answered, and for longer
-// ones that have nothing of their own yet.
-func (c *channel) recallWindow(over int64, blob []byte) error {
-	for _, s := range c.windows {
-		if s.over != over && (s.over < over || s.Count() > 1) {
-			continue
+// recall takes back what the window held, or else what the next longer one did,
+// or the longest there was.
+func (s *span) recall(stored map[int64][]byte) error {
+	var blob []byte
+	for _, over := range slices.Sorted(maps.Keys(stored)) {
+		if blob = stored[over]; over >= s.over {
+			break
 		}
-		w, _, err := window.Decode(blob)
-		if err != nil {
-			return err
-		}
-		w.Need(s.needs)
-		if s.over != over {
-			w.Resize(time.Duration(s.over))
-		}
-		s.Window = w
 	}
+	if blob == nil {
+		return nil
+	}
+	w, _, err := window.Decode(blob)
+	if err != nil {
+		return err
+	}
+	w.Need(s.needs)
+	if int64(w.Over()) != s.over {
+		w.Resize(time.Duration(s.over))
+	}
+	s.Window = w
 	return nil
 }
 

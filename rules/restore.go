@@ -360,12 +360,17 @@ func (e *Engine) rewind(g gap) {
 	for _, l := range e.links {
 		shift(by, &l.since, &l.down)
 	}
+	shift(by, &e.flood.begun, &e.flood.due)
+	for i := range e.flood.recent {
+		shift(by, &e.flood.recent[i])
+	}
+	e.rewindExtras(by)
 	for a := range e.instances() {
 		if a.episode == nil {
 			continue
 		}
 		moved := false
-		shift(by, &a.episode.frozen, &a.episode.reminder, &a.episode.toldAt)
+		shift(by, &a.episode.frozen, &a.episode.staleAt, &a.episode.reminder, &a.episode.toldAt)
 		for i := range a.episode.rungs {
 			t := &a.episode.rungs[i]
 			if !t.running {
@@ -379,7 +384,26 @@ func (e *Engine) rewind(g gap) {
 		}
 		if moved {
 			e.shifted = append(e.shifted, a)
-			e.schedule(a)
+		}
+		e.schedule(a)
+	}
+}
+
+// rewindExtras moves what alarms wait for beside their timers.
+func (e *Engine) rewindExtras(by int64) {
+	for _, d := range e.sortedDevices() {
+		for _, c := range d.all() {
+			for _, a := range c.alarms {
+				x := a.extra
+				if x == nil {
+					continue
+				}
+				shift(by, &x.wake, &x.fired)
+				for i := range x.flips {
+					shift(by, &x.flips[i])
+				}
+				e.schedule(a)
+			}
 		}
 	}
 }
@@ -389,7 +413,7 @@ func (d *device) rewind(by int64) {
 	shift(by, &d.contact, &d.listening, &d.presenceAt, &d.taught)
 	arrival := false
 	for _, c := range d.channels {
-		shift(by, &c.at)
+		shift(by, &c.at, &c.patientAt)
 		if c.clock == ClockArrival {
 			arrival = arrival || c.last.at != 0
 			shift(by, &c.last.at, &c.prev.at, &c.judged)

@@ -457,6 +457,8 @@ func (e *Engine) digest(at int64, out *Output) {
 	slices.SortFunc(f.alarms, compare)
 	f.alarms = slices.Compact(f.alarms) // one may have fired twice
 	held := slices.Clone(f.alarms)
+	slices.SortFunc(held, compare)
+	held = slices.Compact(held) // one may have come twice
 	f.prune(at, r.stopWithin)
 	over := len(f.recent) < r.stopEvents
 	if f.held > 0 || over && f.told {
