@@ -20,10 +20,10 @@
 //
 // # What is compared
 //
-// Every event that is delivered to somebody, or would be if the test's rules had
-// an endpoint, in order; with a rule named, those of that rule. Events that are
-// only recorded, because the alarm is muted, are none. An expectation compares
-// what it writes, and nothing else.
+// Every event that is told, in order, whether or not the rules name somebody to
+// be told; with a rule named, those of that rule. Events that are only recorded,
+// because the alarm is muted, are none. An expectation compares what it writes,
+// and nothing else.
 //
 // Concurrency: functions are safe for concurrent use, as long as nobody changes
 // what they are given.
