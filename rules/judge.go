@@ -337,13 +337,11 @@ func (e *Engine) shared(a *instance, g *rung, m *rungMemory, j *judgement, fires
 			held += max(0, to-from)
 		}
 	}
-	if fires != yes {
+	if fires != yes { // or an alarm that has cleared would be back at once
 		return fires
 	}
 	a.extra.wake = sooner(a.extra.wake, e.now+max(int64(g.hold)/100, int64(time.Millisecond)))
-	// While it does not hold, it does not fire: an alarm that has cleared would be
-	// back at once.
-	return truthOf(fires == yes && seen >= int64(g.hold) && float64(held) >= g.share*float64(g.hold))
+	return truthOf(seen >= int64(g.hold) && float64(held) >= g.share*float64(g.hold))
 }
 
 // thaw lets the timers of an alarm go on that stood still while nothing was
