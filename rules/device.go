@@ -187,7 +187,7 @@ const minStale = int64(10 * time.Second)
 
 // restale has a device's alarms wait anew for their readings to become too old.
 func (e *Engine) restale(d *device) {
-	for _, c := range d.channels {
+	for _, c := range d.all() {
 		for _, a := range c.alarms {
 			if a.episode != nil || a.rule.noData == fireAlarm {
 				e.schedule(a)
