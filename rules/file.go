@@ -287,10 +287,11 @@ type Values map[string]string
 type TestStep struct {
 	At Duration `toml:"at"`
 
-	Device string            `toml:"device"` // default: the test's
-	Set    map[string]Scalar `toml:"set"`    // readings by metric, at this time
-	Labels map[string]string `toml:"labels"` // of the device
-	Age    Duration          `toml:"age"`    // the readings are that much older
+	Device   string            `toml:"device"`   // default: the test's
+	Set      map[string]Scalar `toml:"set"`      // readings by metric, at this time
+	Labels   map[string]string `toml:"labels"`   // of the device
+	Age      Duration          `toml:"age"`      // the readings are that much older
+	Retained bool              `toml:"retained"` // the readings are retained messages
 
 	Ack      string   `toml:"ack"` // by whom
 	Unack    bool     `toml:"unack"`

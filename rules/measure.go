@@ -22,7 +22,8 @@ type gaugeMemory struct {
 	base  *window.Baseline // deviation
 	value float64          // deviation: of the newest reading
 	known bool
-	at    int64 // changed: the last one, in event time; silence: the contact that was the last
+	at    int64   // changed, and deviation's next: the last one, in event time; silence: the contact that was the last
+	next  float64 // deviation: the newest reading, which is normal unless it began an alarm
 }
 
 // A rungMemory is what a rung remembers from look to look.
@@ -85,18 +86,19 @@ func (e *Engine) observe(a *instance, v float64, at int64) {
 	}
 }
 
-// deviate measures a reading by what is normal, and then adds it to that, unless
-// it is part of an alarm: what is wrong for long must not become normal.
+// deviate measures a reading by what is normal. The one before has become part of
+// that by now, unless an alarm has begun with it or is under way: what is wrong
+// for long must not become normal.
 func (e *Engine) deviate(a *instance, g *gauge, m *gaugeMemory, v float64, at int64) {
 	d := g.deviates
 	if m.base == nil {
 		m.base = window.NewBaseline(window.BaselineOptions{Span: d.baseline, Slots: d.slots(), MinHistory: d.minHistory})
 	}
-	slot := d.slot(at)
-	m.value, m.known = m.base.Score(at, slot, v, d.way())
-	if a.episode == nil {
-		m.base.Add(at, slot, v)
+	if m.at != 0 && a.episode == nil {
+		m.base.Add(m.at, d.slot(m.at), m.next)
 	}
+	m.at, m.next = at, v
+	m.value, m.known = m.base.Score(at, d.slot(at), v, d.way())
 }
 
 func (d *deviates) way() window.Method {

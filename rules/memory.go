@@ -168,7 +168,7 @@ func (x *extra) append(b []byte) []byte {
 	for i := range x.gauges {
 		m := &x.gauges[i]
 		b = binary.AppendVarint(b, m.run.From)
-		b = appendFloat(appendFloat(appendFloat(b, m.run.Low), m.run.High), m.value)
+		b = appendFloat(appendFloat(appendFloat(appendFloat(b, m.run.Low), m.run.High), m.value), m.next)
 		b = appendBool(b, m.known)
 		b = binary.AppendVarint(b, m.at)
 		b = appendBool(b, m.marks != nil)
@@ -391,7 +391,7 @@ func (a *instance) recall(r *reader) {
 	for i := range gauges {
 		m := &gauges[i]
 		m.run = window.Run{From: r.int(), Low: r.float(), High: r.float()}
-		m.value, m.known, m.at = r.float(), r.bool(), r.int()
+		m.value, m.next, m.known, m.at = r.float(), r.float(), r.bool(), r.int()
 		if r.bool() && r.err == nil {
 			marks, rest, err := window.DecodeMarks(r.b)
 			r.after(rest, err)
@@ -442,8 +442,11 @@ func (a *instance) recall(r *reader) {
 // Rehearse takes an input of the past in that an engine has decided on already:
 // it fills windows, newest readings and intervals, and decides nothing.
 func (e *Engine) Rehearse(in Input) {
-	e.rehearsing = true
+	e.rehearsing, e.rehearsed = true, true
 	defer func() { e.rehearsing = false }()
+	if e.now == 0 {
+		e.deaf = max(e.deaf, in.Now.UnixNano()) // nothing is recorded of the time before
+	}
 	e.now = max(e.now, in.Now.UnixNano())
 	var out Output
 	switch {
@@ -454,9 +457,25 @@ func (e *Engine) Rehearse(in Input) {
 	case in.Presence != nil:
 		e.present(in.Presence, &out)
 	case in.Gap != nil:
-		e.deaf = max(e.deaf, nanos(in.Gap.To))
+		e.Resume(in.Gap.From, in.Gap.To)
 	}
 	e.touched = e.touched[:0]
+}
+
+// awaken has the alarms looked at whose readings were taken in without deciding
+// anything, and has them wait for what is due.
+func (e *Engine) awaken() {
+	e.rehearsed = false
+	for _, d := range e.sortedDevices() {
+		for _, c := range d.all() {
+			for _, a := range c.alarms {
+				if !a.rule.plain {
+					e.queue(a, false)
+				}
+				e.schedule(a)
+			}
+		}
+	}
 }
 
 // A reader takes a record apart. After the first error it reads nothing but zeros.

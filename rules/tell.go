@@ -279,6 +279,8 @@ func (a *instance) decided(say saying, g *rung, t *timer, now standing, at int64
 	}
 	var s string
 	switch {
+	case g.repeats != nil && !entering:
+		s = fmt.Sprintf("fewer than %d times within %s at %s", g.repeats.count, written(g.repeats.within), clock(wall(ended), when))
 	case g.share > 0 && entering:
 		s = fmt.Sprintf("%s for %s%% of %s", text, shown(g.share*100), written(g.hold))
 	case waited && t.since != 0:
@@ -325,6 +327,10 @@ func (a *instance) show(g *rung, v value) string {
 		return strconv.FormatBool(v.num != 0)
 	case Text:
 		return strconv.Quote(v.text)
+	}
+	switch a.rule.gauges[g.gauge].source {
+	case flatness, skewness:
+		return spell(time.Duration(v.num * float64(time.Second)))
 	}
 	return withUnit(shown(v.num), g.measured)
 }

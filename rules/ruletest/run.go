@@ -317,7 +317,11 @@ func (s *plot) step(def *rules.TestDef, step *rules.TestStep) ([]moment, error) 
 		if values[0].missing {
 			return nil, fmt.Errorf("%s is set to nothing (remove it)", metric)
 		}
-		list = append(list, moment{at: at, input: rules.Input{Sample: values[0].sample(device, metric, labels, now, time.Duration(step.Age))}})
+		sample := values[0].sample(device, metric, labels, now, time.Duration(step.Age))
+		if step.Retained {
+			sample.Flags |= rules.Retained
+		}
+		list = append(list, moment{at: at, input: rules.Input{Sample: sample}})
 	}
 	if step.Presence != "" {
 		p := &rules.Presence{Source: source, Device: device, At: now}
