@@ -24,6 +24,8 @@ type Config struct {
 	Path     string         `toml:"-"`          // the file that was loaded
 	Rules    *rules.Program `toml:"-" json:"-"` // the rules, compiled
 	RuleFile *rules.File    `toml:"-" json:"-"` // the rules as written, all files merged
+
+	ruleSet *ruleSet // where they are written
 }
 
 // Modes of [Broker].

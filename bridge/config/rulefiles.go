@@ -62,7 +62,21 @@ func (l *loader) checkRules() {
 		l.main.warnValue([]string{"rules"}, "there is no rule, so nothing will ever be told",
 			`add one to a file that rules names, as in [rule.freezer-warm]`)
 	}
-	l.config.Rules, l.config.RuleFile = program, &set.file
+	l.config.Rules, l.config.RuleFile, l.config.ruleSet = program, &set.file, set
+}
+
+// RuleProblem says where in the rule files a problem is that was found after they
+// had been loaded, and shows the place.
+func (c *Config) RuleProblem(p rules.Problem) Problem {
+	if c.ruleSet != nil {
+		if found := c.ruleSet.of(p.Path); found != nil {
+			s := *found
+			s.report, s.lenient = &report{scrubber: found.report.scrubber}, p.Warning
+			s.problem(s.part(s.element(p.Path, p.Fact), p.Offset, p.Length), placeFor(p.Path, p.Fact), p.Fact, p.Remedy)
+			return s.report.problems[0]
+		}
+	}
+	return Problem{File: c.Path, Line: 1, Column: 1, Place: placeName(p.Path), Fact: p.Fact, Remedy: p.Remedy, Warning: p.Warning}
 }
 
 // inheritMaxAhead gives sources that do not say how far a device's clock may be

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -18,6 +17,7 @@ func newCheckCommand(e env) *cobra.Command {
 		path   string
 		asJSON bool
 		quiet  bool
+		alone  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
@@ -25,6 +25,11 @@ func newCheckCommand(e env) *cobra.Command {
 		Long: `Check reads the configuration and the rules it names as "tocsin run" would, and
 reports everything that run would refuse, and what is only suspicious as a warning.
 FILE is the same as -c FILE.
+
+Where the bridge keeps a history of readings, check plays those of the last 24 hours
+to the rules, at most 5,000,000, and warns of rules that do not fit how the devices
+really behave: a limit that noise crosses, a for shorter than the interval, a metric
+that nobody sends, silent = "auto" on what reports at irregular times.
 
 It exits with 0 when run would start, and with 2 when it would not.`,
 		Args: cobra.ArbitraryArgs,
@@ -37,12 +42,16 @@ It exits with 0 when run would start, and with 2 when it would not.`,
 			case len(args) == 1:
 				path = args[0]
 			}
-			_, problems := config.Load(path, config.Options{Getenv: e.LookupEnv})
+			r := checked{path: path, quiet: quiet}
+			cfg, problems := config.Load(path, config.Options{Getenv: e.LookupEnv})
+			if r.problems = problems; cfg != nil && !alone {
+				r.problems, r.history = lintHistory(cmd.Context(), cfg, problems)
+			}
 			write := writeReport
 			if asJSON {
 				write = writeJSONReport
 			}
-			if err := write(e, path, problems, quiet); err != nil {
+			if err := write(e, &r); err != nil {
 				return err
 			}
 			if problems.Errors() > 0 {
@@ -55,16 +64,30 @@ It exits with 0 when run would start, and with 2 when it would not.`,
 	flags.StringVarP(&path, "config", "c", defaultConfig, "configuration file")
 	flags.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "leave warnings out")
+	flags.BoolVar(&alone, "no-history", false, "do not look at what the bridge heard lately")
 	return cmd
 }
 
+// A checked is what check found.
+type checked struct {
+	path     string
+	problems config.Problems
+	quiet    bool      // say nothing of warnings
+	history  *lookedAt // nil: there is none
+}
+
 // writeReport prints the problems where errors go and the count where results go.
-func writeReport(e env, path string, problems config.Problems, quiet bool) error {
-	if err := writeProblems(e.Stderr, problems, quiet); err != nil {
+func writeReport(e env, r *checked) error {
+	if err := writeProblems(e.Stderr, r.problems, r.quiet); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(e.Stdout, "%s: %s, %s\n", cleanLine(path),
-		count(problems.Errors(), "error"), count(problems.Warnings(), "warning"))
+	if !r.quiet {
+		if err := r.history.write(e.Stderr); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(e.Stdout, "%s: %s, %s\n", cleanLine(r.path),
+		count(r.problems.Errors(), "error"), count(r.problems.Warnings(), "warning"))
 	return err
 }
 
@@ -87,24 +110,23 @@ type jsonReport struct {
 	Errors   int              `json:"errors"`
 	Warnings int              `json:"warnings"`
 	Problems []config.Problem `json:"problems"`
+	History  *lookedAt        `json:"history,omitempty"`
 }
 
-func writeJSONReport(e env, path string, problems config.Problems, quiet bool) error {
+func writeJSONReport(e env, r *checked) error {
 	report := jsonReport{
-		Config:   path,
-		Errors:   problems.Errors(),
-		Warnings: problems.Warnings(),
+		Config:   r.path,
+		Errors:   r.problems.Errors(),
+		Warnings: r.problems.Warnings(),
 		Problems: []config.Problem{}, // an empty list, never null
+		History:  r.history,
 	}
-	for _, p := range problems {
-		if !p.Warning || !quiet {
+	for _, p := range r.problems {
+		if !p.Warning || !r.quiet {
 			report.Problems = append(report.Problems, p)
 		}
 	}
-	enc := json.NewEncoder(e.Stdout)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(report)
+	return writeIndented(e.Stdout, report)
 }
 
 // count puts a number before a noun: 1 error, 2 errors.
