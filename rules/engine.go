@@ -49,7 +49,10 @@ type Engine struct {
 	flood   flood
 	mark    uint64 // of every channel, at least: see Reload
 
-	rehearsing bool // nothing is decided
+	recalling  bool // nothing is looked at
+	rehearsing bool // what is decided was decided before
+	rehearsed  bool // something was taken in again, and is not forgotten yet as far as it must be
+	asleep     bool // and what holds now has not been looked at since
 	past       bool // the reading at hand is not the last of its message
 	order      []*Sample
 	touched    []*channel // by readings of the past, in a batch
@@ -184,6 +187,10 @@ func NewEngine(p *Program, o Options) *Engine {
 // input is kept.
 func (e *Engine) Step(in Input, out *Output) {
 	now := max(e.now, in.Now.UnixNano())
+	if !e.rehearsing {
+		e.rehearsal()
+		e.awaken(out)
+	}
 	if e.now == 0 {
 		e.deaf = max(e.deaf, now) // a first start: nothing was heard before it
 	}
@@ -217,6 +224,14 @@ func (e *Engine) Step(in Input, out *Output) {
 		e.deliverLeftovers(e.now, out)
 		e.settleDirty(out)
 	}
+}
+
+// route names who is to be told. In a rehearsal nobody is.
+func (e *Engine) route(ev *Event) []string {
+	if e.rehearsing {
+		return nil
+	}
+	return e.options.Route(ev)
 }
 
 // listened lets the time go by up to now, in which nothing else came.
