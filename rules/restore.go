@@ -324,6 +324,16 @@ func (e *Engine) Resume(from, to time.Time) {
 		}
 		e.schedule(a)
 	}
+	for _, d := range e.sortedDevices() {
+		for _, c := range d.all() {
+			for _, a := range c.alarms {
+				if x := a.extra; x != nil && x.wake > g.from && x.wake < g.to {
+					x.wake = g.to // nobody looked
+					e.schedule(a)
+				}
+			}
+		}
+	}
 }
 
 // shift moves the timers that were running in the gap by as much of it as they
@@ -333,6 +343,9 @@ func (a *instance) shift(g gap) bool {
 	changed := false
 	if r := &a.episode.reminder; *r > g.from && *r < g.to {
 		*r, changed = g.to, true
+	}
+	if s := &a.episode.staleAt; *s > g.from {
+		*s, changed = *s+g.to-max(g.from, min(a.episode.frozen, g.to)), true
 	}
 	for i := range a.episode.rungs {
 		t := &a.episode.rungs[i]

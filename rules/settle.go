@@ -472,6 +472,7 @@ func (e *Engine) digest(at int64, out *Output) {
 	}
 	*f = flood{}
 	for _, a := range held {
+		a.episode.muted = "" // should the next flood begin at once, it is of that one
 		e.queue(a, false)
 	}
 }
