@@ -46,9 +46,7 @@ func (e *Engine) meet(id, source string, labels map[string]string, retained bool
 		}
 		e.label(d, labels, !retained)
 	}
-	if !e.rehearsing {
-		e.announce(d, source, out)
-	}
+	e.announce(d, source, out)
 	return d
 }
 
@@ -231,9 +229,6 @@ func (e *Engine) setPresence(d *device, s Status, reason string, out *Output) {
 	}
 	was := d.presence
 	d.presence, d.presenceAt = s, e.now
-	if e.rehearsing {
-		return
-	}
 	gone := func(s Status) bool { return s == Offline || s == Lost }
 	switch {
 	case gone(s) && !gone(was):

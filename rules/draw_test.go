@@ -238,6 +238,8 @@ func tellInputs(list []Input) string {
 		switch {
 		case in.Sample != nil:
 			one(in.Sample)
+		case in.Gap != nil:
+			fmt.Fprintf(&b, " nobody listened for %v", in.Gap.To.Sub(in.Gap.From))
 		case in.Presence != nil:
 			fmt.Fprintf(&b, " %v %s", in.Presence.Status, in.Presence.Device)
 		case in.Link != nil:

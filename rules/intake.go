@@ -113,7 +113,7 @@ func (e *Engine) lives(c *channel, s *Sample) bool {
 // useRetained lets a reading of unknown age decide where a rule wants it to.
 func (e *Engine) useRetained(c *channel, v value, at int64, out *Output) {
 	for _, a := range c.alarms {
-		if a.rule.retained != useRetained || a.rule.disabled || e.rehearsing {
+		if a.rule.retained != useRetained || a.rule.disabled {
 			continue
 		}
 		if a.episode != nil || a.rule.wakes(v) {
@@ -163,13 +163,6 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	for _, w := range c.windows {
 		w.Advance(at) // first, so that it never holds more than it must
 		w.Add(at, v.num+c.carried)
-	}
-	if e.rehearsing {
-		c.patientAt, c.patience = c.at, d.patience()
-		for _, a := range c.alarms {
-			e.observe(a, v.num, at)
-		}
-		return
 	}
 	c.judged = at
 	if e.past {
@@ -285,7 +278,7 @@ func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
 		for _, w := range c.windows {
 			used = w.Add(at, v.num+c.carried) || used
 		}
-		if used && !e.rehearsing {
+		if used {
 			for _, a := range c.alarms {
 				if !a.rule.plain {
 					e.queue(a, false)
@@ -300,7 +293,7 @@ func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
 		}
 		return
 	}
-	if e.rehearsing || !c.lacks(at) || !slices.ContainsFunc(c.alarms, func(a *instance) bool { return a.rule.backfill }) {
+	if !c.lacks(at) || !slices.ContainsFunc(c.alarms, func(a *instance) bool { return a.rule.backfill }) {
 		out.Problems = append(out.Problems, "late")
 		return
 	}

@@ -11,7 +11,7 @@ import (
 // queue has an alarm looked at before the step ends: after everything that a
 // message says has been taken in. Sampled says that a new reading is the reason.
 func (e *Engine) queue(a *instance, sampled bool) {
-	if e.rehearsing {
+	if e.recalling {
 		return
 	}
 	x := a.more()
@@ -72,7 +72,7 @@ func (e *Engine) look(a *instance, sampled bool, out *Output) {
 			at = d.newest
 		}
 	}
-	if c.metric != nil && c.last.at == 0 && a.rule.noData != fireAlarm {
+	if c.metric != nil && c.last.at == 0 && a.rule.noData != fireAlarm && !a.rule.countsInvalid() {
 		return // nothing to judge yet
 	}
 	j := judgement{now: e.now, at: at, sample: sampled, value: c.last.value, before: c.prev}
@@ -450,7 +450,7 @@ func (e *Engine) staleDue(a *instance) int64 {
 	if after == 0 {
 		return 0
 	}
-	heard := max(c.at, e.listening(d))
+	heard := e.heard(c, after)
 	if c.last.at == 0 {
 		if ep == nil {
 			return 0 // never heard of: the silence of a device is another rule's matter
@@ -459,12 +459,38 @@ func (e *Engine) staleDue(a *instance) int64 {
 	return heard + after
 }
 
+// heard is since when a reading of a channel grows old: since it came, or since we
+// listen again, unless it was too old before that.
+func (e *Engine) heard(c *channel, after int64) int64 {
+	heard := c.at
+	if e.deaf > heard {
+		for _, g := range e.gaps {
+			if heard+after > g.from {
+				heard = max(heard, g.to)
+			}
+		}
+		if len(e.gaps) == 0 {
+			heard = e.deaf
+		}
+	}
+	if l := c.device.link; l != nil {
+		heard = max(heard, l.since)
+	}
+	return heard
+}
+
 // gaugesSilence reports whether the rule is about silence, which is what others
 // call no data: that nothing comes, or nothing of use, is what it measures.
 func (r *rule) gaugesSilence() bool {
 	g := &r.gauges[r.rungs[0].gauge]
 	held := g.source == changed && r.noData == holdState // its hold ends it, whatever comes
 	return r.rungs[0].kind == Bool && g.source == silence || g.source == invalidity || g.counts() || held
+}
+
+// countsInvalid reports whether the rule is about readings that are none: a sensor
+// that has never sent another kind is one that it is about.
+func (r *rule) countsInvalid() bool {
+	return len(r.gauges) > 0 && r.gauges[r.rungs[0].gauge].source == invalidity
 }
 
 // grow makes an alarm of which nothing has been known for too long stale.

@@ -64,7 +64,7 @@ func (e *Engine) vary(d *device) {
 			if v == a.rule || v.disabled && a.rule.disabled {
 				continue
 			}
-			if v.disabled && e.rehearsing {
+			if v.disabled && e.recalling {
 				e.drop(a)
 				continue
 			}
@@ -72,7 +72,7 @@ func (e *Engine) vary(d *device) {
 			a.rule = v
 			a.equip()
 			a.restore(&s)
-			if !e.rehearsing {
+			if !e.recalling {
 				e.recheck = append(e.recheck, a)
 			}
 		}

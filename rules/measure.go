@@ -179,7 +179,7 @@ func (e *Engine) measure(a *instance, i int) measurement {
 	if a.rule.subject == ofGroup {
 		return e.reduce(a, g)
 	}
-	if g.ages() && e.outdated(a) {
+	if (g.ages() || g.source == changed && !a.rule.gaugesSilence()) && e.outdated(a) {
 		return measurement{}
 	}
 	return e.gaugeOf(a, i, c)
@@ -211,7 +211,7 @@ func (e *Engine) outdated(a *instance) bool {
 		return false
 	}
 	after := a.patience()
-	return after > 0 && e.now >= max(c.at, e.listening(c.device))+after
+	return after > 0 && e.now >= e.heard(c, after)+after
 }
 
 // gaugeOf asks a gauge of one channel.

@@ -200,8 +200,8 @@ func (x *extra) append(b []byte) []byte {
 // [Engine.Restore]. A part of it that the program does not ask about any more is
 // dropped.
 func (e *Engine) Recall(record []byte) error {
-	e.rehearsing = true
-	defer func() { e.rehearsing = false }()
+	e.recalling = true
+	defer func() { e.recalling = false }()
 	r := &reader{b: record}
 	kind, version := r.byte(), r.byte()
 	switch {
@@ -439,33 +439,61 @@ func (a *instance) recall(r *reader) {
 	}
 }
 
-// Rehearse takes an input of the past in that an engine has decided on already:
-// it fills windows, newest readings and intervals, and decides nothing.
+// Rehearse takes an input of the past in that an engine has decided on already,
+// before the first [Engine.Restore]. It is judged again, so that windows,
+// intervals and all that is counted are what they were; what comes of it is told
+// to nobody, and how the alarms themselves stand is for Restore to say. Whether a
+// source is connected is of no use later, and is not taken in.
 func (e *Engine) Rehearse(in Input) {
-	e.rehearsing, e.rehearsed = true, true
-	defer func() { e.rehearsing = false }()
-	if e.now == 0 {
-		e.deaf = max(e.deaf, in.Now.UnixNano()) // nothing is recorded of the time before
+	if in.Link != nil {
+		return
 	}
-	e.now = max(e.now, in.Now.UnixNano())
+	e.rehearsing = true
 	var out Output
-	switch {
-	case in.Sample != nil:
-		e.sample(in.Sample, &out)
-	case len(in.Batch) > 0:
-		e.batch(in.Batch, &out)
-	case in.Presence != nil:
-		e.present(in.Presence, &out)
-	case in.Gap != nil:
-		e.Resume(in.Gap.From, in.Gap.To)
-	}
-	e.touched = e.touched[:0]
+	e.Step(in, &out)
+	e.rehearsing, e.rehearsed, e.asleep = false, true, true
 }
 
-// awaken has the alarms looked at whose readings were taken in without deciding
-// anything, and has them wait for what is due.
-func (e *Engine) awaken() {
+// rehearsal ends a rehearsal, before anything else: the alarms are at rest again,
+// and a reading whose consequence was not stored is judged when it comes again.
+func (e *Engine) rehearsal() {
+	if !e.rehearsed {
+		return
+	}
 	e.rehearsed = false
+	e.flood.alarms, e.shifted, e.renamed = nil, nil, nil
+	for i := range e.counts {
+		e.counts[i].health = health{}
+	}
+	for _, d := range e.sortedDevices() {
+		for _, c := range d.all() {
+			c.judged = 0
+			for _, a := range c.alarms {
+				e.forget(a)
+			}
+		}
+	}
+}
+
+// forget puts an alarm to rest that has decided nothing.
+func (e *Engine) forget(a *instance) {
+	was := a.standing()
+	a.episode, a.started, a.ended, a.seq = nil, 0, 0, 0
+	if x := a.extra; x != nil {
+		x.fired, x.shelved, x.flips = 0, nil, nil
+	}
+	e.counts[a.rule.index].standing[was.severity][was.phase]--
+	e.counts[a.rule.index].standing[Unset][inactive]++
+	e.wait(a, 0)
+}
+
+// awaken has what holds now looked at after a rehearsal, once it is known how the
+// alarms stand.
+func (e *Engine) awaken(out *Output) {
+	if !e.asleep {
+		return
+	}
+	e.asleep = false
 	for _, d := range e.sortedDevices() {
 		for _, c := range d.all() {
 			for _, a := range c.alarms {
@@ -476,6 +504,7 @@ func (e *Engine) awaken() {
 			}
 		}
 	}
+	e.settleDirty(out)
 }
 
 // A reader takes a record apart. After the first error it reads nothing but zeros.

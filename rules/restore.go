@@ -15,6 +15,7 @@ import (
 // changed is looked at again in the next Step. A stored alarm counts, but is
 // never refused, where MaxInstances and MaxDevices limit new ones.
 func (e *Engine) Restore(s State) bool {
+	e.rehearsal()
 	r := e.program.byID[s.Rule]
 	former := ""
 	if r == nil {
@@ -307,6 +308,9 @@ func (e *Engine) Resume(from, to time.Time) {
 	if g.to < g.from {
 		e.rewind(g)
 		return
+	}
+	if !e.rehearsing {
+		e.rehearsal()
 	}
 	e.deaf = max(e.deaf, g.to)
 	for _, d := range e.devices {

@@ -434,7 +434,7 @@ func (e *Engine) hold(a *instance) {
 	s := a.standing()
 	e.flood.held++
 	probe := Event{Type: AlarmFired, Alarm: EventAlarm{Severity: s.severity}, Rule: a.rule.public(), Device: a.channel.device.public(), Notify: a.rule.rungs[max(0, s.top)].notify}
-	e.flood.to = union(e.flood.to, e.options.Route(&probe))
+	e.flood.to = union(e.flood.to, e.route(&probe))
 }
 
 func (f *flood) prune(at int64, within time.Duration) {

@@ -112,7 +112,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		if s.notify != nil {
 			ev.Notify = s.notify
 		}
-		ep.told = union(ep.told, e.options.Route(&ev))
+		ep.told = union(ep.told, e.route(&ev))
 		fallthrough
 	default:
 		ev.Endpoints = slices.Clone(ep.told)
@@ -348,6 +348,8 @@ func (a *instance) title(g *rung, severity Severity) string {
 			return severity.String()
 		case "rule":
 			return a.rule.id
+		case "condition":
+			return g.sentence
 		case "metric":
 			if m := a.rule.shows; m != nil {
 				return m.name
