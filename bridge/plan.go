@@ -122,6 +122,9 @@ func standing(s *rules.State) Standing {
 			at = Standing{"pending", l.Severity}
 		}
 	}
+	if top < 0 && (s.Returned || s.Flapping) && len(s.Levels) > 0 { // clear, and held
+		return Standing{"firing", max(s.Levels[0].Severity, s.Severity, s.Raised)}
+	}
 	if top < 0 {
 		return at
 	}

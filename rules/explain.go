@@ -12,9 +12,9 @@ type Explanation struct {
 	Key      string      `json:"key"`
 	Device   EventDevice `json:"device"`
 	Rule     EventRule   `json:"rule"`
-	State    string      `json:"state"` // inactive, pending, firing, recovering
-	Severity Severity    `json:"severity"`
-	Since    time.Time   `json:"since,omitzero"` // of the episode, on the device's clock
+	State    string      `json:"state"`             // inactive, pending, firing, recovering
+	Severity Severity    `json:"severity,omitzero"` // none while it is inactive
+	Since    time.Time   `json:"since,omitzero"`    // of the episode, on the device's clock
 
 	Reading  *EventReading `json:"reading,omitempty"`
 	Measured string        `json:"measured"`        // what is compared, for people; "unknown" while it is

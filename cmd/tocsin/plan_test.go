@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tocsin/bridge/config"
 )
 
 // command runs the binary against a running bridge.
@@ -39,6 +41,9 @@ func TestPlanAsksTheRunningBridge(t *testing.T) {
 	})
 	if code, out, errs = p.command("plan", "-c", filepath.Join(dir, "next.toml")); code != 0 || !strings.Contains(out, "rules: changed warm") {
 		t.Errorf("another file: %d %s%s", code, out, errs)
+	}
+	if !strings.Contains(out, "endpoints: unchanged") || strings.Contains(out, "at the next start only") {
+		t.Errorf("another file in the same folder says the same of endpoints and the store: %s", out)
 	}
 	if code, out, errs = p.command("plan", "--json", "-c", filepath.Join(dir, "next.toml")); code != 0 || !strings.Contains(out, "\"changed\": [\n") {
 		t.Errorf("as JSON: %d %s%s", code, out, errs)
@@ -74,5 +79,23 @@ func TestPlanAsksTheRunningBridge(t *testing.T) {
 	}
 	if got := l.of(t, "warm/freezer-1"); slices.Contains(got, "alarm.cancelled") {
 		t.Error("planning told somebody something")
+	}
+}
+
+// A bridge that was started with a relative path compares like with like: paths
+// of a file beside its own are not other ones because a client names it in full.
+func TestPlanNamesFilesAsTheRunningConfigurationDoes(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"next.toml": "", "other/next.toml": ""})
+	t.Chdir(dir)
+	for started, want := range map[string]string{
+		"tocsin.toml":                         filepath.Join("other", "next.toml"),
+		filepath.Join(dir, "tocsin.toml"):     filepath.Join(dir, "other", "next.toml"),
+		filepath.Join("other", "tocsin.toml"): filepath.Join("other", "next.toml"),
+	} {
+		r := &reloader{started: &config.Config{Path: started}}
+		if got, err := r.near(filepath.Join(dir, "other", "next.toml")); got != want || err != nil {
+			t.Errorf("started as %s: %s, %v, want %s", started, got, err, want)
+		}
 	}
 }

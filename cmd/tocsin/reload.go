@@ -161,8 +161,12 @@ func (r *reloader) plan(_ context.Context, path string) (api.Planned, error) {
 	defer r.mu.Unlock()
 	if path == "" {
 		path = r.started.Path
-	} else if err := r.near(path); err != nil {
-		return api.Planned{}, err
+	} else {
+		near, err := r.near(path)
+		if err != nil {
+			return api.Planned{}, err
+		}
+		path = near
 	}
 	cfg, problems := r.load(path)
 	if problems.Errors() > 0 {
@@ -182,14 +186,16 @@ func (r *reloader) plan(_ context.Context, path string) (api.Planned, error) {
 }
 
 // near refuses a file that is not beside the running configuration: what is wrong
-// with a file shows parts of it, and who may ask need not be who may read.
-func (r *reloader) near(path string) error {
+// with a file shows parts of it, and who may ask need not be who may read. It
+// returns the file as the running configuration's path is written, so that what
+// both name in their folder is the same.
+func (r *reloader) near(path string) (string, error) {
 	folder, err := filepath.Abs(filepath.Dir(r.started.Path))
 	if err == nil {
 		folder, err = filepath.EvalSymlinks(folder)
 	}
 	if err != nil {
-		return fmt.Errorf("finding the folder of the configuration: %w", err)
+		return "", fmt.Errorf("finding the folder of the configuration: %w", err)
 	}
 	file, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -197,9 +203,9 @@ func (r *reloader) near(path string) error {
 	}
 	below, err := filepath.Rel(folder, file)
 	if err != nil || !filepath.IsLocal(below) || filepath.Ext(file) != ".toml" {
-		return fmt.Errorf("%w: config: %s is not a .toml file in %s or below (copy it there)", api.ErrRequest, path, folder)
+		return "", fmt.Errorf("%w: config: %s is not a .toml file in %s or below (copy it there)", api.ErrRequest, path, folder)
 	}
-	return nil
+	return filepath.Join(filepath.Dir(r.started.Path), below), nil
 }
 
 // reject tells what is wrong with a configuration: people by the log, monitoring
