@@ -49,7 +49,7 @@ type miss struct {
 
 // saw notes a reading that was judged by a rule that looks at nothing else.
 func (h *health) saw(a *instance, v value) {
-	if a.rule.plain {
+	if a.rule.plain && (h.near.rung == nil || a.rule.rungs[0].short(v.num) < h.near.short) {
 		h.weigh(a, v.num, a.channel.at)
 	}
 }
@@ -66,7 +66,8 @@ func (h *health) weigh(a *instance, v float64, now int64) {
 }
 
 // short is how much a value is short of firing, in its own unit: negative for one
-// that is beyond the limit, NaN where nothing is compared with one.
+// that is beyond the limit, and without end where there is none, so that nothing
+// comes nearer.
 func (c *condition) short(v float64) float64 {
 	switch c.op {
 	case above, atLeast:
@@ -78,7 +79,7 @@ func (c *condition) short(v float64) float64 {
 	case inside:
 		return max(c.lo-v, v-c.hi)
 	}
-	return math.NaN()
+	return math.Inf(-1)
 }
 
 // missed notes an alarm that was on its way in and did not come, by what its
@@ -255,7 +256,7 @@ func (x *Health) state(disabled bool) string {
 }
 
 func (n *nearness) public() *Nearest {
-	if n.rung == nil {
+	if n.rung == nil || math.IsInf(n.short, 0) {
 		return nil
 	}
 	g := n.rung

@@ -128,12 +128,11 @@ func (l *Linter) event(ev *Event) {
 	t.ended = 0
 }
 
-// bare reports whether the rule is one limit that nothing keeps from coming and
-// going.
+// bare reports whether the rule is one limit for readings, without a deadband. What
+// else may keep it calm, such as clear_for, shows in what it tells.
 func (r *rule) bare() bool {
 	g := &r.rungs[0]
-	return (g.op.upward() || g.op.downward()) && !g.hasClear && g.clearHold == 0 && g.clearSamples <= 1 &&
-		r.gauges[g.gauge].source == newest && r.metric != nil && !r.latch && r.flap == nil && r.cooldown == 0
+	return (g.op.upward() || g.op.downward()) && !g.hasClear && r.gauges[g.gauge].source == newest
 }
 
 // Problems is what there is to suspect after all inputs: warnings only, by place.

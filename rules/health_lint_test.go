@@ -79,6 +79,22 @@ func TestLimitThatNoiseCrossesWantsAClear(t *testing.T) {
 	suspect(t, linted(t, below, noisy), "rule.warm.below: ", `clear = "-14.49 °C"`)
 }
 
+// What is rare, or far apart, or told to nobody, is no noise.
+func TestLimitThatIsCrossedNowAndThenIsNotSuspect(t *testing.T) {
+	crossing := func(times int, every time.Duration) func(say func(time.Duration, string, string, float64)) {
+		return func(say func(time.Duration, string, string, float64)) {
+			for i := range 2 * times {
+				say(time.Duration(i)*every, "freezer-1", "temperature", -14.5-float64(i%2))
+			}
+		}
+	}
+	suspect(t, linted(t, bareLimit, crossing(6, time.Minute)), "5 times")
+	suspect(t, linted(t, bareLimit, crossing(5, time.Minute)))
+	suspect(t, linted(t, bareLimit, crossing(20, 11*time.Minute)))
+	muted := "[maintenance.all]\nrules = [\"*\"]\ndevices = \"*\"\nfrom = 2026-11-01T00:00:00Z\nto = 2026-12-01T00:00:00Z\n" + bareLimit
+	suspect(t, linted(t, muted, crossing(20, time.Minute)))
+}
+
 func TestClearIsProposedFromTheLimitOfTheDevice(t *testing.T) {
 	got := linted(t, strings.Replace(bareLimit, "-15", "0", 1)+"[rule.warm.override.freezer-1]\nabove = \"-15 °C\"\n", noisy)
 	suspect(t, got, "a clear that is 0.71 °C back from the limit")
@@ -104,6 +120,7 @@ func TestRuleWhoseDevicesOrMetricWereNeverHeardOfIsSuspect(t *testing.T) {
 	f("[rule.a]\nmetric = \"temperature\"\nabove = 0\n")
 	f("[rule.a]\nwhen = \"temperature > 5 and not (mains ?? false)\"\n")
 	f("[rule.a]\nmetric = \"temprature\"\nabove = 0\nenabled = false\n")
+	f("[rule.a]\nmetric = \"temperature\"\nabove = 0\nunless = \"mains > 0\"\n")
 	f("[rule.a]\ndevices = \"pump-1\"\nsilent = \"5m\"\n") // its silence is what the rule is about
 	f("[metric.button]\ntype = \"text\"\nkind = \"event\"\n[rule.a]\nmetric = \"button\"\nis = \"pressed\"\nrepeats = { count = 2, within = \"1m\" }\n")
 }

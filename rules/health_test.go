@@ -42,7 +42,7 @@ above = "30 °C"
 // One law for every way to compare: a value is short of firing by more than
 // nothing only if it does not fire, and beyond only if it does.
 func TestShortAgreesWithFires(t *testing.T) {
-	for op := above; op <= inside; op++ {
+	for op := above; op.isLimit(); op++ {
 		c := condition{op: op, lo: -2, hi: 3}
 		for v := -6.0; v <= 6; v += 0.25 {
 			short, fires := c.short(v), c.fires(value{num: v}) == yes
@@ -50,6 +50,24 @@ func TestShortAgreesWithFires(t *testing.T) {
 				t.Errorf("%s: %v is %v short and fires: %v", keys[op], v, short, fires)
 			}
 		}
+	}
+}
+
+func TestValueAtTheLimitIsBeyondItWhereItFires(t *testing.T) {
+	for key, want := range map[string]string{"at_least": "0 beyond it", "above": "0 short of it"} {
+		s := newScene(t, "[rule.warm]\nmetric = \"temperature\"\n"+key+" = 10\n")
+		s.play("0m a temperature=10\n1m a temperature=9")
+		if x := s.fare(); x.Nearest == nil || !strings.Contains(x.Nearest.Text, want) {
+			t.Errorf("%s: %+v", key, x.Nearest)
+		}
+	}
+}
+
+func TestRuleWithoutALimitHasNoNearestReading(t *testing.T) {
+	s := newScene(t, "[rule.open]\nmetric = \"door\"\nis = \"open\"\n")
+	s.play("0m a door=shut\n1m a door=ajar")
+	if x := s.fare(); x.Nearest != nil || x.State != "silent" || x.Since != start {
+		t.Errorf("%+v", x)
 	}
 }
 
@@ -73,6 +91,12 @@ func TestNearMissIsTheLongestPartOfForThatCameToNothing(t *testing.T) {
 	x := s.fare()
 	if x.State != "pending" || x.Fired != 0 || x.NearMiss == nil || x.NearMiss.Text != "b held for 9m 30s of 10m (95%)" {
 		t.Errorf("%+v %+v", x, x.NearMiss)
+	}
+	// Where it waits for samples too, both count.
+	s = newScene(t, strings.Replace(warmFor10m, "10m", "1m", 1)+"samples = 4\n")
+	s.play("0m..2m/1m a temperature=11\n3m a temperature=9")
+	if x := s.fare(); x.NearMiss == nil || x.NearMiss.Share != 0.75 {
+		t.Errorf("%+v", x.NearMiss)
 	}
 	// What fires did not miss.
 	s = newScene(t, warmFor10m)

@@ -65,7 +65,7 @@ func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *s
 	ended := ep.fired != 0 && !now.on()
 	switch {
 	case now.phase == inactive:
-		if was.phase == pending && ep.fired == 0 {
+		if was.phase == pending {
 			e.counts[a.rule.index].health.missed(a)
 		}
 		a.episode = nil
