@@ -88,6 +88,7 @@ type episode struct {
 	staleTold bool
 	noData    bool // fired, or ended, because nothing is known
 	changed   bool // ended because its rule has changed
+	closed    bool // ended because its schedule has
 }
 
 // A timer is the state of one rung. While the rung is on, or running, something

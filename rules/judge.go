@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math"
 	"path"
 	"slices"
 	"time"
@@ -184,7 +185,7 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 	x.wake = 0
 	held, until := e.heldBack(a)
 	x.wake = sooner(x.wake, until)
-	closed := a.rule.calendar != nil && a.rule.calendar.off && held
+	closed := e.closed(a)
 	var got [8]measurement
 	var asked [8]bool
 	get := func(i int) measurement {
@@ -223,13 +224,16 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 				clears = truthOf(c.value.num != 0 && fires != yes)
 			}
 		}
+		if m.partial && fires == yes && g.op.downward() {
+			fires = unknown // more may have come before anybody counted
+		}
 		if len(x.rungs) > 0 {
 			fires, clears = e.counted(a, i, j, fires, clears)
 		}
 		holds := fires
 		switch {
 		case t.on && closed:
-			holds = yes
+			holds, ep.closed = yes, true
 		case t.on:
 			holds = clears
 		case held:
@@ -249,6 +253,16 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 		x.wake = e.now + int64(time.Millisecond)
 	}
 	return moved, answered
+}
+
+// closed reports whether a rule's schedule says that its condition is false now.
+func (e *Engine) closed(a *instance) bool {
+	c := a.rule.calendar
+	if c == nil || !c.off {
+		return false
+	}
+	open, _ := c.open(e.now)
+	return !open
 }
 
 // cooling reports whether the last episode began too short a time ago for
@@ -340,8 +354,29 @@ func (e *Engine) shared(a *instance, g *rung, m *rungMemory, j *judgement, fires
 	if fires != yes { // or an alarm that has cleared would be back at once
 		return fires
 	}
-	a.extra.wake = sooner(a.extra.wake, e.now+max(int64(g.hold)/100, int64(time.Millisecond)))
+	if due := m.shareDue(g); due > j.at {
+		a.extra.wake = sooner(a.extra.wake, e.now+due-j.at)
+	}
 	return truthOf(seen >= int64(g.hold) && float64(held) >= g.share*float64(g.hold))
+}
+
+// shareDue is when a condition that goes on to hold will have held for its share
+// of the time, in event time.
+func (m *rungMemory) shareDue(g *rung) int64 {
+	hold := int64(g.hold)
+	spare := hold - int64(math.Ceil(g.share*float64(hold))) // for which it may not have held
+	for k := len(m.share) - 2; k >= 0; k-- {
+		if m.share[k].held == yes {
+			continue
+		}
+		end := m.share[k+1].at
+		if spent := end - m.share[k].at; spent > spare {
+			return end - spare + hold
+		} else {
+			spare -= spent
+		}
+	}
+	return m.share[0].at + hold
 }
 
 // thaw lets the timers of an alarm go on that stood still while nothing was

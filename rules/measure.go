@@ -28,10 +28,9 @@ type gaugeMemory struct {
 
 // A rungMemory is what a rung remembers from look to look.
 type rungMemory struct {
-	marks   *window.Marks // repeats: when the condition came true, in event time
-	was     truth
-	share   []stretch // for_share: how the condition stood, in event time
-	counted int64
+	marks *window.Marks // repeats: when the condition came true, in event time
+	was   truth
+	share []stretch // for_share: how the condition stood, in event time
 }
 
 // A stretch is a stretch of time that begins at at and ends where the next begins.
@@ -155,10 +154,11 @@ func (ch *change) happened(c *channel) bool {
 
 // A measurement is what a gauge says, and for how long.
 type measurement struct {
-	value value
-	known bool
-	at    int64 // event time since when it is so, where the gauge knows better
-	until int64 // on the bridge's clock; 0 for as long as nothing happens
+	value   value
+	known   bool
+	partial bool  // a count of a stretch that nobody has watched from its beginning
+	at      int64 // event time since when it is so, where the gauge knows better
+	until   int64 // on the bridge's clock; 0 for as long as nothing happens
 }
 
 // measure asks a gauge of an alarm.
@@ -229,16 +229,8 @@ func (e *Engine) gaugeOf(a *instance, i int, c *channel) measurement {
 		if c.last.at == 0 {
 			return measurement{}
 		}
-		now, since := c.axis(e.now), m.run.Since()
-		out := measurement{value: value{num: float64(now-since) / 1e9}, known: true}
-		for j := range a.rule.rungs {
-			if r := &a.rule.rungs[j]; r.gauge == i {
-				if reach := since + int64(r.lo*1e9); reach > now {
-					out.until = sooner(out.until, c.ours(reach))
-				}
-			}
-		}
-		return out
+		// From reading to reading: that nothing comes is not that nothing moves.
+		return measurement{value: value{num: float64(c.last.at-m.run.Since()) / 1e9}, known: true}
 	case changed:
 		end := m.at + int64(g.change.hold)
 		held := m.at != 0 && c.axis(e.now) < end
@@ -278,9 +270,12 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 	now := c.axis(e.now)
 	w.Advance(now)
 	out := measurement{}
+	if whole := w.Span() + over; fn == "count" && whole > now {
+		out.partial, out.until = true, c.ours(whole)
+	}
 	n := w.Count()
 	if n > 0 {
-		out.until = c.ours(w.Oldest() + over)
+		out.until = sooner(out.until, c.ours(w.Oldest()+over))
 	}
 	need := max(min_, 1)
 	if src == delta || fn == "delta" {
@@ -288,7 +283,7 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 	}
 	if n < need {
 		if fn == "count" && min_ == 0 {
-			return measurement{known: true, until: out.until}
+			out.known = true
 		}
 		return out
 	}

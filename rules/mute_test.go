@@ -92,7 +92,7 @@ outside = "off"
 	tell(t, rules, `
 		5m d temperature=11
 		31m d temperature=9`,
-		"5m fired warning hot/d", "10m resolved warning hot/d",
+		"5m fired warning hot/d", "10m resolved warning hot/d reason=schedule",
 		"30m fired warning hot/d", "31m resolved warning hot/d")
 }
 
@@ -248,4 +248,17 @@ func TestAFloodGoesOnAfterARestart(t *testing.T) {
 		"10m3s flood flood=0/2 over",
 		"10m3s fired warning hot/d delayed=10m",
 		"10m3s fired warning hot/e delayed=9m13s")
+}
+
+// Who has not been told cannot have acknowledged: an escalation counts from then.
+func TestAnEscalationCountsFromWhenItWasTold(t *testing.T) {
+	tell(t, hotOnly+`
+[rule.hot.escalate.unacked]
+after = "10m"
+severity = "critical"
+[maintenance.m]
+from = 2026-11-06T14:00:00Z
+to = 2026-11-06T14:30:00Z
+`, "5m d temperature=11\n50m d temperature=9",
+		"30m fired warning hot/d delayed=25m", "40m escalated critical hot/d reason=unacked", "50m resolved critical hot/d")
 }

@@ -59,13 +59,13 @@ func (e *Engine) forward(a *instance, out *Output) {
 	ev := Event{
 		ID:   "evt_" + digest("matched", r.id, c.device.id, c.metric.name, stamp(c.last.at), c.last.value.text, stamp(int64(math.Float64bits(c.last.value.num)))),
 		Type: ReadingMatched, At: wall(e.now), Rule: r.public(), Device: c.device.public(), Reading: a.reading(),
-		Because: c.metric.show(c.last.value), Notify: g.notify,
+		Because: c.metric.name + " is " + c.metric.show(c.last.value), Notify: g.notify,
 		Title: a.title(g, g.severity),
 	}
 	a.episode = nil
 	if g.text != "" {
 		ev.Condition = &EventCondition{Text: g.sentence, Limit: g.limit, LimitFrom: g.limitFrom}
-		ev.Because += " is " + g.text
+		ev.Because += ": " + g.text
 	}
 	if r.shadow {
 		return

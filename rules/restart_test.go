@@ -95,13 +95,13 @@ func TestWordsLeaveDowntimeOut(t *testing.T) {
 			t.Errorf("told %q, want %s", r.bytes, want)
 		}
 	}
-	f("above -15 °C since 14:00:00 (10m 0s without 20m 0s of downtime, 1 of 1 samples); peak -14 °C at 14:00:00", 24,
+	f("above -15 °C since 14:00:00 (10m 0s without 20m 0s in which nothing was known, 1 of 1 samples); peak -14 °C at 14:00:00", 24,
 		func(r *run) { r.tick(minutes(60)) })
-	f("above -15 °C since 14:00:00 (11m 0s without 20m 0s of downtime, 2 of 2 samples); peak -14 °C at 14:00:00", 24,
+	f("above -15 °C since 14:00:00 (11m 0s without 20m 0s in which nothing was known, 2 of 2 samples); peak -14 °C at 14:00:00", 24,
 		func(r *run) { r.step(Input{Now: minutes(25), Sample: reading(minutes(31), -14)}) })
 	f("above -15 °C since 14:00:00 (10m 0s, 2 of 2 samples); peak -14 °C at 14:00:00", 24, // kept back, and from the midst of the gap
 		func(r *run) { r.step(Input{Now: minutes(25), Sample: reading(minutes(10), -14)}) })
-	f("at or below -17 °C since 15:01:00 (5m 0s without 1h 0m 0s of downtime, 1 sample); in alarm for 2h 6m 0s; peak -14 °C at 14:00:00", 24,
+	f("at or below -17 °C since 15:01:00 (5m 0s without 1h 0m 0s in which nothing was known, 1 sample); in alarm for 2h 6m 0s; peak -14 °C at 14:00:00", 24,
 		func(r *run) {
 			r.tick(minutes(60))
 			r.sample(minutes(61), -20)

@@ -208,6 +208,11 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		}
 	}
 	severity = max(severity, s.Severity)
+	if s.FiredAt.IsZero() && slices.ContainsFunc(s.Levels, func(l LevelState) bool { return !l.Since.IsZero() }) {
+		*s = resting(s.Rule, s) // it was on its way: nobody waits for it
+		out.Transitions = append(out.Transitions, Transition{State: *s})
+		return
+	}
 	if severity == Unset || s.FiredAt.IsZero() || len(s.Told) == 0 && s.Severity == Unset {
 		return
 	}

@@ -198,10 +198,10 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 	case ep.severity == Unset:
 		e.sayFired(a, now, at, tell)
 	case now.severity > ep.severity && !now.held:
-		tell(saying{typ: AlarmEscalated})
+		tell(saying{typ: AlarmEscalated, reason: ep.why()})
 		ep.severity = now.severity
 	case now.severity < ep.severity && !now.held:
-		tell(saying{typ: AlarmDeescalated, rung: max(was.top, now.top)})
+		tell(saying{typ: AlarmDeescalated, rung: max(was.top, now.top), reason: ep.why()})
 		ep.severity = now.severity
 	}
 	if ep.stale && !ep.noData && !ep.staleTold && ep.severity != Unset && mute == "" {
@@ -214,6 +214,14 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 		tell(saying{typ: AlarmReminder})
 	}
 	return moved
+}
+
+// why is the reason of a change of level that no reading made, "" for others.
+func (ep *episode) why() string {
+	if ep.changed {
+		return ruleChanged
+	}
+	return ""
 }
 
 // sayFired tells of the start of an episode, late if it was muted until now.

@@ -142,8 +142,10 @@ func (a *instance) sum(ev *Event, t *timer, at int64) {
 			ev.Reason = "reset"
 		case a.rule.latch && ep.acked:
 			ev.Reason = "acked"
+		case ep.closed:
+			ev.Reason = "schedule"
 		case ep.changed:
-			ev.Reason = "rule_changed"
+			ev.Reason = ruleChanged
 		}
 	}
 	if ep.peak.at != 0 {
@@ -232,28 +234,44 @@ func (a *instance) because(s saying, g *rung, t *timer, now standing, at int64) 
 	case AlarmReturned:
 		return a.decided(s, g, t, now, at) + "; it stays in alarm until somebody acknowledges or resets it"
 	case AlarmFlapping:
-		return "came and went " + strconv.Itoa(a.rule.flap.changes) + " times within " + written(a.rule.flap.within) + "; it counts as firing until it has been quiet for " + written(a.rule.flap.hold)
+		return "came or went " + strconv.Itoa(a.rule.flap.changes) + " times within " + written(a.rule.flap.within) + "; it counts as firing until it has been quiet for " + written(a.rule.flap.hold)
 	case AlarmFlapEnded:
 		return "has neither come nor gone for " + written(a.rule.flap.hold)
 	case AlarmStale:
-		return "nothing is known of it since " + clock(wall(ep.frozen), when) + "; it stays as it was"
+		return a.unheard(when) + "; it stays as it was"
 	case AlarmAcked, AlarmUnacked, AlarmShelved, AlarmUnshelved:
 		text := strings.TrimPrefix(string(s.typ), "alarm.") + by(s.by)
 		if !s.until.IsZero() {
 			text += " until " + clock(s.until.UTC(), when)
 		}
 		return text + because(strings.Map(printable, s.reason))
+	case AlarmDeescalated:
+		if s.reason == ruleChanged || t.ended == 0 {
+			return s.changed("was " + ep.severity.String() + "; now " + now.severity.String())
+		}
 	case AlarmEscalated:
+		if s.reason == ruleChanged || s.reason == "" && t.ended == 0 {
+			return s.changed("was " + ep.severity.String() + "; now " + now.severity.String())
+		}
 		if s.reason != "" {
 			return "in alarm for " + spell(time.Duration(at-ep.fired)) + ", and nobody has acknowledged it; now " + now.severity.String()
 		}
 	case AlarmFired:
 		if ep.noData {
-			return "nothing has been known since " + clock(wall(ep.frozen), when) + ", and the rule fires on that"
+			return a.unheard(when) + ", and the rule fires on that"
+		}
+		if text := a.silent(when); text != "" {
+			return text
 		}
 	case AlarmResolved:
 		if ep.noData {
-			return "nothing has been known since " + clock(wall(ep.frozen), when) + ", and the rule ends on that; in alarm for " + spell(time.Duration(at-ep.fired))
+			return a.unheard(when) + ", and the rule ends on that; in alarm for " + spell(time.Duration(at-ep.fired))
+		}
+		if ep.closed {
+			return "schedule " + a.rule.calendar.name + " has closed; in alarm for " + spell(time.Duration(at-ep.fired))
+		}
+		if a.rule.gaugesOf(silence) {
+			return "heard again at " + clock(wall(a.channel.device.contact), when) + "; in alarm for " + spell(time.Duration(at-ep.fired))
 		}
 		if t.ended == 0 { // not by a reading: a latched or flapping alarm that was clear already
 			return "clear, and nothing holds it any more; in alarm for " + spell(time.Duration(at-ep.fired))
@@ -262,10 +280,52 @@ func (a *instance) because(s saying, g *rung, t *timer, now standing, at int64) 
 	return a.decided(s, g, t, now, at)
 }
 
+// ruleChanged is why a level changed without a reading.
+const ruleChanged = "rule_changed"
+
+// changed puts the reason before what a level was and is.
+func (s saying) changed(text string) string {
+	if s.reason == ruleChanged {
+		return "its rule has changed: " + text
+	}
+	return text
+}
+
+// unheard says since when nothing of use has come.
+func (a *instance) unheard(when time.Time) string {
+	if a.channel.at == 0 {
+		return "nothing has been known since " + clock(wall(a.episode.frozen), when)
+	}
+	return "no usable reading since " + clock(wall(a.channel.at), when)
+}
+
+// silent says since when a device is silent, for a rule about that; "" for others.
+func (a *instance) silent(when time.Time) string {
+	d := a.channel.device
+	switch {
+	case !a.rule.gaugesOf(silence):
+		return ""
+	case d.presenceAt >= d.contact && (d.presence == Lost || d.presence == Offline):
+		return d.presence.String() + " since " + clock(wall(d.presenceAt), when)
+	case d.contact == 0:
+		return "never heard of"
+	}
+	text := "last heard of at " + clock(wall(d.contact), when)
+	if every, ok := d.interval(); ok {
+		text += "; it reports every " + written(every)
+	}
+	return text
+}
+
+// gaugesOf reports whether the rule's lowest rung compares what a source measures.
+func (r *rule) gaugesOf(s source) bool {
+	return len(r.gauges) > 0 && r.gauges[r.rungs[0].gauge].source == s
+}
+
 // decided says which condition decided, since when and on how many samples.
 func (a *instance) decided(say saying, g *rung, t *timer, now standing, at int64) string {
 	ep, typ := a.episode, say.typ
-	entering := say.worsens()
+	entering := say.worsens() && typ != AlarmOccurred
 	wait, need := g.wait(!entering)
 	text := g.clearText
 	if entering {
@@ -293,7 +353,7 @@ func (a *instance) decided(say saying, g *rung, t *timer, now standing, at int64
 		}
 		held := spell(time.Duration(ended - t.since - t.uncovered))
 		if t.uncovered > 0 {
-			held += " without " + spell(time.Duration(t.uncovered)) + " of downtime"
+			held += " without " + spell(time.Duration(t.uncovered)) + " in which nothing was known"
 		}
 		s = fmt.Sprintf("%s since %s (%s, %s)", text, clock(wall(t.since), when), held, count)
 	default:
