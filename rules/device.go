@@ -320,11 +320,10 @@ const maxDepth = 8
 
 // A link is a source's connection to its devices.
 type link struct {
-	name     string
-	since    int64 // connected since
-	down     int64 // since when it is not; 0 while it is
-	told     bool  // that it is down
-	reported int64
+	name  string
+	since int64 // connected since
+	down  int64 // since when it is not; 0 while it is
+	told  bool  // that it is down
 }
 
 // linkGrace is for how long a source may be away unnoticed.

@@ -31,9 +31,11 @@ func (e *Engine) batch(list []Sample, out *Output) {
 	clear(order)
 	for _, c := range e.touched {
 		e.flushLate(c, out)
-		for _, a := range c.alarms {
-			if a.episode != nil && a.episode.muted == pastMute {
-				e.settle(a, a.standing(), e.now, false, out)
+		for _, list := range [][]*instance{c.alarms, c.asked} {
+			for _, a := range list {
+				if a.episode != nil && a.episode.muted == pastMute {
+					e.settle(a, a.standing(), e.now, false, out)
+				}
 			}
 		}
 	}

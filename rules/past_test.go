@@ -25,3 +25,16 @@ func TestReadingsThatComeOneByOneFromThePastAreAnEpisodeToo(t *testing.T) {
 		32m d temperature=1`,
 		"31m occurred warning hot/d reason=cleared from=10m to=20m")
 }
+
+// What older readings of a message begin, and the newest do not end, is told with
+// the message, whoever looks at them.
+func TestAnEpisodeOfAGroupThatIsOpenIsToldWithItsMessage(t *testing.T) {
+	tell(t, hot+`[rule.room]
+across = "label:room"
+metric = "temperature"
+reduce = "max"
+above = 10
+fresh = "1h"
+`, "0s d label:room=r temperature=1\n30m batch d temperature -25m=1 -20m=11\n40m d temperature=1",
+		"30m fired warning room/r", "40m resolved warning room/r")
+}

@@ -229,3 +229,10 @@ func TestAParentsParentExplainsToo(t *testing.T) {
 		"5m10s fired warning quiet/b muted=explained_by_gw to=",
 		"20m20s resolved warning quiet/b muted=explained_by_gw to=")
 }
+
+// A value that nobody reports any more is not one that stands still.
+func TestADeviceThatIsSilentIsNotFlat(t *testing.T) {
+	const rules = hot + "[rule.flat]\nmetric = \"temperature\"\nflat = { for = \"20m\", within = 0.5 }\n"
+	tell(t, rules, "0s..5m/1m d temperature=4\n2h tick")
+	tell(t, rules, "0s..25m/1m d temperature=4\n26m d temperature=8", "20m fired warning flat/d", "26m resolved warning flat/d")
+}
