@@ -29,6 +29,7 @@ func (e *Engine) batch(list []Sample, out *Output) {
 	}
 	e.past = false
 	clear(order)
+	e.order = order[:0]
 	for _, c := range e.touched {
 		e.flushLate(c, out)
 		for _, list := range [][]*instance{c.alarms, c.asked} {

@@ -99,7 +99,7 @@ func (d *device) appendMemory(b []byte) []byte {
 	for _, c := range d.channels {
 		b = c.appendMemory(b)
 	}
-	return d.appendSelf(b)
+	return d.appendLate(d.appendSelf(b))
 }
 
 // appendSelf writes what the alarms about the device itself remember.
@@ -293,6 +293,7 @@ func (e *Engine) recallDevice(r *reader) {
 		e.recallChannel(d, r)
 	}
 	e.recallAlarms(d.self, r)
+	e.recallLate(d, r)
 }
 
 func (e *Engine) recallChannel(d *device, r *reader) {

@@ -504,7 +504,7 @@ func (j judge) shrink(stream []moment, drains bool, most time.Duration) []moment
 		return err != nil || differ(a, b) >= 0
 	}
 	for size := len(stream) / 2; size > 0 && runs > 0; size /= 2 {
-		for from := 0; from < len(stream) && runs > 0; {
+		for from := 1; from < len(stream) && runs > 0; { // the first begins the engine's time
 			fewer := slices.Delete(slices.Clone(stream), from, min(from+size, len(stream)))
 			if differs(fewer) {
 				stream = fewer
