@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // condition compiles what a rule or level asks. The first return is of use only
@@ -54,7 +55,26 @@ func (c *compiler) condition(path []string, def *Condition, r *rule) (condition,
 	case expressionFamily:
 		c.when(path, def, r, &out)
 	}
+	if def.Hold != nil && momentary(key.family, r) && c.errors == before {
+		c.moment(path, def, r, &out)
+	}
 	return out, c.errors == before
+}
+
+// momentary reports whether a condition of a family is over as soon as it is true.
+func momentary(f family, r *rule) bool {
+	return (f == limitFamily || f == valueFamily) && r.metric != nil && r.metric.event
+}
+
+// moment makes an alarm of each reading of a momentary metric that fires, for as
+// long as hold says.
+func (c *compiler) moment(path []string, def *Condition, r *rule, out *condition) {
+	if !c.span(join(path, "hold"), *def.Hold, longestWindow) {
+		return
+	}
+	inner := *out
+	ch := &change{moment: &inner, hold: time.Duration(*def.Hold)}
+	r.truly(gauge{source: changed, metric: r.metric, change: ch}, out, inner.text, "not "+inner.text+" within "+written(ch.hold))
 }
 
 // anything is the condition of a rule that forwards every reading.
@@ -101,7 +121,7 @@ func (c *compiler) strays(path []string, def *Condition, f family, r *rule) {
 	case def.MinSamples != nil && !windowed && f != expressionFamily:
 		c.fail(join(path, "min_samples"), "min_samples has no effect without a window", "write agg and over too, or write samples instead for that many readings in a row", join(path, "agg"))
 	}
-	if def.Hold != nil && f != changeFamily {
+	if def.Hold != nil && f != changeFamily && !momentary(f, r) {
 		c.fail(join(path, "hold"), "hold has no effect without changed, from, to, increased_by or decreased_by", "write clear_for to keep the alarm for a time after its condition, or remove hold")
 	}
 	if def.ClearIs != nil && f != valueFamily {

@@ -110,6 +110,7 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	r("increased_by = 0\nhold = \"5m\"")
 	r("increased_by = 5\ndecreased_by = 5\nhold = \"5m\"")
 	r("changed = true\nhold = \"5m\"\nclear = 4")
+	f("[metric.button]\nkind = \"event\"\ntype = \"text\"\n[rule.r]\nmetric = \"button\"\nis = \"double\"")
 	r("above = 5\nhold = \"5m\"")
 
 	// silence, health

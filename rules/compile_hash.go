@@ -22,6 +22,9 @@ func (g *gauge) key() string {
 	}
 	if ch := g.change; ch != nil {
 		s += fmt.Sprintf(" change %v %v %v", ch.any, ch.by, ch.hold)
+		if ch.moment != nil {
+			s += fmt.Sprintf(" moment %q", ch.moment.text)
+		}
 		for _, v := range []*value{ch.from, ch.to} {
 			if v == nil {
 				s += " -"

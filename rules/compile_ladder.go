@@ -9,6 +9,15 @@ import (
 	"time"
 )
 
+// over refuses an alarm of a moment that nothing would end.
+func (c *compiler) over(path []string, g *rung, r *rule, ok bool) {
+	if !ok || r.forward || r.metric == nil || !r.metric.event || r.subject != ofMetric || g.repeats != nil || r.gauges[g.gauge].source != newest {
+		return
+	}
+	c.fail(path, r.metric.name+` is of kind "event": it is over at once, and nothing says how long it is an alarm`,
+		`write hold = "5m", or repeats = { count = 2, within = "5m" }`, join(path, "hold"), join(path, "repeats"), []string{"metric", r.metric.name, "kind"})
+}
+
 // ladder compiles the rule's own condition and its levels into rungs.
 func (c *compiler) ladder(path []string, def *RuleDef, r *rule) {
 	d := &c.file.Defaults
@@ -28,6 +37,7 @@ func (c *compiler) ladder(path []string, def *RuleDef, r *rule) {
 	}
 	condition, ok := c.condition(path, &def.Condition, r)
 	base.condition = condition
+	c.over(path, &base, r, ok)
 	c.from(path, &def.Condition, &base)
 	r.rungs = append(r.rungs, base)
 

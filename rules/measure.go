@@ -139,10 +139,16 @@ func (d *deviates) slot(at int64) int {
 
 // happened reports whether the newest reading is the change that is asked for.
 func (ch *change) happened(c *channel) bool {
-	if c.prev.at == 0 {
+	if ch.moment != nil {
+		return ch.moment.fires(c.last.value) == yes
+	}
+	if c.prev.at == 0 && !(c.metric.event && ch.from == nil && ch.by == 0) {
 		return false
 	}
 	was, is := c.prev.value, c.last.value
+	if c.metric.event { // two of the same are two
+		return (ch.from == nil || *ch.from == was) && (ch.to == nil || *ch.to == is)
+	}
 	switch {
 	case ch.by > 0:
 		return is.num-was.num >= ch.by

@@ -232,7 +232,8 @@ type deviates struct {
 type change struct {
 	any      bool
 	from, to *value
-	by       float64 // > 0: increased by at least that; < 0: decreased
+	by       float64    // > 0: increased by at least that; < 0: decreased
+	moment   *condition // of a momentary metric: each reading that fires it; nil for a change
 	hold     time.Duration
 }
 
