@@ -455,8 +455,9 @@ func (e *Engine) Rehearse(in Input) {
 	e.rehearsing, e.rehearsed, e.asleep = false, true, true
 }
 
-// rehearsal ends a rehearsal, before anything else: the alarms are at rest again,
-// and a reading whose consequence was not stored is judged when it comes again.
+// rehearsal ends a rehearsal, before anything else: the alarms are at rest again.
+// What was rehearsed was decided on, and the decisions are stored: a reading that
+// is older now is late, as it would have been.
 func (e *Engine) rehearsal() {
 	if !e.rehearsed {
 		return
@@ -468,7 +469,6 @@ func (e *Engine) rehearsal() {
 	}
 	for _, d := range e.sortedDevices() {
 		for _, c := range d.all() {
-			c.judged = 0
 			for _, a := range c.alarms {
 				e.forget(a)
 			}
