@@ -396,7 +396,7 @@ func (e *Engine) reportLinks(at int64, out *Output) {
 	if e.away == 0 {
 		return
 	}
-	for _, l := range e.links {
+	for _, l := range sortedMap(e.links) { // the order of events is the same in every run
 		if l.down != 0 && !l.told && l.down+linkGrace <= at {
 			l.told = true
 			e.tellOutside(e.sourceEvent(l, SourceDisconnected, at), out)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -77,8 +78,8 @@ func (e *Engine) markAll() {
 }
 
 // sortedMap yields a map's pairs by ascending key.
-func sortedMap(m map[string]string) func(func(string, string) bool) {
-	return func(yield func(string, string) bool) {
+func sortedMap[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
 			if !yield(k, m[k]) {
 				return

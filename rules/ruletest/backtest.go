@@ -166,27 +166,26 @@ func (t *tally) event(ev *rules.Event) {
 		return
 	}
 	switch ev.Type {
-	case rules.AlarmFired, rules.AlarmOccurred:
+	case rules.AlarmFired:
 		sum.Episodes++
-		fired := ev.At
-		if ev.Type == rules.AlarmOccurred {
-			fired = ev.Alarm.StartedAt
-		}
-		if last, ok := t.ended[key]; ok && fired.Sub(last) < calm {
+		if last, ok := t.ended[key]; ok && ev.At.Sub(last) < calm {
 			sum.Flaps++
 		}
-		e := &Episode{
-			ID: ev.Alarm.Episode, Rule: id, Instance: key[min(len(key), len(id)+1):],
-			Severity: ev.Alarm.Severity, Started: ev.Alarm.StartedAt, Fired: fired,
+		t.open[key] = newEpisode(ev, ev.At)
+	case rules.AlarmOccurred: // beside the one that may be under way
+		sum.Episodes++
+		e := newEpisode(ev, ev.Alarm.StartedAt)
+		e.Ended, e.Reason = e.Started, ev.Reason
+		if ev.EndedAt != nil {
+			e.Ended = *ev.EndedAt
 		}
-		t.open[key] = e
-		if ev.Type == rules.AlarmOccurred {
-			ended := e.Started
-			if ev.EndedAt != nil {
-				ended = *ev.EndedAt
-			}
-			t.end(key, sum, ended, ev.Reason)
+		if last, ok := t.ended[key]; ok && e.Fired.After(last) && e.Fired.Sub(last) < calm {
+			sum.Flaps++
 		}
+		if t.ended[key].Before(e.Ended) {
+			t.ended[key] = e.Ended
+		}
+		t.count(e, sum, e.Ended)
 	case rules.AlarmReminder:
 		sum.Reminders++
 	case rules.AlarmResolved, rules.AlarmCancelled:
@@ -195,6 +194,14 @@ func (t *tally) event(ev *rules.Event) {
 		if e := t.open[key]; e != nil {
 			e.Severity = max(e.Severity, ev.Alarm.Severity)
 		}
+	}
+}
+
+func newEpisode(ev *rules.Event, fired time.Time) *Episode {
+	id, key := ev.Rule.ID, ev.Alarm.Key
+	return &Episode{
+		ID: ev.Alarm.Episode, Rule: id, Instance: key[min(len(key), len(id)+1):],
+		Severity: ev.Alarm.Severity, Started: ev.Alarm.StartedAt, Fired: fired,
 	}
 }
 

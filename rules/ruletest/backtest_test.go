@@ -161,3 +161,34 @@ func TestTimersDoNotEndWhileNobodyListened(t *testing.T) {
 		t.Errorf("got %+v, want one episode fired after 3m and 7m", r.List)
 	}
 }
+
+// An episode that is told late, while another of the same alarm is under way, is
+// counted beside it.
+func TestEpisodeOfThePastLeavesTheOneUnderWayAlone(t *testing.T) {
+	at := func(minute int, values ...float64) rules.Input {
+		in := rules.Input{Now: begun.Add(time.Duration(minute) * time.Minute)}
+		for i, v := range values { // a minute apart, the last one now
+			stamp := in.Now.Add(time.Duration(i+1-len(values)) * time.Minute)
+			in.Batch = append(in.Batch, rules.Sample{Device: "freezer-03", Metric: "temperature", Num: v, At: stamp, Received: in.Now, Clock: rules.ClockDevice})
+		}
+		return in
+	}
+	late := at(20, -20, -14, -14, -20) // what the device had kept of the time between
+	for i := range late.Batch {
+		late.Batch[i].Received = begun.Add(31 * time.Minute)
+	}
+	late.Now = begun.Add(31 * time.Minute)
+	inputs := []rules.Input{at(0, -20), at(30, -14), late, at(40, -20)}
+	f := warm(t)
+	r := backtest(t, f, func(yield func(rules.Input, error) bool) {
+		for _, in := range inputs {
+			if !yield(in, nil) {
+				return
+			}
+		}
+	})
+	if len(r.List) != 2 || r.List[0].Fired != begun.Add(18*time.Minute) || r.List[0].Ended != begun.Add(20*time.Minute) ||
+		r.List[1].Fired != begun.Add(30*time.Minute) || r.List[1].Ended != begun.Add(40*time.Minute) {
+		t.Errorf("episodes are %+v", r.List)
+	}
+}
