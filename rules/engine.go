@@ -116,7 +116,7 @@ type channel struct {
 	foreign *foreignUnit
 	late    *backlog // readings of the past, until they are judged as such
 	carried float64  // what a counter had reached before it began again
-	holes   []gap    // stretches without a reading, in event time: the past may still fill them
+	holes   []hole   // stretches without a reading: the past may still fill them
 }
 
 // A span is a window of a channel.
@@ -124,6 +124,14 @@ type span struct {
 	over  int64
 	needs window.Needs
 	*window.Window
+}
+
+// A hole is a stretch of event time without a reading, between two that came, and
+// the value of the second.
+type hole struct {
+	gap
+	end   value
+	known bool // end is
 }
 
 // A foreignUnit remembers how to convert from the unit a device declares, or just

@@ -156,7 +156,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 	before := c.last
 	if at >= c.last.at { // not one that is repeated after a crash
-		c.miss(at, e.program.late)
+		c.miss(point{at, v}, e.program.late)
 		c.prev = c.last
 		c.last, c.clock, c.at = point{at, v}, s.Clock, e.now
 		if c.metric.counter {
@@ -196,8 +196,8 @@ const maxHoles = 8
 // miss notes that nothing is known of the time before a new reading, if that is
 // longer than a device that reports would leave. Only there can a reading of the
 // past tell anything new: elsewhere it is one that was judged when it came.
-func (c *channel) miss(at int64, late time.Duration) {
-	from := c.last.at
+func (c *channel) miss(p point, late time.Duration) {
+	from, at := c.last.at, p.at
 	if from != 0 {
 		if at-from <= int64(late) {
 			return
@@ -209,27 +209,27 @@ func (c *channel) miss(at int64, late time.Duration) {
 	if len(c.holes) == maxHoles {
 		c.holes = slices.Delete(c.holes, 0, 1)
 	}
-	c.holes = append(c.holes, gap{from, at})
+	c.holes = append(c.holes, hole{gap{from, at}, p.value, true})
 }
 
 // lacks reports whether nothing is known of a time.
 func (c *channel) lacks(at int64) bool {
-	return slices.ContainsFunc(c.holes, func(h gap) bool { return h.from < at && at < h.to })
+	return slices.ContainsFunc(c.holes, func(h hole) bool { return h.from < at && at < h.to })
 }
 
 // fill notes that readings of the past have told of a stretch of time.
 func (c *channel) fill(from, to int64) {
-	var left []gap
+	var left []hole
 	for _, h := range c.holes {
 		if to <= h.from || from >= h.to {
 			left = append(left, h)
 			continue
 		}
 		if h.from < from {
-			left = append(left, gap{h.from, from})
+			left = append(left, hole{gap: gap{h.from, from}})
 		}
 		if to < h.to {
-			left = append(left, gap{to, h.to})
+			left = append(left, hole{gap{to, h.to}, h.end, h.known})
 		}
 	}
 	c.holes = left[:min(len(left), maxHoles)]
@@ -256,6 +256,22 @@ func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output)
 		e.judge(a, &j, out)
 	}
 	e.counts[a.rule.index].health.saw(a, v)
+}
+
+// edges are the readings that came after the stretches that readings of the past
+// lie in: what began there may have ended with them.
+func (c *channel) edges(past []Sample) []Sample {
+	var list []Sample
+	for _, h := range c.holes {
+		within := func(s Sample) bool { at := s.At.UnixNano(); return h.from < at && at < h.to }
+		if !h.known || !slices.ContainsFunc(past, within) {
+			continue
+		}
+		s := past[0]
+		s.Kind, s.Num, s.Text, s.Unit, s.At, s.Invalid = c.metric.kind, h.end.num, h.end.text, c.metric.unit, time.Unix(0, h.to), ""
+		list = append(list, s)
+	}
+	return list
 }
 
 // count keeps a counter rising where the device begins again from nothing.
@@ -330,8 +346,17 @@ func (e *Engine) flushLate(c *channel, out *Output) {
 	}
 	samples := c.late.samples
 	c.late = nil
+	first, last := samples[0].At, samples[0].At
+	for i := range samples {
+		if at := samples[i].At; at.Before(first) {
+			first = at
+		} else if at.After(last) {
+			last = at
+		}
+	}
+	samples = append(samples, c.edges(samples)...)
 	slices.SortStableFunc(samples, func(a, b Sample) int { return a.At.Compare(b.At) })
-	c.fill(samples[0].At.UnixNano(), samples[len(samples)-1].At.UnixNano())
+	c.fill(first.UnixNano(), last.UnixNano())
 	sub := e.apart(c.device)
 	var past Output
 	fired := map[string]Event{}

@@ -133,7 +133,11 @@ func (c *channel) appendMemory(b []byte) []byte {
 		unit = c.foreign.unit
 	}
 	b = appendText(b, unit)
-	b = appendGaps(b, c.holes)
+	b = binary.AppendUvarint(b, uint64(len(c.holes)))
+	for _, h := range c.holes {
+		b = binary.AppendVarint(binary.AppendVarint(b, h.from), h.to)
+		b = appendBool(appendValue(b, h.end), h.known)
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.windows)))
 	for _, w := range c.windows {
 		b = binary.AppendVarint(b, w.over)
@@ -307,7 +311,9 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	kept.patience, kept.patientAt = r.int(), r.int()
 	kept.carried = r.float()
 	unit := r.text()
-	kept.holes = r.gaps()
+	for range r.count(12) {
+		kept.holes = append(kept.holes, hole{gap{r.int(), r.int()}, r.value(), r.bool()})
+	}
 	m := e.program.metrics[name]
 	var c *channel
 	if m != nil && m.kind == kind && r.err == nil {

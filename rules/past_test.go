@@ -38,3 +38,12 @@ fresh = "1h"
 `, "0s d label:room=r temperature=1\n30m batch d temperature -25m=1 -20m=11\n40m d temperature=1",
 		"30m fired warning room/r", "40m resolved warning room/r")
 }
+
+// A logger that connects again, says how it is, and sends what it had kept after
+// that.
+func TestAnEpisodeOfThePastEndsWithTheReadingThatCameAfterIt(t *testing.T) {
+	tell(t, hotOnly, "0s d temperature=1\n30m d temperature=1\n31m batch d temperature -26m=11 -21m=12 -17m=11",
+		"31m occurred warning hot/d reason=cleared from=5m to=30m")
+	tell(t, hotOnly, "0s d temperature=1\n30m d temperature=11\n31m batch d temperature -26m=11 -21m=12 -17m=11",
+		"30m fired warning hot/d") // and goes on
+}
