@@ -75,20 +75,21 @@ type episode struct {
 	reminder int64    // when the next reminder is due; 0 for none
 	reminded int
 
-	raised    Severity // by escalations
-	escalated int      // escalations that are done
-	acked     bool
-	ackedBy   string
-	returned  bool  // latched, and the condition has cleared
-	reset     bool  // an operator ended it
-	flapping  bool  //
-	frozen    int64 // since when nothing is known, on the bridge's clock; 0 while it is
-	staleAt   int64 // and when that has been too long; 0 for never
-	stale     bool  // and for too long
-	staleTold bool
-	noData    bool // fired, or ended, because nothing is known
-	changed   bool // ended because its rule has changed
-	closed    bool // ended because its schedule has
+	raised       Severity // by escalations
+	escalated    int      // escalations that are done
+	acked        bool
+	ackedBy      string
+	returned     bool // latched, and the condition has cleared
+	returnedTold bool
+	reset        bool  // an operator ended it
+	flapping     bool  //
+	frozen       int64 // since when nothing is known, on the bridge's clock; 0 while it is
+	staleAt      int64 // and when that has been too long; 0 for never
+	stale        bool  // and for too long
+	staleTold    bool
+	noData       bool // fired, or ended, because nothing is known
+	changed      bool // ended because its rule has changed
+	closed       bool // ended because its schedule has
 }
 
 // A timer is the state of one rung. While the rung is on, or running, something

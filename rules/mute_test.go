@@ -262,3 +262,14 @@ to = 2026-11-06T14:30:00Z
 `, "5m d temperature=11\n50m d temperature=9",
 		"30m fired warning hot/d delayed=25m", "40m escalated critical hot/d reason=unacked", "50m resolved critical hot/d")
 }
+
+func TestAReturnWhileMutedIsToldAfterwards(t *testing.T) {
+	tell(t, hotOnly+"latch = true\n", `
+		0s d temperature=11
+		1m shelve hot/d 9m
+		2m d temperature=1
+		11m tick
+		12m ack hot/d`,
+		"0s fired warning hot/d", "1m shelved warning hot/d", "10m returned warning hot/d",
+		"12m acked warning hot/d", "12m resolved warning hot/d reason=acked")
+}

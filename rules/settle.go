@@ -123,15 +123,13 @@ func (e *Engine) flapOrLatch(a *instance, was standing, at int64, tell func(sayi
 		switch {
 		case went && !ep.acked && !ep.returned:
 			ep.returned = true
-			if ep.severity != Unset {
-				tell(saying{typ: AlarmReturned})
-			}
 		case came && ep.returned:
 			ep.returned = false
 			ep.relapses++
-			if ep.severity != Unset && e.muting(a) == "" {
+			if ep.returnedTold && e.muting(a) == "" {
 				tell(saying{typ: AlarmReminder, reason: "relapsed"})
 			}
+			ep.returnedTold = false
 		}
 	}
 	if r.flap == nil {
@@ -203,6 +201,10 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 	case now.severity < ep.severity && !now.held:
 		tell(saying{typ: AlarmDeescalated, rung: max(was.top, now.top), reason: ep.why()})
 		ep.severity = now.severity
+	}
+	if ep.returned && !ep.returnedTold && ep.severity != Unset && mute == "" {
+		ep.returnedTold, moved = true, true
+		tell(saying{typ: AlarmReturned})
 	}
 	if ep.stale && !ep.noData && !ep.staleTold && ep.severity != Unset && mute == "" {
 		ep.staleTold, moved = true, true

@@ -31,23 +31,24 @@ type State struct {
 	ToldAt   time.Time `json:"told_at,omitzero"`  // when fired was told
 	Muted    string    `json:"muted,omitempty"`   // why not
 
-	Acked     bool        `json:"acked,omitempty"`
-	AckedBy   string      `json:"acked_by,omitempty"`
-	Reminder  time.Time   `json:"reminder,omitzero"` // when the next one is due
-	Reminded  int         `json:"reminded,omitempty"`
-	Raised    Severity    `json:"raised,omitzero"` // by escalations
-	Escalated int         `json:"escalated,omitempty"`
-	Returned  bool        `json:"returned,omitempty"` // latched: the condition has cleared
-	Flapping  bool        `json:"flapping,omitempty"`
-	Flips     []time.Time `json:"flips,omitempty"`   // when it came and went
-	Unknown   time.Time   `json:"unknown,omitzero"`  // since when nothing is known
-	StaleAt   time.Time   `json:"stale_at,omitzero"` // when that has been too long
-	Stale     bool        `json:"stale,omitempty"`   // and for too long
-	StaleTold bool        `json:"stale_told,omitempty"`
-	NoData    bool        `json:"no_data,omitempty"` // it fired because of that
-	Cooldown  time.Time   `json:"cooldown,omitzero"` // when the last episode began, for rules with cooldown
-	Shelved   *Shelving   `json:"shelved,omitempty"`
-	Contact   time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last
+	Acked        bool        `json:"acked,omitempty"`
+	AckedBy      string      `json:"acked_by,omitempty"`
+	Reminder     time.Time   `json:"reminder,omitzero"` // when the next one is due
+	Reminded     int         `json:"reminded,omitempty"`
+	Raised       Severity    `json:"raised,omitzero"` // by escalations
+	Escalated    int         `json:"escalated,omitempty"`
+	Returned     bool        `json:"returned,omitempty"` // latched: the condition has cleared
+	ReturnedTold bool        `json:"returned_told,omitempty"`
+	Flapping     bool        `json:"flapping,omitempty"`
+	Flips        []time.Time `json:"flips,omitempty"`   // when it came and went
+	Unknown      time.Time   `json:"unknown,omitzero"`  // since when nothing is known
+	StaleAt      time.Time   `json:"stale_at,omitzero"` // when that has been too long
+	Stale        bool        `json:"stale,omitempty"`   // and for too long
+	StaleTold    bool        `json:"stale_told,omitempty"`
+	NoData       bool        `json:"no_data,omitempty"` // it fired because of that
+	Cooldown     time.Time   `json:"cooldown,omitzero"` // when the last episode began, for rules with cooldown
+	Shelved      *Shelving   `json:"shelved,omitempty"`
+	Contact      time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last
 
 	LastAt      time.Time `json:"last_at,omitzero"` // event time of the newest sample judged
 	Last        any       `json:"last,omitempty"`
