@@ -289,10 +289,12 @@ func (a *instance) witness(p point, before point) {
 		ep.evidence = append(ep.evidence, before) // fired at once: show where it came from
 	}
 	ep.top(&a.rule.rungs[0], p)
-	if len(ep.evidence) == maxEvidence {
-		ep.thin()
+	if n := len(ep.evidence); n == 0 || ep.evidence[n-1] != p {
+		if n >= maxEvidence {
+			ep.thin()
+		}
+		ep.evidence = append(ep.evidence, p)
 	}
-	ep.evidence = append(ep.evidence, p)
 	if ep.fired == 0 {
 		ep.held++
 		ep.seen++
@@ -304,11 +306,13 @@ const maxEvidence = 16
 
 // thin halves the evidence, keeping the first point and the peak.
 func (ep *episode) thin() {
-	kept := ep.evidence[:0]
+	kept, peaked := ep.evidence[:0], false
 	for i, p := range ep.evidence {
-		if i%2 == 0 || p == ep.peak {
+		peak := !peaked && p == ep.peak
+		if i%2 == 0 || peak {
 			kept = append(kept, p)
 		}
+		peaked = peaked || peak
 	}
 	ep.evidence = kept
 }

@@ -82,6 +82,7 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 		if s.Flags&(Historical|Dup) == 0 && !e.past {
 			if e.now-d.taught >= lesson {
 				d.teach(e.now, at, s)
+				e.askSkews(d)
 			}
 		}
 	}
@@ -108,6 +109,19 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 func (d *device) overdue(now int64) bool {
 	every, known := d.interval()
 	return !known || now-d.contact > 2*int64(every)
+}
+
+// askSkews has the alarms looked at that are about the device's clock, whichever
+// of its metrics the reading was of.
+func (e *Engine) askSkews(d *device) {
+	if d.self == nil || d.skews == nil {
+		return
+	}
+	for _, a := range d.self.alarms {
+		if a.rule.gauges[0].source == skewness {
+			e.queue(a, true)
+		}
+	}
 }
 
 // lesson is how often a device is learned from at most: what comes more closely is

@@ -150,7 +150,6 @@ func (e *Engine) unusable(c *channel) {
 
 // live takes in the newest reading of a channel and judges by it.
 func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
-	d := c.device
 	if c.late != nil && !e.past {
 		e.flushLate(c, out)
 	}
@@ -180,13 +179,6 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 	for _, a := range c.asked {
 		e.queue(a, true)
-	}
-	if d.self != nil {
-		for _, a := range d.self.alarms {
-			if a.rule.gauges[0].source == skewness {
-				e.queue(a, true)
-			}
-		}
 	}
 }
 
