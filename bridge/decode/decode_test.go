@@ -395,3 +395,10 @@ func TestBatchGivesBackTheMemoryOfALargeMessage(t *testing.T) {
 	}
 	want(t, read(t, d, "d", `{"t":1}`), "d t 1")
 }
+
+func TestAListOfRecordsIsMeantByItsName(t *testing.T) {
+	for _, records := range []string{"$.r", "$.r[*]"} {
+		d := mustNew(t, Options{Topic: "p/{device}", Records: records})
+		want(t, read(t, d, "p/a", `{"r":[{"temperature":1},{"temperature":2}]}`), "a temperature 1", "a temperature 2")
+	}
+}

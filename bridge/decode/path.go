@@ -163,7 +163,8 @@ func (t *document) step(at int, s *step) (int, bool) {
 	return 0, false
 }
 
-// findAll appends to the document's records the nodes that steps lead to.
+// findAll appends to the document's records the nodes that steps lead to. Where
+// that is a list, each of its elements is one: "$.readings" means "$.readings[*]".
 func (t *document) findAll(at int, steps []step) {
 	for i := range steps {
 		if steps[i].kind == stepEach {
@@ -179,5 +180,11 @@ func (t *document) findAll(at int, steps []step) {
 			return
 		}
 	}
-	t.records = append(t.records, at)
+	if t.nodes[at].kind != '[' {
+		t.records = append(t.records, at)
+		return
+	}
+	for c := at + 1; c < t.nodes[at].next; c = t.nodes[c].next {
+		t.records = append(t.records, c)
+	}
 }
