@@ -233,7 +233,7 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 		holds := fires
 		switch {
 		case t.on && closed:
-			holds, ep.closed = yes, true
+			holds = yes
 		case t.on:
 			holds = clears
 		case held:

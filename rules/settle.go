@@ -240,6 +240,7 @@ func (e *Engine) sayFired(a *instance, now standing, at int64, tell func(saying)
 // not. One that nobody was told of is recorded whole.
 func (e *Engine) end(a *instance, was standing, tell func(saying)) {
 	ep := a.episode
+	ep.closed = e.closed(a)
 	if ep.muted == pastMute {
 		e.occurred(a, was, tell)
 	} else if ep.severity == Unset {
