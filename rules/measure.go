@@ -495,21 +495,21 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 	if c == nil || c.last.at == 0 {
 		return expr.Value{}, 0
 	}
-	if ref.Kind == expr.Window {
-		m := e.windowed(c, int64(ref.Over), ref.Func, ref.Quantile, a.rule.minSamples(), aggregate, 1)
-		return expr.Value{Num: m.value.num, Known: m.known}, m.until
-	}
 	if ref.Kind == expr.Age {
 		age := e.now - c.at
 		return known(float64(age) / 1e9), e.now - e.now%int64(time.Second) + int64(time.Second)
 	}
-	until := int64(0)
-	if fresh := a.fresh(c); fresh > 0 {
+	least, until := a.rule.minSamples(), int64(0)
+	none := ref.Kind == expr.Window && ref.Func == "count" && least == 0 // is as good a number as some
+	if fresh := a.fresh(c); fresh > 0 && !none {
 		if until = c.at + fresh; until <= e.now {
 			return expr.Value{}, 0
 		}
 	}
 	switch ref.Kind {
+	case expr.Window:
+		m := e.windowed(c, int64(ref.Over), ref.Func, ref.Quantile, least, aggregate, 1)
+		return expr.Value{Num: m.value.num, Known: m.known}, sooner(m.until, until)
 	case expr.Prev:
 		return expr.Value{Num: c.prev.value.num, Text: c.prev.value.text, Known: c.prev.at != 0}, until
 	case expr.Changed:
