@@ -140,6 +140,9 @@ func (e *Engine) drop(a *instance) {
 	isIt := func(other *instance) bool { return other == a }
 	a.channel.alarms = slices.DeleteFunc(a.channel.alarms, isIt)
 	a.channel.device.silent = slices.DeleteFunc(a.channel.device.silent, isIt)
+	for _, c := range a.channel.device.channels {
+		c.asked = slices.DeleteFunc(c.asked, isIt)
+	}
 	e.counts[a.rule.index].instances--
 	e.wait(a, 0)
 }
