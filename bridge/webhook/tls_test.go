@@ -209,7 +209,7 @@ func TestHTTP2KeepsTheSameLimits(t *testing.T) {
 		if r.Verdict != verdict || len(r.Body) > DefaultResponseBytes {
 			t.Errorf("%s: verdict %s, status %d, %v, kept %d", what, r.Verdict, r.Status, r.Err, len(r.Body))
 		}
-		if n > 8<<20 { // receiver included
+		if n > 16<<20 { // receiver included, whose share varies
 			t.Errorf("%s: %d bytes allocated", what, n)
 		}
 		if requests.Load() != 2 {
