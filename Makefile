@@ -39,8 +39,8 @@ build: ## bin/tocsin and bin/firmware-sim
 test: ## every test of PKG=./...
 	go test $(PKG)
 
-race: ## every test of PKG=./... under the race detector
-	go test -race $(PKG)
+race: ## every test of PKG=./... under the race detector, the longest in short
+	go test -race -short -timeout 20m $(PKG)
 
 check: ## gofmt, go vet, staticcheck, gosec, and who may import whom
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
