@@ -187,7 +187,8 @@ func (s *Sender) explain(parent, ctx context.Context, p *progress, err error) er
 		return blocked
 	case parent.Err() != nil:
 		return fmt.Errorf("given up while %s: %w", p, context.Cause(parent))
-	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded): // the dialer's clock may be the first to ring
+	// The clock of a dialer or of a socket may ring before the context's.
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return &attemptError{fmt.Sprintf("no answer within %s, given up while %s", s.timeout, p), context.DeadlineExceeded}
 	case errors.As(err, &notTLS):
 		return &attemptError{"what listens there does not speak TLS (is the port right, or is it plain http?)", err}

@@ -523,3 +523,16 @@ func TestSenderPrintsNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// The dialer's own deadline is the context's, and may ring a moment before it.
+func TestTimeoutOfTheDialerIsNoAnswerInTime(t *testing.T) {
+	s := newTestSender(t, "http://127.0.0.1:1", func(o *Options) { o.Timeout = time.Second })
+	_, err := (&net.Dialer{Deadline: time.Now().Add(-time.Second)}).DialContext(t.Context(), "tcp", "127.0.0.1:1")
+	if err == nil {
+		t.Fatal("a dialer without time connected")
+	}
+	err = s.explain(t.Context(), t.Context(), &progress{}, err)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 1s") {
+		t.Errorf("%q", err)
+	}
+}

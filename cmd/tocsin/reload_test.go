@@ -59,9 +59,9 @@ func TestSavedFileIsReloadedAndABrokenOneChangesNothing(t *testing.T) {
 
 	save(t, rules, good+"[rule.hot]\nmetric = \"temperature\"\nabovee = \"40 °C\"\n")
 	eventually(t, "the file was rejected", func() bool { return p.metric(successMetric) == "0" })
-	if log := p.log(); !strings.Contains(log, "abovee") || !strings.Contains(log, "cold.toml:11:1") {
-		t.Errorf("the log does not say what and where:\n%s", log)
-	}
+	eventually(t, "the log said what and where", func() bool {
+		return strings.Contains(p.log(), "abovee") && strings.Contains(p.log(), "cold.toml:11:1")
+	})
 	eventually(t, "the rejection was told", func() bool { return slices.Contains(l.of(t, ""), "config.rejected") })
 	// The rules that were good run on.
 	publish(t, p, "freezer-1", `{"temperature":50}`)
