@@ -1,8 +1,10 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"tocsin/rules"
@@ -10,11 +12,11 @@ import (
 
 // An Alarm is an alarm that is not inactive, for people to look at.
 type Alarm struct {
-	Key    string `json:"key"`
+	Key    string `json:"key"` // the one that receivers have been told
 	Rule   string `json:"rule"`
 	Device string `json:"device"`
 	Standing
-	StartedAt time.Time `json:"started_at,omitzero"`
+	StartedAt time.Time `json:"started_at,omitzero"` // while it is pending: since when its condition holds
 	Episode   string    `json:"episode,omitempty"`
 	Value     any       `json:"value,omitempty"` // of the newest reading that is stored
 	Unit      string    `json:"unit,omitempty"`
@@ -44,13 +46,32 @@ func (b *Bridge) Alarms(ctx context.Context, limit int) ([]Alarm, error) {
 			break
 		}
 	}
+	slices.SortFunc(alarms, func(a, b Alarm) int { return cmp.Compare(a.Key, b.Key) })
 	return alarms, nil
 }
 
 func alarmOf(s *rules.State, stands Standing) Alarm {
-	return Alarm{
-		Key: s.Key, Rule: s.Rule, Device: s.Device, Standing: stands, StartedAt: s.StartedAt, Episode: s.Episode,
+	a := Alarm{
+		Key: keyOf(s), Rule: s.Rule, Device: s.Device, Standing: stands, StartedAt: s.StartedAt, Episode: s.Episode,
 		Value: s.Last, Unit: s.Unit, At: s.LastAt,
 		Acked: s.Acked, AckedBy: s.AckedBy, Shelved: s.Shelved, Muted: s.Muted, Stale: s.Stale,
 	}
+	if stands.State == pending { // what the state has of an episode is the one before
+		a.StartedAt, a.Episode = time.Time{}, ""
+		for _, l := range s.Levels {
+			if !l.Since.IsZero() && (a.StartedAt.IsZero() || l.Since.Before(a.StartedAt)) {
+				a.StartedAt = l.Since
+			}
+		}
+	}
+	return a
+}
+
+// keyOf is the key by which receivers tell an alarm apart: an episode that began
+// under its rule's former name keeps it.
+func keyOf(s *rules.State) string {
+	if s.ToldAs == "" {
+		return s.Key
+	}
+	return s.ToldAs + "/" + s.Device
 }

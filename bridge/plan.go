@@ -66,11 +66,11 @@ func (b *Bridge) Plan(r Reloaded) (Plan, error) {
 			return Plan{}, fmt.Errorf("planning: copying the engine: %w", err)
 		}
 	}
-	before := make(map[string]Standing)
+	before := make(map[identity]Standing)
 	for _, s := range states {
 		engine.Restore(s)
 		if stands := standing(&s); stands.State != inactive {
-			before[s.Key] = stands
+			before[plan.identify(&s)] = stands
 		}
 	}
 	var out rules.Output
@@ -79,27 +79,39 @@ func (b *Bridge) Plan(r Reloaded) (Plan, error) {
 	return plan, nil
 }
 
-// tell takes down what became of alarms.
-func (p *Plan) tell(before map[string]Standing, ts []rules.Transition) {
-	changed := make(map[string]*Consequence)
+// An identity is an alarm, by the name that its rule would have.
+type identity struct{ rule, device string }
+
+func (p *Plan) identify(s *rules.State) identity {
+	return identity{cmp.Or(p.Changes.Rules.Renamed[s.Rule], s.Rule), s.Device}
+}
+
+// tell takes down what became of alarms. One that is merely written down anew, of a
+// rule that says something else or has another name, goes on as it is.
+func (p *Plan) tell(before map[identity]Standing, ts []rules.Transition) {
+	changed := make(map[identity]*Consequence)
 	for i := range ts {
 		s := &ts[i].State
 		if s.Key == "" {
 			continue // an event that is no alarm's
 		}
-		c := changed[s.Key]
+		id := p.identify(s)
+		c := changed[id]
 		if c == nil {
-			c = &Consequence{Key: s.Key, Before: cmp.Or(before[s.Key], Standing{State: inactive}), Told: []Foresaw{}}
-			changed[s.Key] = c
+			c = &Consequence{Before: cmp.Or(before[id], Standing{State: inactive}), Told: []Foresaw{}}
+			changed[id] = c
 		}
-		c.After = standing(s)
+		c.Key, c.After = keyOf(s), standing(s) // of a new name, what is under the former one comes first
 		for _, ev := range ts[i].Events {
 			c.Told = append(c.Told, Foresaw{ev.Type, ev.Reason, ev.Because, append([]string{}, ev.Endpoints...)})
 		}
 	}
 	p.Kept = len(before)
-	for key, c := range changed {
-		if _, ok := before[key]; ok {
+	for id, c := range changed {
+		if c.After == c.Before && len(c.Told) == 0 {
+			continue
+		}
+		if _, ok := before[id]; ok {
 			p.Kept--
 		}
 		p.Alarms = append(p.Alarms, *c)
@@ -109,7 +121,10 @@ func (p *Plan) tell(before map[string]Standing, ts []rules.Transition) {
 	p.Alarms = p.Alarms[:len(p.Alarms)-p.More]
 }
 
-const inactive = "inactive"
+const (
+	inactive = "inactive"
+	pending  = "pending"
+)
 
 // standing reads from a state how its alarm stands.
 func standing(s *rules.State) Standing {
@@ -119,7 +134,7 @@ func standing(s *rules.State) Standing {
 		case l.On:
 			top = i
 		case !l.Since.IsZero():
-			at = Standing{"pending", l.Severity}
+			at = Standing{pending, l.Severity}
 		}
 	}
 	if top < 0 && (s.Returned || s.Flapping) && len(s.Levels) > 0 { // clear, and held

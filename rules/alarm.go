@@ -392,3 +392,6 @@ func (a *instance) toldAs() string {
 	}
 	return a.rule.id
 }
+
+// toldKey is the key that events have.
+func (a *instance) toldKey() string { return a.toldAs() + "/" + a.channel.device.id }

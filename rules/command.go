@@ -16,12 +16,15 @@ func (e *Engine) command(c *Command, out *Output) {
 	}
 }
 
-// find looks an alarm up by its key.
+// find looks an alarm up by its key, or by the one that receivers were told.
 func (e *Engine) find(key string) *instance {
 	id, name, ok := strings.Cut(key, "/")
-	r := first(e.program.byID[id], e.program.formerly[id])
-	if !ok || r == nil {
+	if !ok {
 		return nil
+	}
+	r := first(e.program.byID[id], e.program.formerly[id])
+	if r == nil {
+		return e.toldAs(id, name)
 	}
 	if r.subject == ofGroup {
 		if g := e.groups[groupName{r.across, name}]; g != nil {
@@ -31,6 +34,17 @@ func (e *Engine) find(key string) *instance {
 	}
 	if d := e.devices[name]; d != nil {
 		return d.alarm(r)
+	}
+	return nil
+}
+
+// toldAs finds the alarm of an episode that began under a name which its rule has
+// lost since, and that no file remembers.
+func (e *Engine) toldAs(id, name string) *instance {
+	for _, a := range e.about(name) {
+		if a.toldAs() == id {
+			return a
+		}
 	}
 	return nil
 }

@@ -63,17 +63,7 @@ type Trace struct {
 // with "" of all rules that look at it. A group is named by its value.
 func (e *Engine) Explain(device, rule string, now time.Time) []Explanation {
 	var list []Explanation
-	var all []*instance
-	if d := e.devices[device]; d != nil {
-		for _, c := range d.all() {
-			all = append(all, c.alarms...)
-		}
-	}
-	for name, g := range e.groups {
-		if name.value == device {
-			all = append(all, g.self.alarms...)
-		}
-	}
+	all := e.about(device)
 	slices.SortFunc(all, func(a, b *instance) int { return strings.Compare(a.key(), b.key()) })
 	was := e.now
 	e.now = max(e.now, now.UnixNano())
@@ -86,10 +76,26 @@ func (e *Engine) Explain(device, rule string, now time.Time) []Explanation {
 	return list
 }
 
+// about are the alarms of a device, or of the groups of that value.
+func (e *Engine) about(device string) []*instance {
+	var all []*instance
+	if d := e.devices[device]; d != nil {
+		for _, c := range d.all() {
+			all = append(all, c.alarms...)
+		}
+	}
+	for name, g := range e.groups {
+		if name.value == device {
+			all = append(all, g.self.alarms...)
+		}
+	}
+	return all
+}
+
 func (e *Engine) explain(a *instance) Explanation {
 	d, ep, s := a.channel.device, a.episode, a.standing()
 	x := Explanation{
-		Key: a.key(), Device: d.public(), Rule: a.rule.public(), State: s.phase.String(), Severity: s.severity,
+		Key: a.toldKey(), Device: d.public(), Rule: a.rule.public(), State: s.phase.String(), Severity: s.severity,
 		Reading: a.reading(), Measured: "unknown", Heard: wall(d.contact), Muted: e.muting(a), NextLook: wall(a.due),
 	}
 	if every, ok := d.interval(); ok {

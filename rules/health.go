@@ -113,7 +113,7 @@ func (h *health) told(a *instance, ev *Event, at int64) {
 }
 
 func (h *health) note(o outcome, a *instance, at int64, text string) {
-	h.trace(o, a.key(), at, text)
+	h.trace(o, a.toldKey(), at, text)
 }
 
 // refuse notes a device that the rule cannot judge.

@@ -107,7 +107,7 @@ func (e *Engine) tellFlood(held []*instance, over bool, at int64, out *Output) {
 		f.Severity[s.String()]++
 		f.Rules[a.rule.id]++
 		if len(f.Alarms) < maxFloodKeys {
-			f.Alarms = append(f.Alarms, a.key())
+			f.Alarms = append(f.Alarms, a.toldKey())
 		}
 	}
 	to := e.flood.to

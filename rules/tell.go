@@ -62,7 +62,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		Type: s.typ,
 		At:   wall(at),
 		Alarm: EventAlarm{
-			Key: a.toldAs() + "/" + c.device.id, Episode: episode, Seq: a.seq, State: phase.String(),
+			Key: a.toldKey(), Episode: episode, Seq: a.seq, State: phase.String(),
 			Severity: severity, StartedAt: wall(a.started), Acked: ep.acked, Relapses: ep.relapses,
 		},
 		Rule:      r.public(),
