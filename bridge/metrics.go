@@ -87,7 +87,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	alarms, devices := g.bridge.count()
-	gauge(g.devices, float64(devices), "unknown") // nothing tells of presence yet
+	for presence, n := range devices {
+		gauge(g.devices, float64(n), presence.String())
+	}
 	for c, n := range alarms {
 		gauge(g.alarms, float64(n), strings.ToValidUTF8(c.rule, "?"), c.severity.String(), c.state)
 	}
@@ -124,15 +126,15 @@ type alarmClass struct {
 }
 
 // count counts alarms that are not inactive, and devices.
-func (b *Bridge) count() (counts map[alarmClass]int, devices int) {
+func (b *Bridge) count() (counts map[alarmClass]int, devices map[rules.Status]int) {
 	counts = make(map[alarmClass]int)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.engine == nil {
-		return counts, 0
+		return counts, nil
 	}
 	for c := range b.engine.Alarms() {
 		counts[alarmClass{c.Rule, c.Severity, c.State}] += c.Count
 	}
-	return counts, b.engine.Devices()
+	return counts, b.engine.Presences()
 }

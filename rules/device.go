@@ -25,6 +25,7 @@ func (e *Engine) device(id string) *device {
 		id = strings.Clone(id) // it may be part of a large message
 		d = &device{id: id, def: e.program.devices[id], listening: e.deaf}
 		e.devices[id] = d
+		e.presences[d.presence]++
 		e.adopt(d)
 		e.bindDevice(d)
 	}
@@ -215,53 +216,6 @@ func (e *Engine) announce(d *device, source string, out *Output) {
 	}
 	ev := e.deviceEvent(d, DeviceNew, "first heard of, through source "+source)
 	e.tellOutside(ev, out)
-}
-
-// present takes in what is known of a device beside its readings.
-func (e *Engine) present(p *Presence, out *Output) {
-	d := e.devices[p.Device]
-	if d == nil {
-		if len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
-			return
-		}
-		if d = e.meet(p.Device, p.Source, nil, false, out); d == nil {
-			return
-		}
-	}
-	if d.link == nil || d.link.name != p.Source {
-		d.link = e.link(p.Source)
-	}
-	if p.Status == Online || p.Status == Sleeping {
-		d.contact = e.now
-	}
-	e.setPresence(d, p.Status, p.Reason, out)
-}
-
-func (e *Engine) setPresence(d *device, s Status, reason string, out *Output) {
-	if d.presence == s {
-		return
-	}
-	was := d.presence
-	d.presence, d.presenceAt = s, e.now
-	gone := func(s Status) bool { return s == Offline || s == Lost }
-	switch {
-	case gone(s) && !gone(was):
-		e.tellOutside(e.deviceEvent(d, DeviceOffline, s.String()+because(reason)), out)
-	case gone(was) && !gone(s):
-		e.tellOutside(e.deviceEvent(d, DeviceOnline, s.String()+because(reason)), out)
-	}
-	if d.self != nil {
-		for _, a := range d.self.alarms {
-			e.queue(a, false)
-		}
-	}
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
 }
 
 // reach is how a device's silence is judged: since when, and from when on it

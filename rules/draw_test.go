@@ -171,7 +171,7 @@ func drawInput(t *rapid.T, now time.Time) Input {
 	device := rapid.SampledFrom([]string{"a", "a", "b", "c", "gw"}).Draw(t, "device")
 	switch kind := rapid.IntRange(0, 19).Draw(t, "kind"); kind {
 	case 18, 19:
-		in.Presence = &Presence{Source: "plant", Device: device, At: now, Status: rapid.SampledFrom([]Status{Online, Offline, Lost, Sleeping}).Draw(t, "status")}
+		in.Presence = &Presence{Source: "plant", Device: device, At: now, Status: rapid.SampledFrom([]Status{Online, Offline, Lost, Sleeping}).Draw(t, "status"), Reason: rapid.SampledFrom([]string{"", "keep-alive expired"}).Draw(t, "reason")}
 	case 17:
 		in.Link = &Link{Source: "plant", Connected: rapid.Bool().Draw(t, "connected")}
 	case 14, 15, 16:

@@ -28,18 +28,19 @@ type Engine struct {
 	program *Program
 	options Options
 
-	devices  map[string]*device
-	groups   map[groupName]*device
-	variants map[variantName]*rule
-	links    map[string]*link
-	away     int // links that are down
-	timers   timers
-	counts   []ruleCount // by rule
-	askers   [][]*rule   // by rule: those whose alarms depend on its alarms
-	orphans  []State
-	ended    int // orphans up to this one have been told of, where they must
-	now      int64
-	deaf     int64 // until then nothing was heard: the start, or the end of a gap
+	devices   map[string]*device
+	groups    map[groupName]*device
+	variants  map[variantName]*rule
+	links     map[string]*link
+	away      int               // links that are down
+	presences [Sleeping + 1]int // devices by presence
+	timers    timers
+	counts    []ruleCount // by rule
+	askers    [][]*rule   // by rule: those whose alarms depend on its alarms
+	orphans   []State
+	ended     int // orphans up to this one have been told of, where they must
+	now       int64
+	deaf      int64 // until then nothing was heard: the start, or the end of a gap
 
 	gaps    []gap       // downtime that late samples may still cover
 	renamed []State     // what is stored under a rule's former id, now that it goes on under another
@@ -88,6 +89,7 @@ type device struct {
 
 	presence   Status
 	presenceAt int64
+	why        string // the presence is what it is, in words; "" where nobody said
 
 	parent   *device
 	children []*device

@@ -17,7 +17,7 @@ import (
 // for itself and one for each device. They are its own affair: another version
 // may drop what it does not understand, and learn it again.
 
-const memoryVersion = 1
+const memoryVersion = 2
 
 // Records begin with what they are of.
 const (
@@ -85,6 +85,7 @@ func (d *device) appendMemory(b []byte) []byte {
 	for _, at := range [...]int64{d.contact, d.newest, d.listening, int64(d.presence), d.presenceAt, d.taught} {
 		b = binary.AppendVarint(b, at)
 	}
+	b = appendText(b, d.why)
 	b = appendBool(b, d.gaps != nil)
 	if d.gaps != nil {
 		b = d.gaps.AppendBinary(append(b, d.lessons))
@@ -281,7 +282,8 @@ func (e *Engine) recallDevice(r *reader) {
 		d.link = e.link(name)
 	}
 	d.contact, d.newest, d.listening = r.int(), r.int(), r.int()
-	d.presence, d.presenceAt, d.taught = Status(r.int()), r.int(), r.int()
+	e.noteStatus(d, min(Status(r.int()), Sleeping))
+	d.presenceAt, d.taught, d.why = r.int(), r.int(), r.text()
 	if r.bool() && r.err == nil {
 		d.lessons = r.byte()
 		g, rest, err := window.DecodeGaps(r.b)

@@ -18,7 +18,7 @@ import (
 //	0m..9m/1m pump temperature=21           the same, again and again
 //	5m pump temperature=21 age=2m +retained readings that are older, and flags
 //	5m batch pump temperature -4m=3 0s=7    one message; times relative to now
-//	5m lost pump                            presence
+//	5m lost pump, 5m lost pump why          presence
 //	5m down plant, 6m up plant              the source's connection
 //	5m ack hot/pump, shelve hot/pump 1h     what people do
 //	5m gap 3m                               nobody listened for the last 3m
@@ -137,12 +137,12 @@ func (s *scene) happen(at time.Duration, words []string) {
 		s.revive(s.e.program)
 	case "reload":
 		s.reload()
-	case "online", "lost", "offline", "sleeping":
+	case "online", "lost", "offline", "sleeping", "unknown":
 		var status Status
 		if err := status.UnmarshalText([]byte(verb)); err != nil {
 			s.t.Fatal(err)
 		}
-		in.Presence = &Presence{Source: "plant", Device: object, Status: status, At: s.now}
+		in.Presence = &Presence{Source: "plant", Device: object, Status: status, Reason: strings.Join(words[2:], " "), At: s.now}
 		s.step(in)
 	case "down", "up":
 		in.Link = &Link{Source: object, Connected: verb == "up"}

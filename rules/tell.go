@@ -306,7 +306,7 @@ func (a *instance) silent(when time.Time) string {
 	case !a.rule.gaugesOf(silence):
 		return ""
 	case d.presenceAt >= d.contact && (d.presence == Lost || d.presence == Offline):
-		return d.presence.String() + " since " + clock(wall(d.presenceAt), when)
+		return d.presence.String() + " since " + clock(wall(d.presenceAt), when) + because(d.why)
 	case d.contact == 0:
 		return "never heard of"
 	}
