@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"tocsin/rules/expr"
@@ -53,7 +51,7 @@ func (r *rule) looksAt(g *gauge) {
 func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 	program, problems := expr.Compile(text, expr.Scope{
 		Metric:  c.known,
-		Near:    func(name string) string { return c.nearMetric(name) },
+		Near:    c.nearMetric,
 		Rules:   c.ids,
 		Convert: convertValue,
 		Group:   r.across != "",
@@ -144,11 +142,6 @@ func exprType(k Kind) expr.Type {
 		return expr.Text
 	}
 	return expr.Number
-}
-
-// nearMetric is a declared metric of nearly that name, or "".
-func (c *compiler) nearMetric(name string) string {
-	return nearest(name, slices.Sorted(maps.Keys(c.file.Metric)))
 }
 
 // mentioned is the metric that an expression asks for. What no file declares

@@ -158,7 +158,8 @@ func (c *compiler) scope(at []string, s Scope) {
 			}
 		case kind == "label" && (!pair || label == ""):
 			c.fail(at, strconv.Quote(pattern)+" is no label pattern", `write "label:name=value"`)
-		case kind == "label": // a topic may give it
+		case kind == "label":
+			c.labelPattern(at, pattern)
 		case kind == "type":
 			if !c.selects(pattern) {
 				c.warn(at, strconv.Quote(pattern)+" selects no declared device", "declare one as [device.NAME], with its type", []string{"device"})
@@ -167,6 +168,7 @@ func (c *compiler) scope(at []string, s Scope) {
 			if _, err := path.Match(pattern, ""); err != nil {
 				c.fail(at, strconv.Quote(pattern)+" is no pattern: a bracket is not closed", `close it, or write \[ for a bracket in a name`)
 			}
+			c.scopeKind(at, pattern)
 		}
 	}
 }

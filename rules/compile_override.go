@@ -64,6 +64,8 @@ func (c *compiler) overrides(path []string, def *RuleDef) []override {
 			o.rank = len(ranks)
 			if key == "" || strings.ContainsAny(key, `*?[\`) {
 				c.fail(at, strconv.Quote(key)+" is no device", `name one device, or write "label:name=value", "group:NAME" or "type:NAME"`)
+			} else {
+				c.scopeKind(at, key)
 			}
 		} else {
 			c.scope(at, Scope{key})
@@ -341,11 +343,19 @@ func (r *rule) overriding(id string, def *DeviceDef) []int {
 	var list []int
 	for i := range r.overrides {
 		o := &r.overrides[i]
-		if o.rank == len(ranks) && o.key == id || o.rank < len(ranks) && o.matches.matches(id, def) {
+		if o.is(id, def) {
 			list = append(list, i)
 		}
 	}
 	return list
+}
+
+// is reports whether the override is of the device.
+func (o *override) is(id string, def *DeviceDef) bool {
+	if o.rank == len(ranks) {
+		return o.key == id
+	}
+	return o.matches.matches(id, def)
 }
 
 // missing is an attribute that a variant compares with and the device has not.

@@ -147,6 +147,7 @@ func (l *Linter) Problems() []Problem {
 	for _, r := range l.engine.program.rules {
 		if !r.disabled {
 			l.unheard(r, warn)
+			l.idle(r, warn)
 		}
 	}
 	f := l.gather()
@@ -285,18 +286,12 @@ func roundUp(v float64) float64 {
 // unheard warns of a rule for devices that were not heard of, or a metric that
 // they do not send.
 func (l *Linter) unheard(r *rule, warn func([]string, string, string)) {
-	var looked int
 	sent := map[string]bool{}
-	for id, h := range l.heard {
-		def := l.engine.program.devices[id]
-		if len(h.labels) > 0 {
-			def = labelled(def, h.labels)
-		}
-		if d := (&device{def: def}); r.applies(id, def) && (r.subject != ofGroup || hasValue(d, r.across)) {
-			looked++
-			maps.Copy(sent, h.metrics)
-		}
+	devices := l.lookedAt(r)
+	for id := range devices {
+		maps.Copy(sent, l.heard[id].metrics)
 	}
+	looked := len(devices)
 	if looked == 0 {
 		if !r.gaugesSilence() {
 			l.unmatched(r, warn)

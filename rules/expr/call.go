@@ -107,7 +107,10 @@ func (c *compiler) reading(kind RefKind, name string, at span) *node {
 		s = &subject{name: name, declared: declared, typ: m.Type, typed: declared, unit: m.Unit, at: at, why: at}
 		c.subjects[name] = s
 		if !declared && c.scope.Near != nil {
-			if near := c.scope.Near(name); near != "" {
+			switch near, sure := c.scope.Near(name); {
+			case sure:
+				c.fail(at, "no metric is declared as "+name, fmt.Sprintf("did you mean %q? if not, declare %s", near, "[metric."+name+"]"))
+			case near != "":
 				c.warn(at, "no metric is declared as "+name, fmt.Sprintf("did you mean %q?", near))
 			}
 		}

@@ -93,9 +93,10 @@ type Metric struct {
 // A Scope is what an expression may name.
 type Scope struct {
 	// Metric looks one up. Known is false for a metric that no file declares: it
-	// takes its type from its use, and is warned of when Near is like it.
+	// takes its type from its use. Near is one of nearly that name, or "": it is
+	// warned of, or refused where that one is sure to be meant.
 	Metric func(name string) (m Metric, known bool)
-	Near   func(name string) string // a declared metric of nearly that name, or ""
+	Near   func(name string) (near string, sure bool)
 	Rules  []string                 // ids, for firing, share_firing and count_firing
 	// Convert takes a number from one unit to another; false where the
 	// dimensions differ. "" is any unit, and s, min and h are times. Without it

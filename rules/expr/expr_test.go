@@ -68,11 +68,14 @@ func scope() expr.Scope {
 			m, ok := metrics()[name]
 			return m, ok
 		},
-		Near: func(name string) string {
-			if name == "temprature" {
-				return "temperature"
+		Near: func(name string) (string, bool) {
+			switch name {
+			case "temprature":
+				return "temperature", true
+			case "energia":
+				return "energy", false
 			}
-			return ""
+			return "", false
 		},
 		Rules:   []string{"device-silent", "door-open", "cold.room"},
 		Convert: convert,

@@ -1,0 +1,126 @@
+package rules
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// slip reports whether s is what becomes of meant by a slip of the finger. Names of
+// siblings, such as phase_1 and phase_2, temp_min and temp_max, are as near to each
+// other and are none: they differ in a number or a short word.
+func slip(s, meant string) bool {
+	words := func(s string) []string {
+		return strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsLetter(r) })
+	}
+	a, b := words(s), words(meant)
+	if len(a) != len(b) {
+		return strings.Join(a, "") == strings.Join(b, "")
+	}
+	for i := range a {
+		longer := max(len(a[i]), len(b[i]))
+		if a[i] != b[i] && longer > 2 && (edits(a[i], b[i]) <= max(1, longer/4) || longer > 3 && letters(a[i]) == letters(b[i])) {
+			return true
+		}
+	}
+	return false
+}
+
+// letters are those of a word in the order of the alphabet: a slip swaps some.
+func letters(word string) string {
+	sorted := []rune(word)
+	slices.Sort(sorted)
+	return string(sorted)
+}
+
+// nearMetric is a metric of nearly that name, or "": one that is declared or that a
+// rule has for its key. sure says that it must be meant.
+func (c *compiler) nearMetric(name string) (near string, sure bool) {
+	names := slices.Collect(maps.Keys(c.file.Metric))
+	for _, def := range c.file.Rule {
+		if def.Metric != "" {
+			names = append(names, def.Metric)
+		}
+	}
+	if slices.Contains(names, name) { // nothing says yet of what type it is
+		return "", false
+	}
+	slices.Sort(names)
+	near = nearest(name, names)
+	return near, near != "" && slip(name, near)
+}
+
+// scopeKind checks what stands before the colon of a pattern that is none of the
+// kinds. Ids of devices have colons too, so only what looks like a kind is refused;
+// written as a class, [:], the colon is of an id without any doubt.
+func (c *compiler) scopeKind(at []string, pattern string) {
+	kind, rest, colon := strings.Cut(pattern, ":")
+	if c.file.Device[pattern] != nil || strings.ContainsAny(kind, `*?[\`) {
+		return
+	}
+	if !colon {
+		if name, _, pair := strings.Cut(pattern, "="); pair && c.labelled(name) {
+			c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote("label:"+pattern)+"?")
+		}
+		return
+	}
+	near := nearest(strings.ToLower(kind), ranks[:])
+	meant := strconv.Quote(near + ":" + rest)
+	declared := slices.Sorted(maps.Keys(c.file.Device))
+	if nearest(pattern, declared) != "" {
+		return // which is warned of
+	}
+	for _, id := range declared {
+		if near != "" && strings.HasPrefix(id, kind+":") {
+			c.warn(at, strconv.Quote(pattern)+" is read as a device's id, as "+strconv.Quote(id)+" is", "did you mean "+meant+"?")
+			return
+		}
+	}
+	switch {
+	case near != "" && len(at) > 2 && at[2] == "override":
+		c.fail(at, strconv.Quote(kind+":")+" is no kind of scope", "did you mean "+meant+"?")
+	case near != "":
+		c.fail(at, strconv.Quote(kind+":")+" is no kind of scope", "did you mean "+meant+"? a device of that id is written "+strconv.Quote(kind+"[:]"+rest))
+	case kind == "device" || kind == "id":
+		c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote(rest)+"?")
+	case c.labelled(kind):
+		c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote("label:"+kind+"="+rest)+"?")
+	}
+}
+
+// labelled reports whether a declared device has a label of that name.
+func (c *compiler) labelled(name string) bool {
+	for _, def := range c.file.Device {
+		if _, ok := def.Labels[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// labelPattern warns of a label that no declared device has, where one has nearly
+// it. Others may come with a topic.
+func (c *compiler) labelPattern(at []string, pattern string) {
+	if c.selects(pattern) {
+		return
+	}
+	var known []string
+	for _, def := range c.file.Device {
+		known = append(known, labelPatterns(def.Labels)...)
+	}
+	slices.Sort(known)
+	if near := nearest(pattern, known); near != "" && slip(pattern, near) {
+		c.warn(at, strconv.Quote(pattern)+" selects no declared device", "did you mean "+strconv.Quote(near)+"?", []string{"device"})
+	}
+}
+
+// labelPatterns are labels as scopes have them.
+func labelPatterns(labels map[string]string) []string {
+	var list []string
+	for name, value := range labels {
+		list = append(list, "label:"+name+"="+value)
+	}
+	return list
+}
