@@ -97,7 +97,7 @@ type Scope struct {
 	// warned of, or refused where that one is sure to be meant.
 	Metric func(name string) (m Metric, known bool)
 	Near   func(name string) (near string, sure bool)
-	Rules  []string                 // ids, for firing, share_firing and count_firing
+	Rules  []string // ids, for firing, share_firing and count_firing
 	// Convert takes a number from one unit to another; false where the
 	// dimensions differ. "" is any unit, and s, min and h are times. Without it
 	// nothing is converted.
