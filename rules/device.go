@@ -292,6 +292,7 @@ type link struct {
 	since int64 // connected since
 	down  int64 // since when it is not; 0 while it is
 	told  bool  // that it is down
+	gaps  []gap // when it was not, before
 }
 
 // linkGrace is for how long a source may be away unnoticed.
@@ -319,6 +320,7 @@ func (e *Engine) relink(in *Link, out *Output) {
 		if l.told {
 			e.tellOutside(e.sourceEvent(l, SourceReconnected, e.now), out)
 		}
+		l.gaps = addGap(l.gaps, gap{l.down, e.now})
 		l.down, l.told, l.since = 0, false, e.now
 		e.away--
 	case in.Connected && l.since == 0:
@@ -331,10 +333,12 @@ func (e *Engine) relink(in *Link, out *Output) {
 		if d.link != l {
 			continue
 		}
+		e.unfreeze(d)
 		e.restale(d)
 		for _, a := range d.silent {
 			e.queue(a, false)
 		}
+		e.queueHeeding(d)
 	}
 }
 
@@ -357,7 +361,7 @@ func (e *Engine) linkDue() int64 {
 			due = sooner(due, l.down+linkGrace)
 		}
 	}
-	return due
+	return e.awake(due)
 }
 
 func (e *Engine) reportLinks(at int64, out *Output) {

@@ -41,6 +41,7 @@ type Engine struct {
 	ended     int // orphans up to this one have been told of, where they must
 	now       int64
 	deaf      int64 // until then nothing was heard: the start, or the end of a gap
+	begun     int64 // since when it has listened at all, but for gaps; 0 is not known
 
 	gaps    []gap       // downtime that late samples may still cover
 	renamed []State     // what is stored under a rule's former id, now that it goes on under another
@@ -155,9 +156,6 @@ type ruleCount struct {
 // A gap is downtime, on the bridge's clock.
 type gap struct{ from, to int64 }
 
-// maxGaps bounds the gaps that are remembered; an older one stays uncovered.
-const maxGaps = 16
-
 // latest is the newest time a sample can be judged at: the year 2200, well
 // within what an int64 of nanoseconds holds with any timer added.
 const latest = 7_258_118_400 // seconds since 1970
@@ -203,6 +201,7 @@ func (e *Engine) Step(in Input, out *Output) {
 	}
 	if e.now == 0 {
 		e.deaf = max(e.deaf, now) // a first start: nothing was heard before it
+		e.begun = now
 	}
 	if g := in.Gap; g != nil { // until then somebody listened
 		e.listened(max(e.now, nanos(g.From)), out)
@@ -369,7 +368,7 @@ type timers []*instance
 const maxAgain = 64
 
 // schedule puts an alarm where it is to be attended to next.
-func (e *Engine) schedule(a *instance) { e.wait(a, e.nextDue(a)) }
+func (e *Engine) schedule(a *instance) { e.wait(a, e.awake(e.nextDue(a))) }
 
 func (e *Engine) wait(a *instance, due int64) {
 	was := a.due

@@ -166,9 +166,8 @@ func (e *Engine) explainLevel(a *instance, i int) LevelExplanation {
 	if !a.rule.plain && (a.channel.metric == nil || m.known) {
 		m = e.measure(a, g.gauge)
 	}
-	if m.known {
-		l.Holds = g.fires(m.value).String()
-	}
+	fires, _ := g.truths(m)
+	l.Holds = fires.String()
 	if ep := a.episode; ep != nil {
 		t := &ep.rungs[i]
 		l.On = t.on

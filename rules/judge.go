@@ -201,6 +201,7 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 	for i := range a.rule.rungs {
 		g, t := &a.rule.rungs[i], &ep.rungs[i]
 		m := get(g.gauge)
+		m.known = m.known && (!m.partial || g.decided(t.on, m.value.num))
 		if m.known {
 			a.thaw(j.now)
 		}
@@ -212,10 +213,7 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 				ep.last = point{s.last.at, s.last.value}
 			}
 		}
-		fires, clears := unknown, unknown
-		if m.known {
-			fires, clears = g.fires(m.value), g.clears(m.value)
-		}
+		fires, clears := g.truths(m)
 		if g.clearGauge > 0 {
 			clears = unknown
 			if c := get(g.clearGauge - 1); c.known {
@@ -223,9 +221,6 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 				a.thaw(j.now)
 				clears = truthOf(c.value.num != 0 && fires != yes)
 			}
-		}
-		if m.partial && fires == yes && g.op.downward() {
-			fires = unknown // more may have come before anybody counted
 		}
 		if len(x.rungs) > 0 {
 			fires, clears = e.counted(a, i, j, fires, clears)
@@ -472,10 +467,10 @@ func (e *Engine) staleDue(a *instance) int64 {
 		return 0
 	}
 	d := c.device
-	if a.rule.gaugesSilence() || d.link != nil && d.link.down != 0 {
+	switch unheard := d.unheard(); {
+	case a.rule.gaugesSilence(), unheard && (ep == nil || ep.frozen != 0):
 		return 0
-	}
-	if ep != nil && ep.frozen != 0 {
+	case ep != nil && ep.frozen != 0:
 		return ep.staleAt
 	}
 	if c.metric == nil || c.metric.event || d.group {
@@ -508,8 +503,15 @@ func (e *Engine) heard(c *channel, after int64) int64 {
 			heard = e.deaf
 		}
 	}
-	if l := c.device.link; l != nil {
-		heard = max(heard, l.since)
+	if l := c.device.link; l != nil && l.since > heard {
+		for _, g := range l.gaps {
+			if heard+after > g.from {
+				heard = max(heard, g.to)
+			}
+		}
+		if len(l.gaps) == 0 {
+			heard = l.since
+		}
 	}
 	return heard
 }
@@ -531,6 +533,11 @@ func (r *rule) countsInvalid() bool {
 // grow makes an alarm of which nothing has been known for too long stale.
 func (e *Engine) grow(a *instance, was standing, at int64, out *Output) {
 	ep := a.episode
+	if a.channel.device.unheard() { // it is we who do not hear
+		a.freeze(at)
+		e.settle(a, was, at, true, out)
+		return
+	}
 	ep.stale = true
 	if ep.frozen == 0 {
 		ep.frozen = at

@@ -162,7 +162,7 @@ func (ch *change) happened(c *channel) bool {
 type measurement struct {
 	value   value
 	known   bool
-	partial bool  // a count of a stretch that nobody has watched from its beginning
+	partial bool  // a count or a sum, and it may be more: nobody has watched its whole stretch
 	at      int64 // event time since when it is so, where the gauge knows better
 	until   int64 // on the bridge's clock; 0 for as long as nothing happens
 }
@@ -276,8 +276,8 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 	now := c.axis(e.now)
 	w.Advance(now)
 	out := measurement{}
-	if whole := w.Span() + over; fn == "count" && whole > now {
-		out.partial, out.until = true, c.ours(whole)
+	if adds(fn) {
+		out.partial, out.until = e.partial(c, w.Window, now)
 	}
 	n := w.Count()
 	if n > 0 {
@@ -406,6 +406,7 @@ func (e *Engine) reduce(a *instance, g *gauge) measurement {
 		if m.known {
 			values = append(values, m.value.num)
 			total += m.value.num
+			out.partial = out.partial || m.partial
 		}
 	}
 	e.sorted = values
@@ -416,7 +417,7 @@ func (e *Engine) reduce(a *instance, g *gauge) measurement {
 	if a.rule.reduce == "count" {
 		return measurement{value: value{num: float64(n)}, known: true, until: out.until}
 	}
-	if n == 0 {
+	if n == 0 || out.partial && a.rule.reduce == "spread" {
 		return out
 	}
 	out.known = true
@@ -496,7 +497,10 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 		return expr.Value{}, 0
 	}
 	if ref.Kind == expr.Age {
-		age := e.now - c.at
+		if d.unheard() {
+			return expr.Value{}, 0
+		}
+		age := e.now - c.at - e.missed(d, c.at)
 		return known(float64(age) / 1e9), e.now - e.now%int64(time.Second) + int64(time.Second)
 	}
 	least, until := a.rule.minSamples(), int64(0)
@@ -509,7 +513,7 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 	switch ref.Kind {
 	case expr.Window:
 		m := e.windowed(c, int64(ref.Over), ref.Func, ref.Quantile, least, aggregate, 1)
-		return expr.Value{Num: m.value.num, Known: m.known}, sooner(m.until, until)
+		return expr.Value{Num: m.value.num, Known: m.known, Partial: m.partial && m.known}, sooner(m.until, until)
 	case expr.Prev:
 		return expr.Value{Num: c.prev.value.num, Text: c.prev.value.text, Known: c.prev.at != 0}, until
 	case expr.Changed:

@@ -67,6 +67,10 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	for _, name := range e.flood.to {
 		b = appendText(b, name)
 	}
+	b = binary.AppendVarint(b, e.begun)
+	for _, l := range sortedMap(e.links) {
+		b = appendGaps(b, l.gaps)
+	}
 	return b
 }
 
@@ -245,9 +249,11 @@ func (e *Engine) recallEngine(r *reader) {
 	if len(r.b) == 0 {
 		return // written before links were
 	}
+	var links []*link
 	for range r.count(4) {
 		l := e.link(r.text())
 		l.told, l.since, l.down = r.bool(), r.int(), r.int()
+		links = append(links, l)
 	}
 	e.away = 0
 	for _, l := range e.links {
@@ -262,6 +268,13 @@ func (e *Engine) recallEngine(r *reader) {
 	}
 	if e.flood.on {
 		e.flood.told, e.flood.to = told, to
+	}
+	if len(r.b) == 0 {
+		return // written before this was
+	}
+	e.begun = r.int()
+	for _, l := range links {
+		l.gaps = r.gaps()
 	}
 }
 

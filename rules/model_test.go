@@ -218,9 +218,14 @@ func (m *model) judge(list []arrival, end int64) []turn {
 	}
 	ask := func(now int64, n int) {
 		v, known := m.measure(list[:n], now)
-		yes := known && m.fires(v)
+		question := m.fires
 		if on {
-			yes = known && m.clears(v) && !m.fires(v)
+			question = func(v float64) bool { return m.clears(v) && !m.fires(v) }
+		}
+		yes := known && question(v)
+		if (m.fn == "count" || m.fn == "sum") && now < list[0].came+m.over {
+			known = known && yes == question(math.Inf(1)) // more may have come before the first that was heard
+			yes = yes && known
 		}
 		answers = append(answers, answer{now, yes, known, now + m.skew})
 		flip(now)
@@ -260,7 +265,7 @@ func (m *model) wait(on bool) int64 {
 // moments are those at which the measurement may change: a reading comes, leaves
 // the window, or is too old to be believed.
 func (m *model) moments(list []arrival, end int64) []int64 {
-	all := []int64{end}
+	all := []int64{end, list[0].came + m.over}
 	for _, a := range list {
 		all = append(all, a.came)
 		if m.over > 0 {

@@ -326,10 +326,8 @@ func (e *Engine) Resume(from, to time.Time) {
 			d.gaps.Skip() // the gap under way is our own
 		}
 	}
-	if len(e.gaps) == maxGaps {
-		e.gaps = slices.Delete(e.gaps, 0, 1)
-	}
-	e.gaps = append(e.gaps, g)
+	e.gaps = addGap(e.gaps, g)
+	e.flood.due = e.awake(e.flood.due)
 	for a := range e.instances() {
 		if a.episode != nil && a.shift(g) {
 			e.shifted = append(e.shifted, a)
@@ -339,8 +337,8 @@ func (e *Engine) Resume(from, to time.Time) {
 	for _, d := range e.sortedDevices() {
 		for _, c := range d.all() {
 			for _, a := range c.alarms {
-				if x := a.extra; x != nil && x.wake > g.from && x.wake < g.to {
-					x.wake = g.to // nobody looked
+				if x := a.extra; a.rule.heeds() || x != nil && x.wake > g.from && x.wake < g.to {
+					a.more().wake = g.to // nobody looked
 					e.schedule(a)
 				}
 			}
@@ -358,6 +356,12 @@ func (a *instance) shift(g gap) bool {
 	}
 	if s := &a.episode.staleAt; *s > g.from {
 		*s, changed = *s+g.to-max(g.from, min(a.episode.frozen, g.to)), true
+	}
+	if a.episode.flapping { // quiet is what was heard
+		flips := a.extra.flips
+		if last := flips[len(flips)-1]; last+int64(a.rule.flap.hold) > g.from {
+			flips[len(flips)-1], changed = last+g.to-max(g.from, last), true
+		}
 	}
 	for i := range a.episode.rungs {
 		t := &a.episode.rungs[i]
@@ -381,9 +385,11 @@ func (e *Engine) rewind(g gap) {
 	for _, d := range e.devices {
 		d.rewind(by)
 	}
+	shift(by, &e.begun)
 	e.deaf += by
 	for _, l := range e.links {
 		shift(by, &l.since, &l.down)
+		l.gaps = nil
 	}
 	shift(by, &e.flood.begun, &e.flood.due)
 	for i := range e.flood.recent {

@@ -16,12 +16,13 @@ func ExampleCompile() {
 		fmt.Println(i, r.Metric)
 	}
 	fmt.Println(p)
-	fmt.Println(p.Eval([]expr.Value{{Num: 12, Known: true}, {}}))
+	v := p.Eval([]expr.Value{{Num: 12, Known: true}, {}})
+	fmt.Println(v.Num, v.Known)
 	// Output:
 	// 0 battery
 	// 1 external_power
 	// battery < 15% and not (external_power ?? false)
-	// {1  true}
+	// 1 true
 }
 
 func ExampleProblem() {

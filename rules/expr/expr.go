@@ -41,6 +41,10 @@ type Value struct {
 	Num   float64
 	Text  string
 	Known bool
+	// Partial says of a count or a sum that Num is what it is at least: nobody has
+	// watched the whole stretch. A comparison is unknown then, unless more readings
+	// could not change it.
+	Partial bool
 }
 
 // RefKind says what a slot is to be filled with.

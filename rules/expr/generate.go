@@ -129,7 +129,7 @@ func (g *generator) boolean(n *node) logic {
 			return unknown
 		}
 	case in:
-		return g.among(n)
+		return g.partly(n, g.among(n))
 	}
 	switch n.kids[0].typ {
 	case Bool:
@@ -137,7 +137,7 @@ func (g *generator) boolean(n *node) logic {
 	case Text:
 		return g.sameText(n)
 	}
-	return g.comparison(n)
+	return g.partly(n, g.comparison(n))
 }
 
 // same compares two booleans.
@@ -235,6 +235,10 @@ func (g *generator) comparison(n *node) logic {
 			return against(g.slot(left), o, c)
 		}
 	}
+	return g.compared(left, o, right)
+}
+
+func (g *generator) compared(left *node, o op, right *node) logic {
 	a, b := g.number(left), g.number(right)
 	return func(s []Value) truth {
 		x, ok := a(s)

@@ -1,0 +1,164 @@
+package rules
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"tocsin/rules/expr"
+	"tocsin/rules/window"
+)
+
+// Nobody hears a device while the bridge is down or the link to its source is.
+// What was not heard is not known: that time makes no device silent and no reading
+// older, and what is counted over it is what it is at least.
+
+// maxGaps bounds the gaps that are remembered, ours and each link's.
+const maxGaps = 16
+
+// addGap remembers a gap. When there are too many, the two oldest become one that
+// is as long as both, so that what they come to stays.
+func addGap(list []gap, g gap) []gap {
+	if len(list) == maxGaps {
+		list[1].from -= list[0].to - list[0].from
+		list = slices.Delete(list, 0, 1)
+	}
+	return append(list, g)
+}
+
+// awake is when something is done that is due then: after the last gap, if that
+// is in it.
+func (e *Engine) awake(due int64) int64 {
+	if n := len(e.gaps); n > 0 && due > e.gaps[n-1].from {
+		return max(due, e.gaps[n-1].to)
+	}
+	return due
+}
+
+// unheard reports whether nobody hears the device now.
+func (d *device) unheard() bool { return d.link != nil && d.link.down != 0 }
+
+// missed is for how long since then nobody could hear the device.
+func (e *Engine) missed(d *device, since int64) int64 {
+	var room [2 * maxGaps]gap
+	list := append(room[:0], e.gaps...)
+	if d.link != nil {
+		list = append(list, d.link.gaps...)
+	}
+	slices.SortFunc(list, func(a, b gap) int { return cmp.Compare(a.from, b.from) })
+	missed := int64(0)
+	for _, g := range list {
+		if from, to := max(g.from, since), min(g.to, e.now); to > from {
+			missed += to - from
+			since = to
+		}
+	}
+	return missed
+}
+
+// partial reports whether a device may have sent more in a window than is counted,
+// and until when at least. What is a trifle beside the window and would not be
+// told of as an outage does not matter: a session keeps what came then, and a
+// count of a day must be worth something on the day of a restart.
+func (e *Engine) partial(c *channel, w *window.Window, now int64) (bool, int64) {
+	d, over := c.device, int64(w.Over())
+	if d.unheard() {
+		return true, 0
+	}
+	trifle := min(linkGrace, over/10)
+	since := max(e.begun, d.listening)
+	last := func(list []gap) {
+		for _, g := range list {
+			if g.to-g.from >= trifle {
+				since = max(since, g.to)
+			}
+		}
+	}
+	if last(e.gaps); d.link != nil {
+		last(d.link.gaps)
+	}
+	whole := since + over
+	if s := w.Span() + over; s > now { // it has become longer
+		whole = max(whole, c.ours(s))
+	}
+	if whole <= e.now {
+		return false, 0
+	}
+	return true, whole
+}
+
+// adds reports whether further readings make an aggregate greater: for a sum, of
+// what is counted in amounts.
+func adds(fn string) bool { return fn == "count" || fn == "sum" }
+
+// heeds reports whether a rule measures something that is not known while nobody
+// listens, or changes then: ages, counts and sums.
+func (r *rule) heeds() bool {
+	for i := range r.gauges {
+		g := &r.gauges[i]
+		if g.source == aggregate && adds(g.fn) {
+			return true
+		}
+		for _, ref := range g.refs {
+			if ref.Kind == expr.Age || ref.Kind == expr.Window && adds(ref.Func) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// queueHeeding has the alarms looked at that depend on whether a device is heard.
+func (e *Engine) queueHeeding(d *device) {
+	for _, c := range d.channels {
+		for _, list := range [][]*instance{c.alarms, c.asked} {
+			for _, a := range list {
+				if a.rule.heeds() {
+					e.queue(a, false)
+				}
+			}
+		}
+	}
+}
+
+// unfreeze gives what came to a standstill while nobody listened, or before, the
+// time that a reading speaks for the present to go on.
+func (e *Engine) unfreeze(d *device) {
+	if d.unheard() {
+		return
+	}
+	for _, c := range d.all() {
+		for _, a := range c.alarms {
+			if ep := a.episode; ep != nil && ep.frozen != 0 && ep.staleAt != 0 && !ep.stale {
+				last := d.link.gaps[len(d.link.gaps)-1]
+				ep.staleAt += last.to - max(last.from, ep.frozen)
+			}
+		}
+	}
+}
+
+// truths is what a rung makes of a measurement.
+func (c *condition) truths(m measurement) (fires, clears truth) {
+	fires, clears = unknown, unknown
+	if m.known && (!m.partial || c.decided(false, m.value.num)) {
+		fires = c.fires(m.value)
+	}
+	if m.known && (!m.partial || c.decided(true, m.value.num)) {
+		clears = c.clears(m.value)
+	}
+	return fires, clears
+}
+
+// decided reports whether an answer stays what it is however much greater the
+// number becomes.
+func (c *condition) decided(on bool, v float64) bool {
+	now := c.ask(on, value{num: v})
+	for _, edge := range [...]float64{c.lo, c.hi, c.clearLo, c.clearHi, math.Inf(1)} {
+		for _, x := range [...]float64{edge, math.Nextafter(edge, math.Inf(1))} {
+			if x > v && c.ask(on, value{num: x}) != now {
+				return false
+			}
+		}
+	}
+	return true
+}
