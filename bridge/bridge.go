@@ -41,6 +41,8 @@ type Options struct {
 	// their silence proves nothing. Nil: they are always heard.
 	Connected func(source string) bool
 
+	MaxDevices int // that the program does not declare; 0 means 1,000,000
+
 	Retention Retention
 	Grace     time.Duration // for attempts in flight when stopping; 0 means 5 s
 
@@ -88,6 +90,7 @@ type Bridge struct {
 	endpoints []Endpoint
 	engine    *rules.Engine // nil while the state is not known
 	out       rules.Output
+	limit     int             // of devices; see Options.MaxDevices
 	linked    map[string]bool // which sources the engine thinks are heard
 	loaded    bool            // an engine was made before; guarded by loading
 }
@@ -106,7 +109,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	}
 	b := &Bridge{
 		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, history: o.History, connected: o.Connected,
-		lanes: lanes{byName: make(map[string]*lane)}, retention: o.Retention, grace: o.Grace,
+		lanes: lanes{byName: make(map[string]*lane)}, retention: o.Retention, grace: o.Grace, limit: o.MaxDevices,
 		metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),

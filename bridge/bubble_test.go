@@ -148,6 +148,7 @@ type world struct {
 	revision  int // of all endpoints
 	connected func(source string) bool
 	remembers bool // it keeps a history
+	limit     int  // of undeclared devices
 
 	*bridge.Bridge
 	db   *store.DB
@@ -211,7 +212,7 @@ func (w *world) start() {
 	}
 	o := bridge.Options{
 		Program: w.compile(), Decoders: decoders, Source: devices{}, Store: s,
-		Endpoints: w.destinations(), Connected: w.connected,
+		Endpoints: w.destinations(), Connected: w.connected, MaxDevices: w.limit,
 		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if w.registry != nil {

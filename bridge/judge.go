@@ -110,20 +110,40 @@ func (b *Bridge) tell(source string, m *broker.Message, batch *batch) (*group, e
 		}
 		noted := len(b.out.Problems)
 		b.engine.Step(in, &b.out)
-		for _, reason := range b.out.Problems[noted:] {
-			b.metrics.problems.WithLabelValues(source, reason).Inc()
-			b.rejects.note(source, reason, notJudged(samples[:n]), m)
-		}
+		b.noteUnused(source, noted, notJudged(samples[:n]), m)
 		batch.inputs = append(batch.inputs, in)
 		samples = samples[n:]
 	}
 	for i := range batch.Presence { // after its readings: it says what is so from now on
 		in := rules.Input{Now: now, Presence: &batch.Presence[i]}
+		noted := len(b.out.Problems)
 		b.engine.Step(in, &b.out)
+		b.noteUnused(source, noted, unused{device: batch.Presence[i].Device}, m)
 		batch.inputs = append(batch.inputs, in)
 	}
 	b.metrics.evaluations.Add(float64(len(batch.Samples) + len(batch.Presence)))
 	return b.queue(), nil
+}
+
+// noteUnused takes down what the engine has not used of a message since it had
+// so many problems. The caller holds mu.
+func (b *Bridge) noteUnused(source string, noted int, what unused, m *broker.Message) {
+	for _, reason := range b.out.Problems[noted:] {
+		b.metrics.problems.WithLabelValues(source, reason).Inc()
+		what.detail = whyUnused(reason)
+		b.rejects.note(source, reason, what, m)
+	}
+}
+
+// whyUnused says what a reason does not say by itself, and what to do about it.
+func whyUnused(reason string) string {
+	switch reason {
+	case "undeclared":
+		return `register is "declared", and no rule file has a [device] table of that name (add one)`
+	case "devices":
+		return "as many devices are known as limits.devices allows (raise it, or declare the device)"
+	}
+	return ""
 }
 
 // queue hands what was decided to the committer and returns the group that it,
@@ -172,7 +192,7 @@ func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	b.loading.Lock()
 	defer b.loading.Unlock()
-	engine := rules.NewEngine(b.program, rules.Options{Route: b.route})
+	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, MaxDevices: b.limit})
 	known := b.remember(ctx, engine)
 	orphans := 0
 	for s, err := range b.store.States(ctx) {

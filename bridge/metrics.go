@@ -56,6 +56,7 @@ func (m *metrics) collectors() []prometheus.Collector {
 type gauges struct {
 	bridge                                        *Bridge
 	alarms, devices, pending, dead, oldest, state *prometheus.Desc
+	registered, limit                             *prometheus.Desc
 }
 
 func newGauges(b *Bridge) *gauges {
@@ -63,19 +64,21 @@ func newGauges(b *Bridge) *gauges {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &gauges{
-		bridge:  b,
-		alarms:  desc("tocsin_alarms", "Alarms that are not inactive.", "rule", "severity", "state"),
-		devices: desc("tocsin_devices", "Devices heard of, by presence.", "presence"),
-		pending: desc("tocsin_deliveries_pending", "Deliveries owed.", "endpoint"),
-		dead:    desc("tocsin_deliveries_dead", "Deliveries given up and kept for replay.", "endpoint"),
-		oldest:  desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
-		state:   desc("tocsin_endpoint_state", "1 for the state the endpoint is in.", "endpoint", "state"),
+		bridge:     b,
+		alarms:     desc("tocsin_alarms", "Alarms that are not inactive.", "rule", "severity", "state"),
+		devices:    desc("tocsin_devices", "Devices heard of, by presence.", "presence"),
+		registered: desc("tocsin_devices_registered", "Devices known that no rule file declares."),
+		limit:      desc("tocsin_devices_registered_limit", "Devices to be known, at most, that no rule file declares."),
+		pending:    desc("tocsin_deliveries_pending", "Deliveries owed.", "endpoint"),
+		dead:       desc("tocsin_deliveries_dead", "Deliveries given up and kept for replay.", "endpoint"),
+		oldest:     desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
+		state:      desc("tocsin_endpoint_state", "1 for the state the endpoint is in.", "endpoint", "state"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.pending, g.dead, g.oldest, g.state} {
+	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.pending, g.dead, g.oldest, g.state} {
 		ch <- d
 	}
 }
@@ -86,9 +89,13 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	alarms, devices := g.bridge.count()
+	alarms, devices, undeclared := g.bridge.count()
 	for presence, n := range devices {
 		gauge(g.devices, float64(n), presence.String())
+	}
+	if undeclared.Limit > 0 { // there is an engine
+		gauge(g.registered, float64(undeclared.Registered))
+		gauge(g.limit, float64(undeclared.Limit))
 	}
 	for c, n := range alarms {
 		gauge(g.alarms, float64(n), strings.ToValidUTF8(c.rule, "?"), c.severity.String(), c.state)
@@ -126,15 +133,15 @@ type alarmClass struct {
 }
 
 // count counts alarms that are not inactive, and devices.
-func (b *Bridge) count() (counts map[alarmClass]int, devices map[rules.Status]int) {
+func (b *Bridge) count() (counts map[alarmClass]int, devices map[rules.Status]int, undeclared rules.Headcount) {
 	counts = make(map[alarmClass]int)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.engine == nil {
-		return counts, nil
+		return counts, nil, undeclared
 	}
 	for c := range b.engine.Alarms() {
 		counts[alarmClass{c.Rule, c.Severity, c.State}] += c.Count
 	}
-	return counts, b.engine.Presences()
+	return counts, b.engine.Presences(), b.engine.Registered()
 }

@@ -59,7 +59,8 @@ func (b *Bridge) Plan(r Reloaded) (Plan, error) {
 	b.mu.Unlock()
 
 	engine := rules.NewEngine(b.program, rules.Options{
-		Route: func(ev *rules.Event) []string { return routeAmong(r.Endpoints, ev) },
+		Route:      func(ev *rules.Event) []string { return routeAmong(r.Endpoints, ev) },
+		MaxDevices: b.limit,
 	})
 	for _, record := range memory {
 		if err := engine.Recall(record); err != nil {

@@ -36,6 +36,7 @@ func (c *compiler) tables(p *Program) {
 		p.upkeep = append(p.upkeep, c.upkeep(name, f.Maintenance[name]))
 	}
 	p.flood = c.flood(f.Flood)
+	p.declared = c.register(f)
 	p.late = 2 * time.Minute
 	if late := f.Defaults.Late; late != nil {
 		p.late = time.Duration(*late)

@@ -35,7 +35,7 @@ func (e *Engine) device(id string) *device {
 // meet makes the device of a sample or a presence at first sight, with its
 // labels; nil when there is no room for it.
 func (e *Engine) meet(id, source string, labels map[string]string, retained bool, out *Output) *device {
-	if len(e.devices)-len(e.program.devices) >= e.options.MaxDevices {
+	if e.registered() >= e.options.MaxDevices {
 		out.Problems = append(out.Problems, "devices")
 		return nil
 	}
@@ -48,6 +48,7 @@ func (e *Engine) meet(id, source string, labels map[string]string, retained bool
 		e.label(d, labels, !retained)
 	}
 	e.announce(d, source, out)
+	e.crowding(e.now, out)
 	return d
 }
 

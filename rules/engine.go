@@ -20,7 +20,7 @@ type Options struct {
 	Route func(*Event) []string
 
 	MaxInstances int // alarms one rule may have in this engine; 0 means 2,000,000
-	MaxDevices   int // devices this engine gets to know; 0 means 1,000,000
+	MaxDevices   int // devices this engine gets to know that its program does not declare; 0 means 1,000,000
 }
 
 // An Engine judges samples by a program. It belongs to one goroutine at a time.
@@ -49,6 +49,8 @@ type Engine struct {
 	recheck []*instance // alarms whose rule has changed since they were stored
 	dirty   []*instance // to be looked at before the step ends
 	flood   flood
+	crowded bool   // it was told that the devices are nearly as many as there may be
+	chores  int64  // when what is no alarm's is looked at again, floods and links aside; 0 for never
 	mark    uint64 // of every channel, at least: see Reload
 
 	recalling  bool // nothing is looked at
@@ -201,7 +203,7 @@ func (e *Engine) Step(in Input, out *Output) {
 	}
 	if e.now == 0 {
 		e.deaf = max(e.deaf, now) // a first start: nothing was heard before it
-		e.begun = now
+		e.begun, e.chores = now, now
 	}
 	if g := in.Gap; g != nil { // until then somebody listened
 		e.listened(max(e.now, nanos(g.From)), out)
@@ -316,7 +318,7 @@ func (e *Engine) sooner(now int64) bool {
 }
 
 // sooners is when something that is no alarm's is due next; 0 for never.
-func (e *Engine) sooners() int64 { return sooner(e.flood.due, e.linkDue()) }
+func (e *Engine) sooners() int64 { return sooner(sooner(e.flood.due, e.chores), e.linkDue()) }
 
 // happen does what is due at that time and is no alarm's.
 func (e *Engine) happen(at int64, out *Output) {
@@ -324,6 +326,9 @@ func (e *Engine) happen(at int64, out *Output) {
 		e.digest(at, out)
 	}
 	e.reportLinks(at, out)
+	if e.chores == at {
+		e.keepUp(max(at, e.deaf), out)
+	}
 }
 
 // Next is when the earliest timer ends: a tick is due then. Zero for none.

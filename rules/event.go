@@ -28,7 +28,9 @@ const (
 	DeviceNew          Type = "device.new"
 	SourceDisconnected Type = "source.disconnected"
 	SourceReconnected  Type = "source.reconnected"
-	ReadingMatched     Type = "reading.matched" // a rule with forward = true
+	DevicesNearLimit   Type = "devices.near_limit"  // few more undeclared devices will be taken in
+	DevicesBelowLimit  Type = "devices.below_limit" // there is room again
+	ReadingMatched     Type = "reading.matched"     // a rule with forward = true
 	ConfigRejected     Type = "config.rejected"
 	TestPing           Type = "test.ping"
 )
@@ -78,6 +80,7 @@ type Event struct {
 	Until     *time.Time `json:"until,omitempty"`      // alarm.shelved
 	Source    string     `json:"source,omitempty"`     // source.disconnected and source.reconnected
 	Flood     *Flood     `json:"flood,omitempty"`      // alarm.flood
+	Devices   *Headcount `json:"devices,omitempty"`    // devices.near_limit and devices.below_limit
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
 	// leaves it to each endpoint's own filter. Endpoints is who is owed this

@@ -31,6 +31,7 @@ type Defaults struct {
 	Runbook string            `toml:"runbook"`
 	Labels  map[string]string `toml:"labels"`
 
+	Register string    `toml:"register"`  // auto (default): devices are known once they report | declared: only those with a [device] table
 	Late     *Duration `toml:"late"`      // out-of-order tolerance, per device; default 2m
 	MaxAhead *Duration `toml:"max_ahead"` // for sources that do not say; default 1m
 	Timezone string    `toml:"timezone"`  // IANA name, of schedules; default UTC

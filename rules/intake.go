@@ -52,7 +52,7 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	retained := s.Flags&Retained != 0
 	d := e.devices[s.Device]
 	if d == nil {
-		if e.program.metrics[s.Metric] == nil && len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
+		if e.undeclared(s.Device, out) || e.program.metrics[s.Metric] == nil && len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
 			return
 		}
 		if d = e.meet(s.Device, s.Source, s.Labels, retained, out); d == nil {

@@ -71,7 +71,7 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	for _, l := range sortedMap(e.links) {
 		b = appendGaps(b, l.gaps)
 	}
-	return b
+	return appendBool(b, e.crowded)
 }
 
 func (d *device) appendMemory(b []byte) []byte {
@@ -269,12 +269,16 @@ func (e *Engine) recallEngine(r *reader) {
 	if e.flood.on {
 		e.flood.told, e.flood.to = told, to
 	}
+	e.chores = e.now
 	if len(r.b) == 0 {
 		return // written before this was
 	}
 	e.begun = r.int()
 	for _, l := range links {
 		l.gaps = r.gaps()
+	}
+	if len(r.b) > 0 { // the same
+		e.crowded = r.bool()
 	}
 }
 
@@ -284,7 +288,7 @@ func (e *Engine) recallDevice(r *reader) {
 	for range r.count(2) {
 		labels[r.text()] = r.text()
 	}
-	if r.err != nil {
+	if r.err != nil || e.program.declared && e.program.devices[id] == nil {
 		return
 	}
 	d := e.device(id)

@@ -9,7 +9,7 @@ import (
 func (e *Engine) present(p *Presence, out *Output) {
 	d := e.devices[p.Device]
 	if d == nil {
-		if len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
+		if e.undeclared(p.Device, out) || len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
 			return
 		}
 		if d = e.meet(p.Device, p.Source, nil, false, out); d == nil {

@@ -20,6 +20,8 @@ type Program struct {
 	ofDevice []*rule
 	ofGroup  []*rule
 
+	declared bool // readings of devices that the file does not declare are refused
+
 	late   time.Duration  // out-of-order tolerance; two minutes unless the file says
 	upkeep []upkeep       // planned maintenance
 	flood  *floodRule     // nil: none

@@ -188,6 +188,9 @@ func (e *Engine) reconsider(a *instance, out *Output) {
 // known of it or by the labels it had when the alarm was stored.
 func (e *Engine) restores(r *rule, s *State) bool {
 	def := e.program.devices[s.Device]
+	if def == nil && e.program.declared {
+		return false
+	}
 	if r.applies(s.Device, labelled(def, s.Labels)) {
 		return true
 	}
@@ -391,7 +394,7 @@ func (e *Engine) rewind(g gap) {
 		shift(by, &l.since, &l.down)
 		l.gaps = nil
 	}
-	shift(by, &e.flood.begun, &e.flood.due)
+	shift(by, &e.flood.begun, &e.flood.due, &e.chores)
 	for i := range e.flood.recent {
 		shift(by, &e.flood.recent[i])
 	}

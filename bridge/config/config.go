@@ -19,6 +19,7 @@ type Config struct {
 	Store     Store                `toml:"store"`    //
 	HTTP      HTTP                 `toml:"http"`     // API, health, metrics
 	Endpoints map[string]*Endpoint `toml:"endpoint"` // who is told; by name
+	Limits    BridgeLimits         `toml:"limits"`   // what the bridge takes on
 	Log       Log                  `toml:"log"`
 
 	Path     string         `toml:"-"`          // the file that was loaded
@@ -187,6 +188,11 @@ type Limits struct {
 	Concurrency   int           `toml:"concurrency"`    // default 4
 	Timeout       time.Duration `toml:"timeout"`        // of one attempt, all of it; default 15s
 	ResponseBytes Size          `toml:"response_bytes"` // of an answer that are read; default 16 KiB
+}
+
+// BridgeLimits bound what the bridge takes on.
+type BridgeLimits struct {
+	Devices int `toml:"devices"` // that no rule file declares; default 1000000
 }
 
 // Log says how the bridge logs.

@@ -16,6 +16,7 @@ func (c *Config) setDefaults() {
 	}
 	c.Store = Store{Path: "data", Retention: Retention{Age: 30 * 24 * time.Hour, Size: 2 << 30}, History: History{Keep: 24 * time.Hour}}
 	c.HTTP = HTTP{Listen: "127.0.0.1:8080"}
+	c.Limits = BridgeLimits{Devices: 1_000_000}
 	c.Log = Log{Level: "info", Format: "auto"}
 }
 

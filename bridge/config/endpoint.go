@@ -100,6 +100,7 @@ func eventTypes() []string {
 		string(rules.AlarmUnacked), string(rules.AlarmShelved), string(rules.AlarmUnshelved), string(rules.AlarmFlood),
 		string(rules.DeviceOnline), string(rules.DeviceOffline), string(rules.DeviceNew),
 		string(rules.SourceDisconnected), string(rules.SourceReconnected),
+		string(rules.DevicesNearLimit), string(rules.DevicesBelowLimit),
 		string(rules.ReadingMatched), string(rules.ConfigRejected), string(rules.TestPing),
 	}
 }

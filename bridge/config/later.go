@@ -36,7 +36,7 @@ func laterMain() []later {
 		{path: "endpoint.*.secret.not_after", remedy: "remove it; take the old secret out of the list by hand"},
 		{path: "endpoint.*.secret.*.not_after", remedy: "remove it; take the old secret out of the list by hand"},
 		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
-		{path: "source.*.register", remedy: "remove it; unknown devices are taken in", same: []string{"auto"}},
+		{path: "source.*.register", remedy: "remove it; register in [defaults] of a rule file is for all sources", same: []string{"auto"}},
 		{path: "source.*.zero_when_absent", remedy: "remove it; a missing field is missing"},
 		{path: "tracing", remedy: "remove it; nothing is traced", harmless: true},
 	}
@@ -73,7 +73,7 @@ func ruleTables() map[string]string {
 // mainTables are the tables that belong in the main file.
 func mainTables() map[string]string {
 	return belongs("it belongs in the main file",
-		"broker", "source", "store", "http", "endpoint", "cluster", "log", "tracing")
+		"broker", "source", "store", "http", "endpoint", "limits", "cluster", "log", "tracing")
 }
 
 func belongs(where string, tables ...string) map[string]string {

@@ -51,6 +51,9 @@ type loader struct {
 	report *report
 }
 
+// maxDevices is what 32 GiB hold, of devices with a handful of metrics each.
+const maxDevices = 10_000_000
+
 // check validates what was decoded. A part that could not be decoded has its
 // default here, so nothing is reported twice.
 func (l *loader) check() {
@@ -63,6 +66,7 @@ func (l *loader) check() {
 	l.checkHTTP()
 	l.checkListeners()
 	l.checkEndpoints()
+	within(l, keys("limits.devices"), l.config.Limits.Devices, maxDevices)
 	l.checkLog()
 	l.checkRules()
 }

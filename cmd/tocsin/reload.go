@@ -312,6 +312,7 @@ func (r *reloader) needRestart(cfg *config.Config) []string {
 		{"source", r.started.Sources, cfg.Sources},
 		{"store", r.started.Store, cfg.Store},
 		{"http", r.started.HTTP, cfg.HTTP},
+		{"limits", r.started.Limits, cfg.Limits},
 		{"log", r.started.Log, cfg.Log},
 	})
 }
