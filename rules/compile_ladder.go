@@ -267,7 +267,7 @@ func (c *compiler) title(path []string, def *RuleDef, r *rule) {
 	for _, p := range wrong {
 		c.fail(at, p.fact, p.remedy)
 	}
-	if m := r.metric; m != nil && t.formatted() && m.kind != Number && r.rungs[0].kind != Number {
+	if m := r.metric; m != nil && t.formatted() && m.kind != Number && m.kind != asCame && r.rungs[0].kind != Number {
 		c.fail(at, "asks for decimals of "+m.name+", which is a "+m.kind.String(), "write {value}",
 			append(firePaths(path), []string{"metric", m.name, "type"})...)
 	}

@@ -28,6 +28,26 @@ type value struct {
 	text string
 }
 
+// asCame is the kind of a metric of which nothing says what it is: each reading is of
+// the kind it came as. A boolean has boolMark for its text, and a number none.
+const (
+	asCame   = Text + 1
+	boolMark = "\x00"
+)
+
+// of is the kind of a value of kind k.
+func (k Kind) of(v value) Kind {
+	switch {
+	case k != asCame:
+		return k
+	case v.text == "":
+		return Number
+	case v.text == boolMark:
+		return Bool
+	}
+	return Text
+}
+
 func (k Kind) String() string {
 	switch k {
 	case Bool:
@@ -40,7 +60,7 @@ func (k Kind) String() string {
 
 // public is the value as events and stored states carry it.
 func (k Kind) public(v value) any {
-	switch k {
+	switch k.of(v) {
 	case Bool:
 		return v.num != 0
 	case Text:
@@ -53,14 +73,18 @@ func (k Kind) public(v value) any {
 func (k Kind) private(v any) (value, bool) {
 	switch v := v.(type) {
 	case float64:
-		return value{num: v}, k == Number
+		return value{num: v}, k == Number || k == asCame
 	case bool:
+		out := value{}
 		if v {
-			return value{num: 1}, k == Bool
+			out.num = 1
 		}
-		return value{}, k == Bool
+		if k == asCame {
+			out.text = boolMark
+		}
+		return out, k == Bool || k == asCame
 	case string:
-		return value{text: v}, k == Text
+		return value{text: v}, k == Text || k == asCame && v != ""
 	}
 	return value{}, false
 }

@@ -260,7 +260,7 @@ func (c *channel) edges(past []Sample) []Sample {
 			continue
 		}
 		s := past[0]
-		s.Kind, s.Num, s.Text, s.Unit, s.At, s.Invalid = c.metric.kind, h.end.num, h.end.text, c.metric.unit, time.Unix(0, h.to), ""
+		s.Kind, s.Num, s.Text, s.Unit, s.At, s.Invalid = c.metric.kind.of(h.end), h.end.num, h.end.text, c.metric.unit, time.Unix(0, h.to), ""
 		list = append(list, s)
 	}
 	return list
@@ -430,7 +430,7 @@ func (c *channel) read(s *Sample) (value, string) {
 		good = nil
 	}
 	v, reason := c.metric.read(s, conv, good)
-	if c.metric.kind == Text {
+	if c.metric.kind >= Text {
 		if v.text == c.last.value.text {
 			v.text = c.last.value.text
 		} else {
@@ -442,7 +442,7 @@ func (c *channel) read(s *Sample) (value, string) {
 
 // unit is what the channel's readings are in, as far as anybody says.
 func (c *channel) unit() string {
-	if c.metric.unit == "" && c.metric.kind == Number && c.foreign != nil {
+	if c.metric.unit == "" && c.metric.kind != Bool && c.foreign != nil {
 		return c.foreign.unit
 	}
 	return c.metric.unit

@@ -35,7 +35,7 @@ func falseWords() []string { return []string{"false", "off", "closed", "0", "no"
 
 // show writes a value for people.
 func (m *metric) show(v value) string {
-	switch m.kind {
+	switch m.kind.of(v) {
 	case Bool:
 		return strconv.FormatBool(v.num != 0)
 	case Text:
@@ -83,6 +83,17 @@ func (m *metric) read(s *Sample, conv *conversion, last *value) (value, string) 
 			return value{text: exact(s.Num)}, ""
 		}
 		if len(s.Text) > maxText {
+			return value{}, "size"
+		}
+		return value{text: s.Text}, ""
+	}
+	if m.kind == asCame && s.Kind != Number {
+		switch {
+		case s.Kind == Bool:
+			return value{num: s.Num, text: boolMark}, ""
+		case s.Text == "" || s.Text == boolMark:
+			return value{}, "type"
+		case len(s.Text) > maxText:
 			return value{}, "size"
 		}
 		return value{text: s.Text}, ""
@@ -192,14 +203,24 @@ func (c *compiler) kind(path []string, def *MetricDef, uses []*Condition) (Kind,
 		}
 	}
 	switch {
-	case !asked && changes:
-		return Text, false // every reading can be read as one, and be told from another
+	case !asked && (changes || c.passes(path[1])):
+		return asCame, false
 	case numbers:
 		return Number, asked
 	case booleans:
 		return Bool, true
 	}
 	return Text, true
+}
+
+// passes reports whether a rule forwards whatever comes of a metric.
+func (c *compiler) passes(name string) bool {
+	for _, def := range c.file.Rule {
+		if def.Metric == name && len(def.fire()) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // commonUnit is the unit in which the rules write the limits of a metric that

@@ -382,7 +382,7 @@ func (a *instance) show(g *rung, v value) string {
 	if m := a.rule.metric; m != nil && a.rule.gauges[g.gauge].source == newest {
 		return m.show(v)
 	}
-	switch a.rule.evidence() {
+	switch a.rule.evidence().of(v) {
 	case Bool:
 		return strconv.FormatBool(v.num != 0)
 	case Text:
@@ -443,7 +443,7 @@ func (a *instance) valueText(p titlePart, g *rung) string {
 	if s := a.shown(); s != nil && a.rule.gauges[g.gauge].source == newest {
 		v = s.last.value
 	}
-	switch a.rule.evidence() {
+	switch a.rule.evidence().of(v) {
 	case Text:
 		return v.text
 	case Number:
