@@ -76,6 +76,8 @@ var conditions = [...]string{
 	"when = \"avg(level, '5m') > 1 or (changed(door) and door == 'open')\"",
 	"when = \"firing(base) and level > 2\"\nfresh = \"10m\"",
 	"when = \"age(level) > 120\"",
+	"when = \"count(level, '5m') < 2\"",
+	"metric = \"level\"\nagg = \"sum\"\nover = \"5m\"\nbelow = 2",
 }
 
 // drawBehaviour draws what a rule's alarms do once they are under way.
@@ -154,16 +156,35 @@ func compileText(text string) *Program {
 }
 
 // drawInputs draws a story of one to n things that happen. Times never run
-// backwards, and the text of it is for failures.
+// backwards, unless a gap says so.
 func drawInputs(t *rapid.T, n int) []Input {
 	waits := rapid.SampledFrom([]time.Duration{0, time.Second, 20 * time.Second, time.Minute, time.Minute, time.Minute, 2 * time.Minute, 6 * time.Minute, 25 * time.Minute})
 	now := start
 	var list []Input
 	for range rapid.IntRange(1, n).Draw(t, "inputs") {
-		now = now.Add(waits.Draw(t, "wait"))
-		list = append(list, drawInput(t, now))
+		wait := waits.Draw(t, "wait")
+		now = now.Add(wait)
+		switch gap := rapid.IntRange(0, 39).Draw(t, "gap"); {
+		case gap == 39:
+			back := now.Add(-rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 10 * time.Minute}).Draw(t, "back"))
+			list = append(list, Input{Now: back, Gap: &Gap{now, back}})
+			now = back
+		case gap > 35 && wait > 0:
+			from := now.Add(-rapid.SampledFrom([]time.Duration{wait, wait / 2}).Draw(t, "deaf"))
+			list = append(list, Input{Now: now, Gap: &Gap{from, now}})
+		default:
+			list = append(list, drawInput(t, now))
+		}
 	}
 	return list
+}
+
+// listened is until when somebody listened before an input.
+func listened(in Input) time.Time {
+	if in.Gap != nil {
+		return in.Gap.From
+	}
+	return in.Now
 }
 
 func drawInput(t *rapid.T, now time.Time) Input {
@@ -171,9 +192,9 @@ func drawInput(t *rapid.T, now time.Time) Input {
 	device := rapid.SampledFrom([]string{"a", "a", "b", "c", "gw"}).Draw(t, "device")
 	switch kind := rapid.IntRange(0, 19).Draw(t, "kind"); kind {
 	case 18, 19:
-		in.Presence = &Presence{Source: "plant", Device: device, At: now, Status: rapid.SampledFrom([]Status{Online, Offline, Lost, Sleeping}).Draw(t, "status"), Reason: rapid.SampledFrom([]string{"", "keep-alive expired"}).Draw(t, "reason")}
+		in.Presence = &Presence{Source: sourceOf(device), Device: device, At: now, Status: rapid.SampledFrom([]Status{Online, Offline, Lost, Sleeping}).Draw(t, "status"), Reason: rapid.SampledFrom([]string{"", "keep-alive expired"}).Draw(t, "reason")}
 	case 17:
-		in.Link = &Link{Source: "plant", Connected: rapid.Bool().Draw(t, "connected")}
+		in.Link = &Link{Source: rapid.SampledFrom([]string{"plant", "plant", "office"}).Draw(t, "source"), Connected: rapid.Bool().Draw(t, "connected")}
 	case 14, 15, 16:
 		key := rapid.SampledFrom([]string{"base", "r0", "r1", "r2"}).Draw(t, "rule") + "/" + rapid.SampledFrom([]string{"a", "b", "c", "r"}).Draw(t, "instance")
 		in.Command = &Command{Verb: rapid.SampledFrom([]Verb{Ack, Unack, Shelve, Unshelve, Reset}).Draw(t, "verb"), Key: key, By: "ann", Until: now.Add(10 * time.Minute)}
@@ -189,10 +210,18 @@ func drawInput(t *rapid.T, now time.Time) Input {
 	return in
 }
 
+// sourceOf is what hears a device of a story.
+func sourceOf(device string) string {
+	if device == "b" {
+		return "office"
+	}
+	return "plant"
+}
+
 // drawSample draws one reading of a device.
 func drawSample(t *rapid.T, device string, now time.Time) *Sample {
 	s := reading(now, 0.0)
-	s.Device = device
+	s.Device, s.Source = device, sourceOf(device)
 	if device == "c" {
 		s.Labels = map[string]string{"room": rapid.SampledFrom([]string{"r", "r", "s"}).Draw(t, "room")}
 	}
@@ -243,7 +272,7 @@ func tellInputs(list []Input) string {
 		case in.Presence != nil:
 			fmt.Fprintf(&b, " %v %s", in.Presence.Status, in.Presence.Device)
 		case in.Link != nil:
-			fmt.Fprintf(&b, " connected %v", in.Link.Connected)
+			fmt.Fprintf(&b, " %s connected %v", in.Link.Source, in.Link.Connected)
 		case in.Command != nil:
 			fmt.Fprintf(&b, " %s %s", in.Command.Verb, in.Command.Key)
 		}

@@ -468,12 +468,8 @@ func (a *instance) recall(r *reader) {
 // Rehearse takes an input of the past in that an engine has decided on already,
 // before the first [Engine.Restore]. It is judged again, so that windows,
 // intervals and all that is counted are what they were; what comes of it is told
-// to nobody, and how the alarms themselves stand is for Restore to say. Whether a
-// source is connected is of no use later, and is not taken in.
+// to nobody, and how the alarms themselves stand is for Restore to say.
 func (e *Engine) Rehearse(in Input) {
-	if in.Link != nil {
-		return
-	}
 	e.rehearsing = true
 	var out Output
 	e.Step(in, &out)
