@@ -65,6 +65,7 @@ func (e *Embedded) admit(c *conn, pk packets.Packet) (packets.Code, error) {
 		return code, err
 	}
 	e.prepare(c, pk)
+	e.attend(c)
 	return packets.CodeSuccess, nil
 }
 

@@ -55,13 +55,14 @@ type conn struct {
 	subscribe []string
 
 	// The reader's own.
-	head    []byte // the first bytes, see hear
-	seen    *recent
-	pending []pending
-	taken   int // messages since the last read
-	limiter *rate.Limiter
-	readBy  time.Time
-	denied  bool // a denial has been logged
+	head     []byte // the first bytes, see hear
+	seen     *recent
+	pending  []pending
+	taken    int // messages since the last read
+	limiter  *rate.Limiter
+	readBy   time.Time
+	denied   bool // a denial has been logged
+	attended bool // somebody was told that the client is there
 
 	writeBy atomic.Int64 // Unix nanoseconds
 
@@ -290,6 +291,7 @@ func (c *conn) finish() {
 	_ = c.flush(false)
 	_ = c.Conn.Close()
 	c.leave()
+	c.broker.depart(c)
 	c.broker.release(c)
 	c.mu.Lock()
 	c.out, c.pending = nil, nil // the library keeps c with the session

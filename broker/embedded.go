@@ -43,6 +43,7 @@ type EmbeddedOptions struct {
 	Rate           float64               // messages and requests per second and client; 0 is 1,000, below 0 is no limit
 	Inflight       int                   // messages a client may have open at QoS 2, and duplicates looked for; 0 is 100
 	Users          map[string]User       // by name; what is not allowed is refused
+	Clients        func(ClientEvent)     // is told who comes and goes, by many at once; nil tells nobody
 	Log            *slog.Logger          // nil discards
 	Registerer     prometheus.Registerer // nil registers nothing
 }
@@ -75,6 +76,7 @@ type Embedded struct {
 	maxConnections int
 	rate           float64
 	inflight       int
+	clients        func(ClientEvent) // nil: nobody is told
 	seed           maphash.Seed
 	lobby          *lobby
 	arrivals       *perAddress
@@ -136,6 +138,7 @@ func newEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		maxConnections: cmp.Or(o.MaxConnections, 10_000),
 		rate:           cmp.Or(o.Rate, 1000),
 		inflight:       cmp.Or(o.Inflight, 100),
+		clients:        o.Clients,
 		seed:           maphash.MakeSeed(),
 		lobby:          newLobby(),
 		arrivals:       newPerAddress(arrivalRate, arrivalBurst),

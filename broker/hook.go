@@ -204,6 +204,7 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 		Client:   cl.ID,
 		User:     c.user,
 		QoS:      pk.FixedHeader.Qos,
+		Will:     true,
 		Received: time.Now(),
 	})
 }

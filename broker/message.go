@@ -15,6 +15,7 @@ type Message struct {
 	QoS      byte
 	Dup      bool
 	Retained bool // replayed on subscribe: of unknown age
+	Will     bool // its sender is gone: the embedded broker sends it in its place
 	Received time.Time
 }
 
