@@ -43,6 +43,10 @@ type Options struct {
 
 	MaxDevices int // that the program does not declare; 0 means 1,000,000
 
+	// Unattended names sources whose devices are not lost when the connection of
+	// the client that sends their readings is: see [Bridge.Client].
+	Unattended []string
+
 	Retention Retention
 	Grace     time.Duration // for attempts in flight when stopping; 0 means 5 s
 
@@ -92,7 +96,8 @@ type Bridge struct {
 	out       rules.Output
 	limit     int             // of devices; see Options.MaxDevices
 	linked    map[string]bool // which sources the engine thinks are heard
-	loaded    bool            // an engine was made before; guarded by loading
+	roster    *roster
+	loaded    bool // an engine was made before; guarded by loading
 }
 
 // New makes a bridge and loads its state. [Bridge.Run] starts it.
@@ -114,6 +119,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
 		linked:  make(map[string]bool),
+		roster:  newRoster(),
 		batches: sync.Pool{New: func() any { return new(batch) }},
 		broken:  make(chan error, 1),
 	}
@@ -123,6 +129,8 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 			accepted: b.metrics.messages.WithLabelValues(d.Name(), "accepted"),
 			rejected: b.metrics.messages.WithLabelValues(d.Name(), "rejected"),
 			samples:  b.metrics.samples.WithLabelValues(d.Name()),
+
+			connected: !slices.Contains(o.Unattended, d.Name()),
 		})
 	}
 	if err := b.openLanes(ctx, o.Enable); err != nil {

@@ -147,8 +147,9 @@ type world struct {
 	registry  *prometheus.Registry
 	revision  int // of all endpoints
 	connected func(source string) bool
-	remembers bool // it keeps a history
-	limit     int  // of undeclared devices
+	loose     []string // sources whose devices are not lost with a connection
+	remembers bool     // it keeps a history
+	limit     int      // of undeclared devices
 
 	*bridge.Bridge
 	db   *store.DB
@@ -212,7 +213,7 @@ func (w *world) start() {
 	}
 	o := bridge.Options{
 		Program: w.compile(), Decoders: decoders, Source: devices{}, Store: s,
-		Endpoints: w.destinations(), Connected: w.connected, MaxDevices: w.limit,
+		Endpoints: w.destinations(), Connected: w.connected, MaxDevices: w.limit, Unattended: w.loose,
 		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if w.registry != nil {

@@ -18,6 +18,8 @@ import (
 type intake struct {
 	*decode.Decoder
 	accepted, rejected, samples prometheus.Counter
+
+	connected bool // who sends is connected: see roster
 }
 
 // Handle judges a message and queues what it decided. The receipt is good when
@@ -49,7 +51,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 			b.metrics.problems.WithLabelValues(s.Name(), p.Reason).Add(float64(p.Count))
 			b.rejects.note(s.Name(), p.Reason, unused{detail: p.Detail}, &m)
 		}
-		r, err := b.judge(s.Name(), &m, batch)
+		r, err := b.judge(s, &m, batch)
 		switch {
 		case err != nil:
 			return refuse
@@ -78,8 +80,8 @@ type batch struct {
 
 // judge puts what a message says before the engine and returns the receipt of
 // all that it decided; nil when there is nothing to wait for.
-func (b *Bridge) judge(source string, m *broker.Message, batch *batch) (broker.Receipt, error) {
-	g, err := b.tell(source, m, batch)
+func (b *Bridge) judge(s *intake, m *broker.Message, batch *batch) (broker.Receipt, error) {
+	g, err := b.tell(s, m, batch)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func (b *Bridge) judge(source string, m *broker.Message, batch *batch) (broker.R
 }
 
 // tell returns the group that what a message decided waits for.
-func (b *Bridge) tell(source string, m *broker.Message, batch *batch) (*group, error) {
+func (b *Bridge) tell(s *intake, m *broker.Message, batch *batch) (*group, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.engine == nil {
@@ -110,16 +112,20 @@ func (b *Bridge) tell(source string, m *broker.Message, batch *batch) (*group, e
 		}
 		noted := len(b.out.Problems)
 		b.engine.Step(in, &b.out)
-		b.noteUnused(source, noted, notJudged(samples[:n]), m)
+		b.noteUnused(s.Name(), noted, notJudged(samples[:n]), m)
 		batch.inputs = append(batch.inputs, in)
+		if s.connected {
+			b.notePresence(s, m, samples[0].Device, batch, now)
+		}
 		samples = samples[n:]
 	}
 	for i := range batch.Presence { // after its readings: it says what is so from now on
 		in := rules.Input{Now: now, Presence: &batch.Presence[i]}
 		noted := len(b.out.Problems)
 		b.engine.Step(in, &b.out)
-		b.noteUnused(source, noted, unused{device: batch.Presence[i].Device}, m)
+		b.noteUnused(s.Name(), noted, unused{device: batch.Presence[i].Device}, m)
 		batch.inputs = append(batch.inputs, in)
+		b.roster.speaks(in.Presence.Device, in.Presence.Status)
 	}
 	b.metrics.evaluations.Add(float64(len(batch.Samples) + len(batch.Presence)))
 	return b.queue(), nil
@@ -219,6 +225,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 		b.record(nil, []rules.Input{{Now: to, Gap: &rules.Gap{From: from, To: to}}})
 	}
 	b.tick()
+	b.retell()
 	return nil
 }
 
