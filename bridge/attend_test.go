@@ -106,6 +106,7 @@ func TestADroppedConnectionLosesItsDevices(t *testing.T) {
 		"when it only woke up":            {"gw comes\ngw: freezer-1\nwait 900ms\ngw: freezer-1\ngw drops\nwait 10m", nil},
 		"when it wakes up each minute":    {strings.Repeat("gw comes\ngw: freezer-1\ngw: freezer-1\ngw drops\nwait 1m\n", 10), nil},
 		"when it has moved on":            {held + "other comes\nother: freezer-1\ngw drops\nwait 10m", nil},
+		"when it was heard there once":    {held + "other comes\nother: freezer-1\nother drops\nwait 10m", nil},
 		"when it has moved and stayed":    {held + "other comes\nother: freezer-1\nwait 2s\nother: freezer-1\nother drops\nwait 31s", []string{fired}},
 		"when it said it would sleep":     {held + "gw: freezer-1 sleeping\ngw drops\nwait 31s", nil},
 		"when it slept before":            {held + "gw: freezer-1 sleeping\ngw: freezer-1\ngw drops\nwait 31s", []string{fired}},

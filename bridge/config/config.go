@@ -111,6 +111,10 @@ type Source struct {
 	MaxAhead time.Duration `toml:"max_ahead"` // default 1m
 	MaxPast  time.Duration `toml:"max_past"`  // default 30d
 	Timezone string        `toml:"timezone"`  // of stamps that carry no zone; "" leaves them unused
+
+	// Presence says whether devices are lost with the connection that their readings
+	// come by: connection ("" is that, where the embedded broker sees it) or none.
+	Presence string `toml:"presence"`
 }
 
 // SourceTime says where a payload carries its time.

@@ -39,6 +39,7 @@ func (l *loader) checkSource(path []string, s *Source) {
 	}
 	l.checkDecoder(at("decoder"), s.Decoder)
 	l.oneOf(at("clock"), s.Clock, "auto", "device", "arrival")
+	l.checkPresence(at("presence"), s)
 	l.oneOf(at("time.format"), s.Time.Format, "auto", "rfc3339", "unix", "unix_ms", "unix_us", "unix_ns")
 	if _, err := time.LoadLocation(s.Timezone); err != nil {
 		l.main.atValue(at("timezone"), quote(s.Timezone)+" is no time zone", `name one as in "Europe/Paris"`)
@@ -64,6 +65,18 @@ func (l *loader) checkSource(path []string, s *Source) {
 		}
 	default:
 		l.checkJSON(at, s, names)
+	}
+}
+
+// checkPresence checks from where it is known which devices are there.
+func (l *loader) checkPresence(path []string, s *Source) {
+	switch {
+	case s.Presence == "" || !l.oneOf(path, s.Presence, "connection", "none"):
+	case s.Decoder == "presence":
+		l.main.atValue(path, "messages of presence say themselves whether a device is there", "remove it")
+	case s.Presence == "connection" && l.config.Broker.Mode == External:
+		l.main.atValue(path, "whose connection has ended only the external broker knows",
+			`remove it; let devices publish a last will, and read it with a source of decoder = "presence"`)
 	}
 }
 

@@ -84,7 +84,8 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 		return err
 	}
 	a.close = append(a.close, a.reloader.close)
-	if a.source, err = openSource(cfg, decoders, a.log, registry); err != nil {
+	clients := func(ev broker.ClientEvent) { a.bridge.Client(ev) } // it is there when the source runs
+	if a.source, err = openSource(cfg, decoders, clients, a.log, registry); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	if closer, ok := a.source.(io.Closer); ok {
@@ -94,7 +95,7 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	a.bridge, err = bridge.New(ctx, bridge.Options{
-		Program: cfg.Rules, Decoders: decoders, Source: a.source, Store: db, History: past, Enable: o.enable,
+		Program: cfg.Rules, Decoders: decoders, Unattended: unattended(cfg), Source: a.source, Store: db, History: past, Enable: o.enable,
 		Endpoints: listed(a.reloader.endpoints), Connected: func(string) bool { return a.source.Ready() == nil },
 		LastAlive: db.LastAlive(), MaxDevices: cfg.Limits.Devices, Registerer: registry, Log: a.log,
 		Retention: bridge.Retention{Age: cfg.Store.Retention.Age, Bytes: int64(cfg.Store.Retention.Size)},
@@ -237,7 +238,18 @@ func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {
 	return decoders, nil
 }
 
-func openSource(cfg *config.Config, decoders []*decode.Decoder, log *slog.Logger, registry prometheus.Registerer) (source, error) {
+// unattended names the sources whose devices are not lost with their connections.
+func unattended(cfg *config.Config) []string {
+	var names []string
+	for name, s := range cfg.Sources {
+		if s.Presence == "none" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func openSource(cfg *config.Config, decoders []*decode.Decoder, clients func(broker.ClientEvent), log *slog.Logger, registry prometheus.Registerer) (source, error) {
 	if cfg.Broker.Mode == config.External {
 		return openClient(cfg.Broker.External, decoders, log, registry)
 	}
@@ -254,7 +266,7 @@ func openSource(cfg *config.Config, decoders []*decode.Decoder, log *slog.Logger
 		Listen: b.Listen, TLSListen: b.TLS.Listen, TLS: tlsConfig,
 		Anonymous: broker.Anonymous(b.Anonymous), MaxPacket: int(b.MaxPacket), MaxConnections: b.MaxConnections,
 		Rate: float64(b.PerClient.Rate), Inflight: b.PerClient.Inflight,
-		Users: users, Log: log, Registerer: registry,
+		Users: users, Clients: clients, Log: log, Registerer: registry,
 	})
 }
 
