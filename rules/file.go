@@ -291,7 +291,7 @@ type TestStep struct {
 	Device   string            `toml:"device"`   // default: the test's
 	Set      map[string]Scalar `toml:"set"`      // readings by metric, at this time
 	Labels   map[string]string `toml:"labels"`   // of the device
-	Age      Duration          `toml:"age"`      // the readings are that much older
+	Age      Age               `toml:"age"`      // the readings are that much older; if negative, ahead
 	Retained bool              `toml:"retained"` // the readings are retained messages
 
 	Ack      string   `toml:"ack"` // by whom

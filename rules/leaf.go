@@ -59,6 +59,19 @@ func ParseDuration(s string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q is no duration (%s)", s, durations)
 }
 
+// An Age is a duration that may be negative: -30s is half a minute ahead.
+type Age time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *Age) UnmarshalText(b []byte) error {
+	size, negative := strings.CutPrefix(string(b), "-")
+	v, err := ParseDuration(size)
+	if *a = Age(v); negative {
+		*a = -*a
+	}
+	return err
+}
+
 // durations is how durations are written.
 const durations = `"90s", "10m", "1h30m" or "7d"`
 

@@ -92,3 +92,16 @@ func TestSilenceOfNoTimeIsRefused(t *testing.T) {
 		}
 	}
 }
+func TestAnAgeMayBeAhead(t *testing.T) {
+	for text, want := range map[string]time.Duration{"30s": 30 * time.Second, "-30s": -30 * time.Second, "-1d": -24 * time.Hour, "0s": 0} {
+		var a Age
+		if err := a.UnmarshalText([]byte(text)); err != nil || time.Duration(a) != want {
+			t.Errorf("%s: %v, %v", text, a, err)
+		}
+	}
+	for _, text := range []string{"", "-", "--30s", "30", "-9999999d"} {
+		if err := new(Age).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}

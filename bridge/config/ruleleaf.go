@@ -208,6 +208,8 @@ func wanted(target encoding.TextUnmarshaler) (want, remedy string) {
 	switch target.(type) {
 	case *rules.Quantity:
 		return "a number", `write a number, or a number and a unit such as "-15 °C"`
+	case *rules.Age:
+		return "a duration", `write "10m" for readings that are older, "-30s" for a clock that is ahead`
 	case *rules.Duration:
 		return "a duration", `write "90s", "10m", "1h30m" or "7d"`
 	}

@@ -186,10 +186,11 @@ type moment struct {
 
 // A plot is a test made ready to be played.
 type plot struct {
-	start   time.Time
-	until   time.Duration
-	moments []moment            // ascending
-	outside map[rules.Type]bool // events that are no alarm's, and are expected
+	start    time.Time
+	until    time.Duration
+	maxAhead time.Duration       // how far ahead of ours a device's clock is believed
+	moments  []moment            // ascending
+	outside  map[rules.Type]bool // events that are no alarm's, and are expected
 }
 
 // source is where a test's readings come from.
@@ -197,7 +198,10 @@ const source = "test"
 
 // script makes a plot of a test.
 func script(file *rules.File, def *rules.TestDef) (*plot, error) {
-	s := &plot{start: def.Start, outside: map[rules.Type]bool{}}
+	s := &plot{start: def.Start, maxAhead: time.Minute, outside: map[rules.Type]bool{}}
+	if ahead := file.Defaults.MaxAhead; ahead != nil {
+		s.maxAhead = time.Duration(*ahead)
+	}
 	if s.start.IsZero() {
 		s.start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
@@ -294,7 +298,7 @@ func (r reading) sample(device, metric string, labels map[string]string, now tim
 		Source: source, Device: device, Metric: metric, Labels: labels,
 		Kind: r.kind, Num: r.num, Text: r.text, Invalid: r.invalid, At: now.Add(-age), Received: now,
 	}
-	if age > 0 {
+	if age != 0 {
 		s.Clock = rules.ClockDevice
 	}
 	return s
@@ -314,10 +318,14 @@ func (s *plot) step(def *rules.TestDef, step *rules.TestStep) ([]moment, error) 
 		if err != nil || len(values) != 1 {
 			values = []reading{{kind: rules.Text, text: string(step.Set[metric])}}
 		}
+		age := time.Duration(step.Age)
+		if -age > s.maxAhead { // such a clock is not believed: the arrival counts
+			age = 0
+		}
 		if values[0].missing {
 			return nil, fmt.Errorf("%s is set to nothing (remove it)", metric)
 		}
-		sample := values[0].sample(device, metric, labels, now, time.Duration(step.Age))
+		sample := values[0].sample(device, metric, labels, now, age)
 		if step.Retained {
 			sample.Flags |= rules.Retained
 		}

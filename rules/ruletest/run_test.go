@@ -176,7 +176,7 @@ func TestStepsSetReadingsBesideTheValues(t *testing.T) {
 		Step: []rules.TestStep{
 			{At: at(t, "1m"), Set: map[string]rules.Scalar{"temperature": "-5"}},
 			{At: at(t, "3m"), Device: "freezer-09", Set: map[string]rules.Scalar{"temperature": "-14"}},
-			{At: at(t, "4m"), Age: at(t, "30m"), Set: map[string]rules.Scalar{"temperature": "-20"}},
+			{At: at(t, "4m"), Age: rules.Age(at(t, "30m")), Set: map[string]rules.Scalar{"temperature": "-20"}},
 		},
 		Expect: []rules.TestExpect{
 			{At: at(t, "3m"), Event: "fired", Severity: rules.Critical, Device: "freezer-03", To: []string{"oncall", "ops"}},
