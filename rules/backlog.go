@@ -2,6 +2,8 @@ package rules
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"math"
 	"time"
 )
@@ -77,3 +79,124 @@ func (r *reader) sample(device, metric string) Sample {
 	}
 	return s
 }
+
+// appendPast writes what is known of the holes of a device's channels, and of the
+// time around them.
+func (d *device) appendPast(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(d.channels)))
+	for _, c := range d.channels {
+		b = appendText(b, c.metric.name)
+		b = binary.AppendUvarint(b, uint64(len(c.holes)))
+		for i := range c.holes {
+			b = appendBlob(b, c.holes[i].append(nil))
+		}
+	}
+	return b
+}
+
+func (h *hole) append(b []byte) []byte {
+	b = appendBool(b, h.cut)
+	b = appendBool(b, h.before != nil)
+	if h.before != nil {
+		b = h.before.append(b)
+	}
+	b = binary.AppendUvarint(b, uint64(len(h.past)))
+	for _, p := range h.past {
+		b = append(appendPoint(b, p.point), byte(p.clock))
+	}
+	b = binary.AppendUvarint(b, uint64(len(h.tail)))
+	for _, p := range h.tail {
+		b = appendPoint(b, p)
+	}
+	b = binary.AppendUvarint(b, uint64(len(h.told)))
+	for _, t := range h.told {
+		b = binary.AppendVarint(binary.AppendVarint(appendText(b, t.rule), t.began), t.end)
+	}
+	return b
+}
+
+func (k *before) append(b []byte) []byte {
+	b = append(appendPoint(appendPoint(b, k.last), k.prev), byte(k.clock))
+	b = appendFloat(binary.AppendVarint(b, k.at), k.carried)
+	b = binary.AppendVarint(b, k.over)
+	b = binary.AppendUvarint(b, uint64(len(k.windowed)))
+	for _, m := range k.windowed {
+		b = appendFloat(binary.AppendVarint(b, m.at), m.v)
+	}
+	b = binary.AppendUvarint(b, uint64(len(k.alarms)))
+	for i := range k.alarms {
+		text, err := json.Marshal(&k.alarms[i])
+		if err != nil {
+			text = nil // it has no numbers that are none
+		}
+		b = appendBlob(b, text)
+	}
+	return b
+}
+
+func appendPoint(b []byte, p point) []byte {
+	return appendValue(binary.AppendVarint(b, p.at), p.value)
+}
+
+// recallPast takes back what is known of holes.
+func (e *Engine) recallPast(d *device, r *reader) {
+	if len(r.b) == 0 {
+		return // written before it was
+	}
+	for range r.count(2) {
+		m := e.program.metrics[r.text()]
+		holes := make([]hole, r.count(6))
+		for i := range holes {
+			x := &reader{b: r.blob()}
+			holes[i] = x.hole()
+			if x.err != nil {
+				r.err = x.err
+			}
+		}
+		if m == nil || r.err != nil {
+			continue
+		}
+		c := d.channel(m.name)
+		if c == nil || len(c.holes) != len(holes) {
+			continue
+		}
+		for i := range holes {
+			holes[i].gap, holes[i].end = c.holes[i].gap, c.holes[i].end
+		}
+		c.holes = holes
+	}
+}
+
+func (r *reader) hole() hole {
+	h := hole{cut: r.bool()}
+	if r.bool() {
+		h.before = r.before()
+	}
+	for range r.count(11) {
+		h.past = append(h.past, dated{r.point(), Clock(r.byte())})
+	}
+	for range r.count(10) {
+		h.tail = append(h.tail, r.point())
+	}
+	for range r.count(3) {
+		h.told = append(h.told, tale{r.text(), r.int(), r.int()})
+	}
+	return h
+}
+
+func (r *reader) before() *before {
+	k := &before{last: r.point(), prev: r.point(), clock: Clock(r.byte()), at: r.int(), carried: r.float(), over: r.int()}
+	for range r.count(9) {
+		k.windowed = append(k.windowed, mark{r.int(), r.float()})
+	}
+	for range r.count(1) {
+		var s State
+		if err := json.Unmarshal(r.blob(), &s); err != nil && r.err == nil {
+			r.err = fmt.Errorf("reading an alarm of before a hole: %w", err)
+		}
+		k.alarms = append(k.alarms, s)
+	}
+	return k
+}
+
+func (r *reader) point() point { return point{r.int(), r.value()} }

@@ -131,14 +131,6 @@ type span struct {
 	*window.Window
 }
 
-// A hole is a stretch of event time without a reading, between two that came, and
-// the value of the second.
-type hole struct {
-	gap
-	end   value
-	known bool // end is
-}
-
 // A foreignUnit remembers how to convert from the unit a device declares, or just
 // its name where the metric has none.
 type foreignUnit struct {

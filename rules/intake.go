@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"tocsin/rules/window"
 )
@@ -150,12 +149,12 @@ func (e *Engine) unusable(c *channel) {
 
 // live takes in the newest reading of a channel and judges by it.
 func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
-	if c.late != nil && !e.past {
+	if c.late != nil {
 		e.flushLate(c, out)
 	}
 	before := c.last
 	if at >= c.last.at { // not one that is repeated after a crash
-		c.miss(point{at, v}, e.program.late)
+		e.follow(c, point{at, v})
 		c.prev = c.last
 		c.last, c.clock, c.at = point{at, v}, s.Clock, e.now
 		if c.metric.counter {
@@ -182,51 +181,6 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 }
 
-// maxHoles bounds the stretches without a reading that are remembered.
-const maxHoles = 8
-
-// miss notes that nothing is known of the time before a new reading, if that is
-// longer than a device that reports would leave. Only there can a reading of the
-// past tell anything new: elsewhere it is one that was judged when it came.
-func (c *channel) miss(p point, late time.Duration) {
-	from, at := c.last.at, p.at
-	if from != 0 {
-		if at-from <= int64(late) {
-			return
-		}
-		if every, _ := c.device.interval(); at-from <= 3*int64(every) {
-			return
-		}
-	}
-	if len(c.holes) == maxHoles {
-		c.holes = slices.Delete(c.holes, 0, 1)
-	}
-	c.holes = append(c.holes, hole{gap{from, at}, p.value, true})
-}
-
-// lacks reports whether nothing is known of a time.
-func (c *channel) lacks(at int64) bool {
-	return slices.ContainsFunc(c.holes, func(h hole) bool { return h.from < at && at < h.to })
-}
-
-// fill notes that readings of the past have told of a stretch of time.
-func (c *channel) fill(from, to int64) {
-	var left []hole
-	for _, h := range c.holes {
-		if to <= h.from || from >= h.to {
-			left = append(left, h)
-			continue
-		}
-		if h.from < from {
-			left = append(left, hole{gap: gap{h.from, from}})
-		}
-		if to < h.to {
-			left = append(left, hole{gap{to, h.to}, h.end, h.known})
-		}
-	}
-	c.holes = left[:min(len(left), maxHoles)]
-}
-
 // weigh puts a reading before one of its channel's alarms.
 func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output) {
 	d, v, at := a.channel.device, p.value, p.at
@@ -250,22 +204,6 @@ func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output)
 	e.counts[a.rule.index].health.saw(a, v)
 }
 
-// edges are the readings that came after the stretches that readings of the past
-// lie in: what began there may have ended with them.
-func (c *channel) edges(past []Sample) []Sample {
-	var list []Sample
-	for _, h := range c.holes {
-		within := func(s Sample) bool { at := s.At.UnixNano(); return h.from < at && at < h.to }
-		if !h.known || !slices.ContainsFunc(past, within) {
-			continue
-		}
-		s := past[0]
-		s.Kind, s.Num, s.Text, s.Unit, s.At, s.Invalid = c.metric.kind.of(h.end), h.end.num, h.end.text, c.metric.unit, time.Unix(0, h.to), ""
-		list = append(list, s)
-	}
-	return list
-}
-
 // count keeps a counter rising where the device begins again from nothing.
 func (c *channel) count(v value, before point) {
 	if before.at != 0 && v.num < before.value.num {
@@ -277,128 +215,6 @@ func (e *Engine) touch(c *channel) {
 	if !slices.Contains(e.touched, c) {
 		e.touched = append(e.touched, c)
 	}
-}
-
-// behind takes in a reading that is older than the newest one. Within late it
-// has its place in windows, and cannot turn what newer readings say; beyond, it
-// is of the past.
-func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
-	tolerated := s.Flags&Historical == 0 && at >= c.judged-int64(e.program.late)
-	if tolerated {
-		used := false
-		for _, w := range c.windows {
-			used = w.Add(at, v.num+c.carried) || used
-		}
-		if used {
-			for _, a := range c.alarms {
-				if !a.rule.plain {
-					e.queue(a, false)
-				}
-			}
-			for _, a := range c.asked {
-				e.queue(a, false)
-			}
-		}
-		if !used {
-			out.Problems = append(out.Problems, "late")
-		}
-		return
-	}
-	if !c.lacks(at) || !slices.ContainsFunc(c.alarms, func(a *instance) bool { return a.rule.backfill }) {
-		out.Problems = append(out.Problems, "late")
-		return
-	}
-	if c.late == nil {
-		c.late = &backlog{}
-	}
-	if len(c.late.samples) >= maxLate {
-		out.Problems = append(out.Problems, "late")
-		return
-	}
-	kept := *s
-	kept.Device, kept.Metric, kept.Source, kept.Text = c.device.id, c.metric.name, strings.Clone(s.Source), strings.Clone(s.Text)
-	kept.Flags &^= Historical | Retained | Dup
-	c.late.samples = append(c.late.samples, kept)
-	if len(e.order) > 0 {
-		e.touch(c)
-	}
-}
-
-// maxLate bounds the readings of the past of one channel that wait to be judged.
-const maxLate = 4096
-
-// A backlog is readings of the past.
-type backlog struct{ samples []Sample }
-
-// flushLate judges readings of the past, in an engine of their own: what they say
-// of now is older than what is known. Whole episodes are told, once.
-func (e *Engine) flushLate(c *channel, out *Output) {
-	if c.late == nil {
-		return
-	}
-	samples := c.late.samples
-	c.late = nil
-	first, last := samples[0].At, samples[0].At
-	for i := range samples {
-		if at := samples[i].At; at.Before(first) {
-			first = at
-		} else if at.After(last) {
-			last = at
-		}
-	}
-	samples = append(samples, c.edges(samples)...)
-	slices.SortStableFunc(samples, func(a, b Sample) int { return a.At.Compare(b.At) })
-	c.fill(first.UnixNano(), last.UnixNano())
-	sub := e.apart(c.device)
-	var past Output
-	fired := map[string]Event{}
-	for i := range samples {
-		sub.Step(Input{Now: samples[i].At, Sample: &samples[i]}, &past)
-		for _, t := range past.Transitions {
-			for j := range t.Events {
-				e.ofPast(c, &t.Events[j], fired, out)
-			}
-		}
-		past.Reset()
-	}
-}
-
-// ofPast looks at what an engine apart says of the past.
-func (e *Engine) ofPast(c *channel, ev *Event, fired map[string]Event, out *Output) {
-	switch ev.Type {
-	case AlarmFired:
-		fired[ev.Alarm.Key] = *ev
-		return
-	case AlarmResolved:
-	default:
-		return
-	}
-	began, ok := fired[ev.Alarm.Key]
-	r := e.program.byID[ev.Rule.ID]
-	if !ok || r == nil || began.Alarm.Episode != ev.Alarm.Episode {
-		return
-	}
-	a := c.alarm(r)
-	if a == nil || !a.rule.backfill || ev.Reading == nil {
-		return
-	}
-	start, end := nanos(began.Alarm.StartedAt), nanos(ev.Reading.At)
-	if a.started != 0 && (end >= a.started && (a.episode != nil && a.episode.fired != 0 || start <= a.ended)) {
-		return // that episode was told when it happened
-	}
-	e.tellOccurred(a, &began, ev, out)
-}
-
-// apart is an engine of the same program that knows nothing but one device.
-func (e *Engine) apart(d *device) *Engine {
-	sub := &Engine{
-		program: e.program, options: Options{MaxDevices: 2, MaxInstances: e.options.MaxInstances, Route: func(*Event) []string { return nil }},
-		counts: make([]ruleCount, len(e.counts)), askers: make([][]*rule, len(e.counts)),
-		devices: map[string]*device{}, groups: map[groupName]*device{}, variants: e.variants, links: map[string]*link{},
-	}
-	copyOf := &device{id: d.id, def: d.def, learnt: d.learnt, heard: d.heard}
-	sub.devices[d.id] = copyOf
-	return sub
 }
 
 // read makes a value of a sample, or says in a word why it cannot be judged.

@@ -104,7 +104,7 @@ func (d *device) appendMemory(b []byte) []byte {
 	for _, c := range d.channels {
 		b = c.appendMemory(b)
 	}
-	return d.appendLate(d.appendSelf(b))
+	return d.appendPast(d.appendLate(d.appendSelf(b)))
 }
 
 // appendSelf writes what the alarms about the device itself remember.
@@ -141,7 +141,7 @@ func (c *channel) appendMemory(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(c.holes)))
 	for _, h := range c.holes {
 		b = binary.AppendVarint(binary.AppendVarint(b, h.from), h.to)
-		b = appendBool(appendValue(b, h.end), h.known)
+		b = appendBool(appendValue(b, h.end), true)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.windows)))
 	for _, w := range c.windows {
@@ -317,6 +317,7 @@ func (e *Engine) recallDevice(r *reader) {
 	}
 	e.recallAlarms(d.self, r)
 	e.recallLate(d, r)
+	e.recallPast(d, r)
 }
 
 func (e *Engine) recallChannel(d *device, r *reader) {
@@ -331,7 +332,10 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	kept.carried = r.float()
 	unit := r.text()
 	for range r.count(12) {
-		kept.holes = append(kept.holes, hole{gap{r.int(), r.int()}, r.value(), r.bool()})
+		h := hole{gap: gap{r.int(), r.int()}, end: r.value(), cut: true}
+		if r.bool() { // what came after it is known
+			kept.holes = append(kept.holes, h)
+		}
 	}
 	m := e.program.metrics[name]
 	var c *channel

@@ -251,6 +251,7 @@ func (e *Engine) end(a *instance, was standing, tell func(saying)) {
 		tell(saying{typ: AlarmResolved})
 	}
 	a.ended = max(a.ended, a.ending())
+	a.channel.lived(a)
 }
 
 // occurred tells of an episode that began and ended in the older readings of a

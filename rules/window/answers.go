@@ -1,6 +1,7 @@
 package window
 
 import (
+	"iter"
 	"math"
 	"slices"
 )
@@ -179,4 +180,16 @@ func between(a, b, share float64) float64 {
 		return min(a+float64(d*share), b)
 	}
 	return float64(a*(1-share)) + float64(b*share)
+}
+
+// Until yields the readings that are held as they are, up to a time, the oldest
+// first.
+func (w *Window) Until(at int64) iter.Seq2[int64, float64] {
+	return func(yield func(int64, float64) bool) {
+		for _, r := range w.buf[w.start:] {
+			if r.at > at || !yield(r.at, r.v) {
+				return
+			}
+		}
+	}
 }
