@@ -80,21 +80,9 @@ func (r *reader) sample(device, metric string) Sample {
 	return s
 }
 
-// appendPast writes what is known of the holes of a device's channels, and of the
-// time around them.
-func (d *device) appendPast(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(d.channels)))
-	for _, c := range d.channels {
-		b = appendText(b, c.metric.name)
-		b = binary.AppendUvarint(b, uint64(len(c.holes)))
-		for i := range c.holes {
-			b = appendBlob(b, c.holes[i].append(nil))
-		}
-	}
-	return b
-}
-
+// append writes what is known of a hole, and of the time around it.
 func (h *hole) append(b []byte) []byte {
+	b = appendValue(binary.AppendVarint(binary.AppendVarint(b, h.from), h.to), h.end)
 	b = appendBool(b, h.cut)
 	b = appendBool(b, h.before != nil)
 	if h.before != nil {
@@ -138,37 +126,8 @@ func appendPoint(b []byte, p point) []byte {
 	return appendValue(binary.AppendVarint(b, p.at), p.value)
 }
 
-// recallPast takes back what is known of holes.
-func (e *Engine) recallPast(d *device, r *reader) {
-	if len(r.b) == 0 {
-		return // written before it was
-	}
-	for range r.count(2) {
-		m := e.program.metrics[r.text()]
-		holes := make([]hole, r.count(6))
-		for i := range holes {
-			x := &reader{b: r.blob()}
-			holes[i] = x.hole()
-			if x.err != nil {
-				r.err = x.err
-			}
-		}
-		if m == nil || r.err != nil {
-			continue
-		}
-		c := d.channel(m.name)
-		if c == nil || len(c.holes) != len(holes) {
-			continue
-		}
-		for i := range holes {
-			holes[i].gap, holes[i].end = c.holes[i].gap, c.holes[i].end
-		}
-		c.holes = holes
-	}
-}
-
 func (r *reader) hole() hole {
-	h := hole{cut: r.bool()}
+	h := hole{gap: gap{r.int(), r.int()}, end: r.value(), cut: r.bool()}
 	if r.bool() {
 		h.before = r.before()
 	}

@@ -104,7 +104,7 @@ func (d *device) appendMemory(b []byte) []byte {
 	for _, c := range d.channels {
 		b = c.appendMemory(b)
 	}
-	return d.appendPast(d.appendLate(d.appendSelf(b)))
+	return d.appendLate(d.appendSelf(b))
 }
 
 // appendSelf writes what the alarms about the device itself remember.
@@ -139,9 +139,8 @@ func (c *channel) appendMemory(b []byte) []byte {
 	}
 	b = appendText(b, unit)
 	b = binary.AppendUvarint(b, uint64(len(c.holes)))
-	for _, h := range c.holes {
-		b = binary.AppendVarint(binary.AppendVarint(b, h.from), h.to)
-		b = appendBool(appendValue(b, h.end), true)
+	for i := range c.holes {
+		b = c.holes[i].append(b)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.windows)))
 	for _, w := range c.windows {
@@ -317,7 +316,6 @@ func (e *Engine) recallDevice(r *reader) {
 	}
 	e.recallAlarms(d.self, r)
 	e.recallLate(d, r)
-	e.recallPast(d, r)
 }
 
 func (e *Engine) recallChannel(d *device, r *reader) {
@@ -331,11 +329,8 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	kept.patience, kept.patientAt = r.int(), r.int()
 	kept.carried = r.float()
 	unit := r.text()
-	for range r.count(12) {
-		h := hole{gap: gap{r.int(), r.int()}, end: r.value(), cut: true}
-		if r.bool() { // what came after it is known
-			kept.holes = append(kept.holes, h)
-		}
+	for range r.count(16) {
+		kept.holes = append(kept.holes, r.hole())
 	}
 	m := e.program.metrics[name]
 	var c *channel

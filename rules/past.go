@@ -174,7 +174,7 @@ func (e *Engine) apart(c *channel, h *hole, out *Output) *rehearing {
 		r.restore(h.before)
 	}
 	for _, g := range e.gaps {
-		if g.from < at {
+		if g.to <= at {
 			sub.gaps = append(sub.gaps, g)
 		} else {
 			r.gaps = append(r.gaps, g)
@@ -187,7 +187,7 @@ func (e *Engine) apart(c *channel, h *hole, out *Output) *rehearing {
 // restore puts the engine apart where things stood.
 func (r *rehearing) restore(b *before) {
 	c, sub := r.channel, r.engine
-	sub.now, sub.deaf = b.last.at, b.last.at
+	sub.now, sub.deaf, sub.begun = b.last.at, b.last.at, r.of.begun
 	c.device.contact, c.device.newest = b.last.at, b.last.at
 	c.last, c.prev, c.clock, c.carried = b.last, b.prev, b.clock, b.carried
 	c.judged, c.at = b.last.at, b.last.at
@@ -250,10 +250,12 @@ func (r *rehearing) speaksFor(rule *rule) bool {
 
 // feed takes the next reading in, and tells what it ends.
 func (r *rehearing) feed(p dated) {
-	for len(r.gaps) > 0 && r.gaps[0].from < p.at {
+	for len(r.gaps) > 0 && r.gaps[0].to < p.at {
 		g := r.gaps[0]
 		r.gaps = r.gaps[1:]
-		r.step(Input{Now: wall(g.from), Gap: &Gap{wall(g.from), wall(g.to)}})
+		if g.from = max(g.from, r.engine.now); g.from < g.to { // readings speak for the rest
+			r.step(Input{Now: wall(g.from), Gap: &Gap{wall(g.from), wall(g.to)}})
+		}
 	}
 	c := r.real
 	s := Sample{
