@@ -58,7 +58,7 @@ func newRoster() *roster {
 // to be connected.
 func (r *roster) heard(client, source, device string, now time.Time) *carried {
 	c := r.carriers[client]
-	if c == nil {
+	if c == nil || c.place != nil {
 		return nil
 	}
 	d := c.last

@@ -47,8 +47,8 @@ func (s *Status) UnmarshalText(b []byte) error {
 	return fmt.Errorf("%q is no presence (online, offline, lost or sleeping)", b)
 }
 
-// A Presence is what is known of a device beside its readings. Whatever it says
-// but offline and lost, it is contact.
+// A Presence is what is known of a device beside its readings. That it is online,
+// or sleeps, is contact.
 type Presence struct {
 	Source, Device string
 	Status         Status
