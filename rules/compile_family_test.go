@@ -133,6 +133,8 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	d(`when = "firing(r)"`)
 	d("when = \"temp > 5\"\nclear = 4")
 	d("when = \"temp > 5\"\nclear = \"temp > 5\"")
+	d("when = \"temp > 5\"\nclear = \"temp < 7\"")
+	d("when = \"avg(temp, 5m) < '5 °C'\"\nclear = \"avg(temp, 5m) < '7 °C'\"")
 	r(`when = "temp > 5"`)
 	r("above = 5\nclear = \"temp < 4\"")
 	d("when = \"temp > 5\"\nlevel.critical.above = 5")

@@ -118,8 +118,9 @@ type Problem struct {
 
 // A Program is a compiled expression.
 type Program struct {
-	refs []Ref
-	text string
-	cost int
-	run  func([]Value) truth
+	refs    []Ref
+	stretch *stretch // nil if it asks for more than one number
+	text    string
+	cost    int
+	run     func([]Value) truth
 }
