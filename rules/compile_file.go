@@ -37,6 +37,8 @@ func (c *compiler) tables(p *Program) {
 	}
 	p.flood = c.flood(f.Flood)
 	p.declared = c.register(f)
+	p.maxRate = f.Defaults.MaxRate
+	c.rates()
 	p.late = 2 * time.Minute
 	if late := f.Defaults.Late; late != nil {
 		p.late = time.Duration(*late)

@@ -23,7 +23,7 @@ func (e *Engine) device(id string) *device {
 	d := e.devices[id]
 	if d == nil {
 		id = strings.Clone(id) // it may be part of a large message
-		d = &device{id: id, def: e.program.devices[id], listening: e.deaf}
+		d = &device{id: id, def: e.program.devices[id], listening: e.deaf, bucket: e.program.bucket(id)}
 		e.devices[id] = d
 		e.presences[d.presence]++
 		e.adopt(d)

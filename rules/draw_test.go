@@ -16,6 +16,7 @@ const drawnHead = `
 [defaults]
 notify = ["ops"]
 late = "%s"
+max_rate = %s
 [metric.door]
 type = "text"
 [metric.pulses]
@@ -31,6 +32,7 @@ range = [-50.0, 50.0]
 every = "1m"
 [device.a]
 every = "1m"
+max_rate = %s
 via = "gw"
 labels = { room = "r" }
 [device.b]
@@ -117,7 +119,8 @@ func drawTables(t *rapid.T, id, condition string) string {
 // drawFile draws a rule file, as written, and its program. A rule that the
 // compiler refuses is left out; rule base, which others ask for, is always there.
 func drawFile(t *rapid.T) (string, *Program) {
-	text := fmt.Sprintf(drawnHead, rapid.SampledFrom([]string{"0s", "1m", "3m"}).Draw(t, "late"))
+	rate := rapid.SampledFrom([]string{`false`, `false`, `"1/h"`, `"2/min"`, `"50/s"`})
+	text := fmt.Sprintf(drawnHead, rapid.SampledFrom([]string{"0s", "1m", "3m"}).Draw(t, "late"), rate.Draw(t, "max_rate"), rate.Draw(t, "max_rate of a"))
 	if rapid.IntRange(0, 3).Draw(t, "maintenance") == 3 {
 		text += "[maintenance.m]\ndevices = [\"a\"]\nfrom = 2026-11-06T14:05:00Z\nto = 2026-11-06T14:35:00Z\n"
 	}
@@ -158,7 +161,7 @@ func compileText(text string) *Program {
 // drawInputs draws a story of one to n things that happen. Times never run
 // backwards, unless a gap says so.
 func drawInputs(t *rapid.T, n int) []Input {
-	waits := rapid.SampledFrom([]time.Duration{0, time.Second, 20 * time.Second, time.Minute, time.Minute, time.Minute, 2 * time.Minute, 6 * time.Minute, 25 * time.Minute})
+	waits := rapid.SampledFrom([]time.Duration{0, 40 * time.Millisecond, time.Second, 20 * time.Second, time.Minute, time.Minute, time.Minute, 2 * time.Minute, 6 * time.Minute, 25 * time.Minute})
 	now := start
 	var list []Input
 	for range rapid.IntRange(1, n).Draw(t, "inputs") {
@@ -190,7 +193,9 @@ func listened(in Input) time.Time {
 func drawInput(t *rapid.T, now time.Time) Input {
 	in := Input{Now: now}
 	device := rapid.SampledFrom([]string{"a", "a", "b", "c", "gw"}).Draw(t, "device")
-	switch kind := rapid.IntRange(0, 19).Draw(t, "kind"); kind {
+	switch kind := rapid.IntRange(0, 20).Draw(t, "kind"); kind {
+	case 20:
+		in.Batch = drawBurst(t, device, now)
 	case 18, 19:
 		in.Presence = &Presence{Source: sourceOf(device), Device: device, At: now, Status: rapid.SampledFrom([]Status{Online, Offline, Lost, Sleeping}).Draw(t, "status"), Reason: rapid.SampledFrom([]string{"", "keep-alive expired"}).Draw(t, "reason")}
 	case 17:
@@ -216,6 +221,23 @@ func sourceOf(device string) string {
 		return "office"
 	}
 	return "plant"
+}
+
+// drawBurst draws more readings in one message than a bound lets through. They
+// have one topic, and so the same labels.
+func drawBurst(t *rapid.T, device string, now time.Time) []Sample {
+	var list []Sample
+	for ago := rapid.IntRange(2, 20).Draw(t, "burst"); ago > 0; ago-- {
+		s := drawSample(t, device, now)
+		if s.Flags == 0 && s.At.Equal(now) {
+			s.At = now.Add(-time.Duration(ago) * 7 * time.Millisecond)
+		}
+		if len(list) > 0 {
+			s.Labels = list[0].Labels
+		}
+		list = append(list, *s)
+	}
+	return list
 }
 
 // drawSample draws one reading of a device.

@@ -49,6 +49,7 @@ type Engine struct {
 	recheck []*instance // alarms whose rule has changed since they were stored
 	dirty   []*instance // to be looked at before the step ends
 	flood   flood
+	excess  excess
 	crowded bool   // it was told that the devices are nearly as many as there may be
 	chores  int64  // when what is no alarm's is looked at again, floods and links aside; 0 for never
 	mark    uint64 // of every channel, at least: see Reload
@@ -89,6 +90,7 @@ type device struct {
 	lessons   uint8         // contacts that taught them
 	taught    int64         // the last of them, on the bridge's clock
 	skews     *window.Skews // received less event time
+	bucket    *bucket       // what of max_rate is left; nil without one
 
 	presence   Status
 	presenceAt int64
@@ -120,6 +122,7 @@ type channel struct {
 
 	foreign *foreignUnit
 	late    *backlog // readings of the past, until they are judged as such
+	slot    *slot    // readings beyond max_rate; nil before the first
 	carried float64  // what a counter had reached before it began again
 	holes   []hole   // stretches without a reading: the past may still fill them
 }
@@ -310,12 +313,17 @@ func (e *Engine) sooner(now int64) bool {
 }
 
 // sooners is when something that is no alarm's is due next; 0 for never.
-func (e *Engine) sooners() int64 { return sooner(sooner(e.flood.due, e.chores), e.linkDue()) }
+func (e *Engine) sooners() int64 {
+	return sooner(sooner(e.flood.due, e.excess.due), sooner(e.chores, e.linkDue()))
+}
 
 // happen does what is due at that time and is no alarm's.
 func (e *Engine) happen(at int64, out *Output) {
 	if e.flood.due == at {
 		e.digest(at, out)
+	}
+	if e.excess.due == at {
+		e.closeSlots(out)
 	}
 	e.reportLinks(at, out)
 	if e.chores == at {

@@ -26,6 +26,7 @@ const (
 	DeviceOnline       Type = "device.online"
 	DeviceOffline      Type = "device.offline"
 	DeviceNew          Type = "device.new"
+	DeviceChatty       Type = "device.chatty" // it sends more than max_rate
 	SourceDisconnected Type = "source.disconnected"
 	SourceReconnected  Type = "source.reconnected"
 	DevicesNearLimit   Type = "devices.near_limit"  // few more undeclared devices will be taken in

@@ -34,6 +34,7 @@ type Defaults struct {
 	Register string    `toml:"register"`  // auto (default): devices are known once they report | declared: only those with a [device] table
 	Late     *Duration `toml:"late"`      // out-of-order tolerance, per device; default 2m
 	MaxAhead *Duration `toml:"max_ahead"` // for sources that do not say; default 1m
+	MaxRate  *MaxRate  `toml:"max_rate"`  // readings of one device judged one by one; default no bound
 	Timezone string    `toml:"timezone"`  // IANA name, of schedules; default UTC
 }
 
@@ -54,11 +55,12 @@ type MetricDef struct {
 // A DeviceDef describes a device that is known beforehand: it is expected to
 // report from the first second.
 type DeviceDef struct {
-	Type   string              `toml:"type"`
-	Labels map[string]string   `toml:"labels"`
-	Via    string              `toml:"via"`   // parent: its outage explains this one's
-	Every  *Duration           `toml:"every"` // reporting interval; learned otherwise
-	Attr   map[string]Quantity `toml:"attr"`  // thresholds of its own: "@name" in a rule
+	Type    string              `toml:"type"`
+	Labels  map[string]string   `toml:"labels"`
+	Via     string              `toml:"via"`      // parent: its outage explains this one's
+	Every   *Duration           `toml:"every"`    // reporting interval; learned otherwise
+	MaxRate *MaxRate            `toml:"max_rate"` // default: that of defaults
+	Attr    map[string]Quantity `toml:"attr"`     // thresholds of its own: "@name" in a rule
 }
 
 // A GroupDef names a set of devices: group:NAME in a scope. Every part that is

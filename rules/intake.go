@@ -95,6 +95,8 @@ func (e *Engine) sample(s *Sample, out *Output) {
 		return
 	case at == c.judged && v == c.last.value && c.last.at == at:
 		return // the same again
+	case d.bucket != nil && e.coalesced(c, v, at, s, out):
+		return
 	}
 	e.live(c, v, at, s, out)
 }

@@ -285,6 +285,64 @@ func (r *Renotify) UnmarshalTOML(v any) error {
 	return nil
 }
 
+// A MaxRate bounds how many readings of a device are judged one by one: Count of
+// them Per time. The zero value is no bound.
+type MaxRate struct {
+	Count float64
+	Per   time.Duration
+}
+
+// rateUnits are the times that a rate may be written in.
+var rateUnits = [...]struct {
+	name string
+	per  time.Duration
+}{{"s", time.Second}, {"min", time.Minute}, {"h", time.Hour}}
+
+// UnmarshalTOML reads false or "50/s".
+func (r *MaxRate) UnmarshalTOML(v any) error {
+	*r = MaxRate{}
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return errors.New("true is no rate (write \"50/s\", or false for none)")
+		}
+		return nil
+	case string:
+		return r.parse(v)
+	}
+	return fmt.Errorf("is a %T (a rate such as \"50/s\", or false)", v)
+}
+
+func (r *MaxRate) parse(s string) error {
+	number, unit, _ := strings.Cut(s, "/")
+	count, ok := parseNumber(strings.TrimSpace(number))
+	for _, u := range rateUnits {
+		if u.name == strings.TrimSpace(unit) {
+			r.Per = u.per
+		}
+	}
+	if !ok || r.Per == 0 {
+		return fmt.Errorf("%q is no rate (a number of readings per s, min or h, such as \"50/s\")", s)
+	}
+	switch each := float64(r.Per) / count; {
+	case !(count > 0) || each > float64(24*time.Hour):
+		return fmt.Errorf("%q is less than one reading a day (write a higher rate, or false for none)", s)
+	case each < float64(time.Microsecond):
+		return fmt.Errorf("%q is more than a million readings a second (write false for none)", s)
+	}
+	r.Count = count
+	return nil
+}
+
+func (r MaxRate) String() string {
+	for _, u := range rateUnits {
+		if u.per == r.Per {
+			return shown(r.Count) + "/" + u.name
+		}
+	}
+	return "none"
+}
+
 // A ScheduleRef names a schedule, or with Not the time outside it. "always" is
 // none at all.
 type ScheduleRef struct {

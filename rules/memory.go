@@ -71,7 +71,7 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	for _, l := range sortedMap(e.links) {
 		b = appendGaps(b, l.gaps)
 	}
-	return appendBool(b, e.crowded)
+	return binary.AppendVarint(appendBool(b, e.crowded), e.excess.due)
 }
 
 func (d *device) appendMemory(b []byte) []byte {
@@ -104,7 +104,7 @@ func (d *device) appendMemory(b []byte) []byte {
 	for _, c := range d.channels {
 		b = c.appendMemory(b)
 	}
-	return d.appendLate(d.appendSelf(b))
+	return d.appendExcess(d.appendLate(d.appendSelf(b)))
 }
 
 // appendSelf writes what the alarms about the device itself remember.
@@ -279,6 +279,9 @@ func (e *Engine) recallEngine(r *reader) {
 	if len(r.b) > 0 { // the same
 		e.crowded = r.bool()
 	}
+	if len(r.b) > 0 { // the same
+		e.excess.due = r.int()
+	}
 }
 
 func (e *Engine) recallDevice(r *reader) {
@@ -316,6 +319,7 @@ func (e *Engine) recallDevice(r *reader) {
 	}
 	e.recallAlarms(d.self, r)
 	e.recallLate(d, r)
+	e.recallExcess(d, r)
 }
 
 func (e *Engine) recallChannel(d *device, r *reader) {

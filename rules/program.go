@@ -22,10 +22,11 @@ type Program struct {
 
 	declared bool // readings of devices that the file does not declare are refused
 
-	late   time.Duration  // out-of-order tolerance; two minutes unless the file says
-	upkeep []upkeep       // planned maintenance
-	flood  *floodRule     // nil: none
-	zone   *time.Location // of hours and weekdays in expressions
+	late    time.Duration  // out-of-order tolerance; two minutes unless the file says
+	maxRate *MaxRate       // nil: no bound, unless the device has one
+	upkeep  []upkeep       // planned maintenance
+	flood   *floodRule     // nil: none
+	zone    *time.Location // of hours and weekdays in expressions
 
 	compiler *compiler // what variants are made with at run time
 }

@@ -331,6 +331,7 @@ func (e *Engine) Resume(from, to time.Time) {
 	}
 	e.gaps = addGap(e.gaps, g)
 	e.flood.due = e.awake(e.flood.due)
+	e.excess.due = e.awake(e.excess.due)
 	for a := range e.instances() {
 		if a.episode != nil && a.shift(g) {
 			e.shifted = append(e.shifted, a)
@@ -394,7 +395,7 @@ func (e *Engine) rewind(g gap) {
 		shift(by, &l.since, &l.down)
 		l.gaps = nil
 	}
-	shift(by, &e.flood.begun, &e.flood.due, &e.chores)
+	shift(by, &e.flood.begun, &e.flood.due, &e.excess.due, &e.chores)
 	for i := range e.flood.recent {
 		shift(by, &e.flood.recent[i])
 	}
@@ -452,12 +453,16 @@ func (d *device) rewind(by int64) {
 			arrival = arrival || c.last.at != 0
 			shift(by, &c.last.at, &c.prev.at, &c.judged)
 		}
+		c.slot.rewind(by)
 	}
 	if arrival {
 		shift(by, &d.newest)
 	}
 	if d.gaps != nil {
 		d.gaps.Skip()
+	}
+	if b := d.bucket; b != nil {
+		shift(by, &b.full, &b.since)
 	}
 }
 

@@ -98,7 +98,7 @@ func eventTypes() []string {
 		string(rules.AlarmCancelled), string(rules.AlarmOccurred), string(rules.AlarmFlapping),
 		string(rules.AlarmFlapEnded), string(rules.AlarmStale), string(rules.AlarmAcked),
 		string(rules.AlarmUnacked), string(rules.AlarmShelved), string(rules.AlarmUnshelved), string(rules.AlarmFlood),
-		string(rules.DeviceOnline), string(rules.DeviceOffline), string(rules.DeviceNew),
+		string(rules.DeviceOnline), string(rules.DeviceOffline), string(rules.DeviceNew), string(rules.DeviceChatty),
 		string(rules.SourceDisconnected), string(rules.SourceReconnected),
 		string(rules.DevicesNearLimit), string(rules.DevicesBelowLimit),
 		string(rules.ReadingMatched), string(rules.ConfigRejected), string(rules.TestPing),

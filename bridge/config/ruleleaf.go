@@ -29,6 +29,8 @@ func (d decoder) ruleLeaf(path []string, value any, target any) bool {
 		d.clear(path, value, target)
 	case *rules.Renotify:
 		d.waits(path, value, target)
+	case *rules.MaxRate:
+		d.maxRate(path, value, target)
 	case *rules.ScheduleRef:
 		d.scheduleRef(path, value, target)
 	case *rules.Values:
@@ -126,6 +128,19 @@ func (d decoder) waits(path []string, value any, r *rules.Renotify) {
 			d.refuse(at, err, form)
 		}
 		*r = append(*r, one...)
+	}
+}
+
+// maxRate decodes "50/s" or false.
+func (d decoder) maxRate(path []string, value any, r *rules.MaxRate) {
+	const form = `"50/s", "600/min", "1000/h" or false`
+	switch value.(type) {
+	case bool, string:
+		if err := r.UnmarshalTOML(value); err != nil {
+			d.refuse(path, err, form)
+		}
+	default:
+		d.wrongType(path, value, "a rate or false", "write "+form)
 	}
 }
 

@@ -265,7 +265,7 @@ func eventNames() []string {
 		rules.AlarmFired, rules.AlarmEscalated, rules.AlarmDeescalated, rules.AlarmReminder, rules.AlarmReturned,
 		rules.AlarmResolved, rules.AlarmCancelled, rules.AlarmOccurred, rules.AlarmFlapping, rules.AlarmFlapEnded,
 		rules.AlarmStale, rules.AlarmAcked, rules.AlarmUnacked, rules.AlarmShelved, rules.AlarmUnshelved, rules.AlarmFlood,
-		rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.SourceDisconnected, rules.SourceReconnected, rules.DevicesNearLimit, rules.DevicesBelowLimit, rules.ReadingMatched,
+		rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.DeviceChatty, rules.SourceDisconnected, rules.SourceReconnected, rules.DevicesNearLimit, rules.DevicesBelowLimit, rules.ReadingMatched,
 	} {
 		names = append(names, strings.TrimPrefix(string(t), "alarm."))
 	}
