@@ -34,8 +34,7 @@ func (c *compiler) when(path []string, def *Condition, r *rule, out *condition) 
 	clear.minSamples = g.minSamples
 	if clear.key() == g.key() {
 		c.fail(at, "clear is the same as when, so it never ends the alarm", "write the opposite, or leave clear out")
-	}
-	if both, ok := g.when.Meet(clear.when); ok {
+	} else if both, ok := g.when.Meet(clear.when); ok {
 		c.fail(at, fmt.Sprintf("clear (%s) and when (%s) are both true where %s is %s", clear.when, g.when, both.Subject, shown(both.Value)),
 			"write a clear that is false wherever when is true: what fires an alarm must not end it")
 	}
