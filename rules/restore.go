@@ -40,6 +40,9 @@ func (e *Engine) Restore(s State) bool {
 	was := a.standing()
 	a.restore(&s)
 	e.restoreLast(c, &s)
+	if c.seen = true; a.extra != nil { // what is stored was judged
+		a.extra.seen = true
+	}
 	now := a.standing()
 	e.counts[a.rule.index].standing[was.severity][was.phase]--
 	e.counts[a.rule.index].standing[now.severity][now.phase]++
@@ -244,7 +247,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		At:   at,
 		Alarm: EventAlarm{
 			Key: first(s.ToldAs, s.Rule) + "/" + s.Device, Episode: s.Episode, Seq: s.Seq + 1, State: inactive.String(),
-			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses,
+			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses, FirstSeen: s.FirstSeen,
 		},
 		Rule:    rule,
 		Device:  EventDevice{ID: s.Device},
@@ -395,7 +398,7 @@ func (e *Engine) rewind(g gap) {
 		shift(by, &l.since, &l.down)
 		l.gaps = nil
 	}
-	shift(by, &e.flood.begun, &e.flood.due, &e.excess.due, &e.chores)
+	shift(by, &e.flood.begun, &e.flood.due, &e.excess.due, &e.chores, &e.warm.from)
 	for i := range e.flood.recent {
 		shift(by, &e.flood.recent[i])
 	}
