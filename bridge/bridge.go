@@ -102,7 +102,9 @@ type Bridge struct {
 	limit     int             // of devices; see Options.MaxDevices
 	linked    map[string]bool // which sources the engine thinks are heard
 	roster    *roster
-	loaded    bool // an engine was made before; guarded by loading
+	ticked    time.Time // the last tick; zero before the first
+	woke      time.Time // the end of the last gap
+	loaded    bool      // an engine was made before; guarded by loading
 }
 
 // New makes a bridge and loads its state. [Bridge.Run] starts it.
