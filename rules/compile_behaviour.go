@@ -96,7 +96,11 @@ func (c *compiler) calendar(path []string, ref *ScheduleRef, r *rule) {
 	at := join(path, "schedule")
 	s := c.schedules[ref.Name]
 	if s == nil {
-		c.fail(at, "schedule "+strconv.Quote(ref.Name)+" is not declared", c.orDeclare("schedule", ref.Name, append(slices.Sorted(maps.Keys(c.file.Schedule)), "always")), []string{"schedule", ref.Name})
+		remedy := c.orDeclare("schedule", ref.Name, append(slices.Sorted(maps.Keys(c.file.Schedule)), "always"))
+		if strings.Contains(ref.Name, ":") {
+			remedy = "declare the hours under a name, as in [schedule.opening] with hours = [" + strconv.Quote(ref.Name) + "], and write schedule = \"opening\""
+		}
+		c.fail(at, "schedule "+strconv.Quote(ref.Name)+" is not declared", remedy, []string{"schedule", ref.Name})
 		return
 	}
 	r.calendar = &calendar{schedule: s, not: ref.Not, off: s.outside == "off", name: ref.Name}
@@ -127,6 +131,10 @@ func (c *compiler) unless(path []string, list Texts, r *rule) {
 			r.unlessWhen = r.gauge(g) + 1
 		}
 	default:
+		if _, rule := c.index[strange[0]]; rule {
+			c.fail(at, strconv.Quote(strange[0])+" is no presence", "it is a rule: write suppress_if = "+strconv.Quote(strange[0])+" to tell nobody while that one fires")
+			return
+		}
 		c.fail(at, strconv.Quote(strange[0])+" is no presence", didYouMean(strange[0], presences[:])+"; an expression stands alone: unless = \"maintenance_mode\"")
 	}
 }

@@ -72,6 +72,7 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	r(`agg = "p95"` + "\nover = \"10m\"")
 	r(`agg = "p100"` + "\nover = \"10m\"\nabove = 5")
 	r(`agg = "mediam"` + "\nover = \"10m\"\nabove = 5")
+	r(`agg = "mean"` + "\nover = \"10m\"\nabove = 5")
 	r(`agg = "avg"` + "\nover = \"0s\"\nabove = 5")
 	r(`agg = "avg"` + "\nover = \"32d\"\nabove = 5")
 	r(`agg = "avg"` + "\nover = \"10m\"\nmin_samples = 0\nabove = 5")
@@ -175,8 +176,10 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	r("above = 5\nexplain_by = \"gateway\"")
 	r("above = 5\nschedule = \"shft\"")
 	r("above = 5\nschedule = \"evenings\"")
+	r("above = 5\nschedule = \"08:00-18:00\"")
 	r("above = 5\nschedule = { not = \"round-the-clock\" }\n[schedule.round-the-clock]")
 	r("above = 5\nunless = \"asleep\"")
+	r("above = 5\nunless = [\"other\"]")
 	r("above = 5\nunless = [\"online\", \"sleepy\"]")
 	r("above = 5\nsuppress_if = \"othr\"")
 	r("above = 5\nsuppress_if = \"r\"")
@@ -215,6 +218,7 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	r("above = \"@loud\"\ndevices = \"tank-1\"")
 	r("above = 5\nclear = \"@hottest\"\nlevel.critical.above = \"@hottest\"\ndevices = \"tank-1\"\n[rule.r.override.tank-1]\nabove = 4")
 	f("[device.x]\nattr = { a = \"@b\" }\nevery = \"0s\"")
+	f("[metric.y]\ntype = \"float\"")
 	f("[metric.y]\nrange = [\"@a\", 5]\n[metric.z]\nkind = \"meter\"\n[metric.u]\nkind = \"counter\"\ntype = \"text\"")
 
 	// the rest of the file

@@ -126,7 +126,7 @@ func (c *compiler) nobody(at []string, s Scope) {
 	}
 	if ids, ok := s.ids(); ok {
 		for _, id := range ids {
-			if n := nearest(id, slices.Sorted(maps.Keys(c.file.Device))); n != "" {
+			if n := nearest(id, slices.Sorted(maps.Keys(c.file.Device))); n != "" && c.scopeMeant(id) == "" {
 				c.warn(at, "selects no declared device", "did you mean "+strconv.Quote(n)+"?", []string{"device", id})
 			}
 		}

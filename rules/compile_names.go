@@ -61,8 +61,8 @@ func (c *compiler) scopeKind(at []string, pattern string) {
 		return
 	}
 	if !colon {
-		if name, _, pair := strings.Cut(pattern, "="); pair && c.labelled(name) {
-			c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote("label:"+pattern)+"?")
+		if meant := c.scopeMeant(pattern); meant != "" {
+			c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote(meant)+"?")
 		}
 		return
 	}
@@ -88,6 +88,22 @@ func (c *compiler) scopeKind(at []string, pattern string) {
 	case c.labelled(kind):
 		c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote("label:"+kind+"="+rest)+"?")
 	}
+}
+
+// scopeMeant is what a pattern without a colon seems to lack one of, or "".
+func (c *compiler) scopeMeant(pattern string) string {
+	name, value, pair := strings.Cut(pattern, "=")
+	switch {
+	case pair && slices.Contains(ranks[:], name):
+		return name + ":" + value
+	case pair && c.labelled(name):
+		return "label:" + pattern
+	case c.file.Group[pattern] != nil:
+		return "group:" + pattern
+	case c.selects("type:" + pattern):
+		return "type:" + pattern
+	}
+	return ""
 }
 
 // labelled reports whether a declared device has a label of that name.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -112,8 +113,34 @@ func edits(a, b string) int {
 
 // didYouMean is a remedy that names the nearest candidate, or otherwise lists them.
 func didYouMean(s string, candidates []string) string {
+	if n := elsewhere(s); slices.Contains(candidates, n) {
+		return "did you mean " + strconv.Quote(n) + "?"
+	}
 	if n := nearest(s, candidates); n != "" {
 		return "did you mean " + strconv.Quote(n) + "?"
 	}
 	return "one of " + strings.Join(candidates, ", ")
+}
+
+// elsewhere is our word for one that other tools have, "" for any other.
+func elsewhere(word string) string {
+	switch strings.ToLower(word) {
+	case "mean", "average":
+		return "avg"
+	case "std", "stdev", "stddev_pop":
+		return "stddev"
+	case "range", "difference":
+		return "spread"
+	case "int", "integer", "float", "double", "numeric":
+		return "number"
+	case "boolean", "binary":
+		return "bool"
+	case "string", "enum":
+		return "text"
+	case "gauge":
+		return "level"
+	case "momentary":
+		return "event"
+	}
+	return ""
 }

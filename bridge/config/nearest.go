@@ -108,12 +108,18 @@ func others(key string) []string {
 	switch strings.ReplaceAll(strings.ToLower(key), "-", "_") {
 	case "threshold", "limit", "value":
 		return []string{"above", "below"}
+	case "between", "in_range", "out_of_range":
+		return []string{"inside", "outside"}
+	case "operator", "op", "comparison", "compare":
+		return []string{"above", "below", "is"}
+	case "interval", "report_interval", "frequency", "expected_interval":
+		return []string{"every"}
 	case "gt", "greater_than", "max", "high", "upper", "maximum", "over_limit":
-		return []string{"above"}
+		return []string{"above", "range"}
 	case "gte", "ge":
 		return []string{"at_least"}
 	case "lt", "less_than", "min", "low", "lower", "minimum", "under":
-		return []string{"below"}
+		return []string{"below", "range"}
 	case "lte", "le":
 		return []string{"at_most"}
 	case "eq", "equals", "equal":

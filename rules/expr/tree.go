@@ -146,7 +146,11 @@ func (c *compiler) syntax(err error) {
 	case strings.Contains(e.Message, "token EOF"):
 		c.fail(at, "the expression ends before it is complete", "finish it, or close what is open")
 	default:
-		c.fail(at, fmt.Sprintf("%q is not expected here", token), meant(token))
+		remedy := meant(token)
+		if before := strings.Fields(c.text[:written.from]); len(before) > 0 && before[len(before)-1] == "for" {
+			remedy = fmt.Sprintf("how long it must be so is a key of its own: for = %q", token)
+		}
+		c.fail(at, fmt.Sprintf("%q is not expected here", token), remedy)
 	}
 }
 
@@ -155,6 +159,12 @@ func meant(token string) string {
 	switch strings.ToLower(token) {
 	case "=":
 		return "write == to compare"
+	case "is", "equals", "eq":
+		return "write =="
+	case "above", "over", "gt":
+		return "write >"
+	case "below", "under", "lt":
+		return "write <"
 	case "&":
 		return "write and"
 	case "|":
