@@ -96,6 +96,9 @@ func (b *Bridge) step(in rules.Input) (receipt broker.Receipt, problems []string
 	b.out.Reset()
 	b.engine.Step(in, &b.out)
 	g, problems := b.queue(), slices.Clone(b.out.Problems)
+	if in.Presence == nil && in.Link == nil && in.Command == nil && len(b.out.Transitions) > 0 {
+		in.Gap = &rules.Gap{From: in.Now, To: in.Now} // a tick that decided something is recorded, as a gap of no length
+	}
 	b.mu.Unlock()
 	b.record(g, []rules.Input{in})
 	return g.waits(), problems, nil

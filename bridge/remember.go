@@ -21,7 +21,7 @@ const (
 // A record of a snapshot begins with what it is.
 const (
 	memoryRecord byte = 1 // of rules.Engine.Memory
-	stateRecord  byte = 2 // a rules.State in JSON; only where the process stopped as it should
+	stateRecord  byte = 2 // a rules.State in JSON
 )
 
 // record takes inputs down that need not be decided on again: at once when there
@@ -69,12 +69,15 @@ func (b *Bridge) remember(ctx context.Context, engine *rules.Engine) map[string]
 	}
 	clean := info.Clean && !b.loaded
 	b.loaded = true
-	states, err := recall(engine, records, clean)
+	states, err := recall(engine, records)
 	if err != nil {
 		b.log.Warn("not all that was remembered can be read; some windows begin anew", "error", err)
 	}
 	if clean {
 		return states
+	}
+	for _, s := range states {
+		engine.Recollect(s)
 	}
 	begun, count := time.Now(), 0
 	from := info.Position
@@ -97,9 +100,9 @@ func (b *Bridge) remember(ctx context.Context, engine *rules.Engine) map[string]
 	return nil
 }
 
-// recall gives an engine its memory back and returns the states, if they are
-// wanted. It goes on after a record that is wrong, and returns the first error.
-func recall(engine *rules.Engine, records iter.Seq2[[]byte, error], wanted bool) (map[string]rules.State, error) {
+// recall gives an engine its memory back and returns the states. It goes on after
+// a record that is wrong, and returns the first error.
+func recall(engine *rules.Engine, records iter.Seq2[[]byte, error]) (map[string]rules.State, error) {
 	states := make(map[string]rules.State)
 	var first error
 	for record, err := range records {
@@ -107,7 +110,7 @@ func recall(engine *rules.Engine, records iter.Seq2[[]byte, error], wanted bool)
 		case err != nil || len(record) == 0:
 		case record[0] == memoryRecord:
 			err = engine.Recall(record[1:])
-		case record[0] == stateRecord && wanted:
+		case record[0] == stateRecord:
 			var s rules.State
 			if err = json.Unmarshal(record[1:], &s); err == nil {
 				s.Key = s.Rule + "/" + s.Device
@@ -144,9 +147,10 @@ func (b *Bridge) snapshotLoop(ctx context.Context) {
 }
 
 // snapshot writes the engine's memory, once all that it rests on is on disk:
-// what would be refused may not be remembered. At a clean stop the states of
-// alarms under way are written with it, for they know more than the store: the
-// newest reading, the peak, the evidence.
+// what would be refused may not be remembered. The states of alarms that are not
+// simply at rest are written with it: after a clean stop they know more than the
+// store (the newest reading, the peak, the evidence), and after a crash what is
+// judged again begins with them.
 func (b *Bridge) snapshot(ctx context.Context, clean bool) error {
 	b.mu.Lock()
 	if b.engine == nil {
@@ -159,18 +163,16 @@ func (b *Bridge) snapshot(ctx context.Context, clean bool) error {
 		records = append(records, append([]byte{memoryRecord}, record...))
 	}
 	var failed error
-	if clean {
-		for s := range b.engine.States() {
-			if standing(&s).State == inactive {
-				continue
-			}
-			data, err := json.Marshal(&s)
-			if err != nil {
-				failed = fmt.Errorf("encoding alarm %s: %w", s.Key, err)
-				break
-			}
-			records = append(records, append([]byte{stateRecord}, data...))
+	for s := range b.engine.States() {
+		if standing(&s).State == inactive && s.Cooldown.IsZero() && s.Shelved == nil && len(s.Flips) == 0 {
+			continue
 		}
+		data, err := json.Marshal(&s)
+		if err != nil {
+			failed = fmt.Errorf("encoding alarm %s: %w", s.Key, err)
+			break
+		}
+		records = append(records, append([]byte{stateRecord}, data...))
 	}
 	waits := b.commits.last()
 	b.mu.Unlock()

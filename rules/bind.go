@@ -58,12 +58,10 @@ func (d *device) value(across string) (string, bool) {
 	return v, v != ""
 }
 
-// maxMembers bounds the devices of one group, because its alarm looks at all of
-// them when one reports.
-const maxMembers = 10_000
-
-// join makes a device a member of its group for a rule.
-func (e *Engine) join(d *device, r *rule, value string) {
+// groupAlarm is a rule's alarm of a group, made with the group where there is none;
+// nil if there is no room. It stays when the last member leaves: what it was told,
+// and when it last fired, holds for whoever comes.
+func (e *Engine) groupAlarm(r *rule, value string) *instance {
 	name := groupName{r.across, value}
 	g := e.groups[name]
 	if g == nil {
@@ -71,12 +69,23 @@ func (e *Engine) join(d *device, r *rule, value string) {
 		g.self.device = g
 		e.groups[name] = g
 	}
-	a := g.self.alarm(r)
-	if a == nil {
-		if a = e.bindSelf(g, r); a == nil {
-			return
-		}
+	if a := g.self.alarm(r); a != nil {
+		return a
 	}
+	return e.bindSelf(g, r)
+}
+
+// maxMembers bounds the devices of one group, because its alarm looks at all of
+// them when one reports.
+const maxMembers = 10_000
+
+// join makes a device a member of its group for a rule.
+func (e *Engine) join(d *device, r *rule, value string) {
+	a := e.groupAlarm(r, value)
+	if a == nil {
+		return
+	}
+	g := a.channel.device
 	if slices.Contains(a.extra.members, d) || len(a.extra.members) >= maxMembers {
 		return
 	}

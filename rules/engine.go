@@ -19,14 +19,6 @@ type Options struct {
 	// Endpoints. Nil means the event's Notify list.
 	Route func(*Event) []string
 
-	// Born is when the store was made, empty: what was told before is not known,
-	// and the engine warms up. The zero time is for one that has lost nothing.
-	Born time.Time
-
-	// Sync names the endpoints that are told of all alarms under way when the
-	// engine has warmed up. Nil: none.
-	Sync func() []string
-
 	MaxInstances int // alarms one rule may have in this engine; 0 means 2,000,000
 	MaxDevices   int // devices this engine gets to know that its program does not declare; 0 means 1,000,000
 }
@@ -58,16 +50,15 @@ type Engine struct {
 	dirty   []*instance // to be looked at before the step ends
 	flood   flood
 	excess  excess
-	warm    warmth
 	crowded bool   // it was told that the devices are nearly as many as there may be
 	chores  int64  // when what is no alarm's is looked at again, floods and links aside; 0 for never
 	mark    uint64 // of every channel, at least: see Reload
 
-	recalling  bool // nothing is looked at
-	rehearsing bool // what is decided was decided before
-	rehearsed  bool // something was taken in again, and is not forgotten yet as far as it must be
-	asleep     bool // and what holds now has not been looked at since
-	past       bool // the reading at hand is not the last of its message
+	recalling  bool                // nothing is looked at
+	rehearsing bool                // what is decided was decided before
+	rehearsed  bool                // something was taken in again, and is not forgotten yet as far as it must be
+	past       bool                // the reading at hand is not the last of its message
+	played     map[*instance]State // how a rehearsal left alarms that the store has otherwise; nil without one
 	order      []*Sample
 	touched    []*channel // by readings of the past, in a batch
 	spare      *episode
@@ -120,7 +111,6 @@ type channel struct {
 	windows []*span
 	mark    uint64 // see Output.Stamp
 	refused bool   // a rule had no room for this device
-	seen    bool   // a reading has been judged since the store is there
 	primed  bool   // last.value is only a retained one
 	clock   Clock
 	last    point // the newest reading
@@ -183,7 +173,6 @@ func NewEngine(p *Program, o Options) *Engine {
 		program: p, options: o, counts: make([]ruleCount, len(p.rules)), askers: make([][]*rule, len(p.rules)),
 		devices: map[string]*device{}, groups: map[groupName]*device{}, variants: map[variantName]*rule{}, links: map[string]*link{},
 		slots: make([]expr.Value, 0, 32),
-		warm:  warmth{born: nanos(o.Born), from: nanos(o.Born)},
 	}
 	for _, r := range p.rules {
 		for _, i := range r.asks {
@@ -243,14 +232,6 @@ func (e *Engine) Step(in Input, out *Output) {
 	}
 }
 
-// route names who is to be told. In a rehearsal nobody is.
-func (e *Engine) route(ev *Event) []string {
-	if e.rehearsing {
-		return nil
-	}
-	return e.options.Route(ev)
-}
-
 // listened lets the time go by up to now, in which nothing else came.
 func (e *Engine) listened(now int64, out *Output) {
 	e.deliverLeftovers(now, out)
@@ -266,7 +247,9 @@ func (e *Engine) deliverLeftovers(now int64, out *Output) {
 	if e.ended == len(e.orphans) && e.renamed == nil && e.shifted == nil && e.recheck == nil {
 		return
 	}
-	e.now = now
+	if e.now == 0 {
+		e.now = now // otherwise what is due comes after it, each at its own time
+	}
 	for ; e.ended < len(e.orphans); e.ended++ {
 		e.cancel(&e.orphans[e.ended], "", out)
 	}

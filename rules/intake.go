@@ -178,7 +178,6 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		}
 		e.weigh(a, point{at, v}, before, s.Flags&Retained != 0, out)
 	}
-	c.seen = e.now >= e.warm.from
 	for _, a := range c.asked {
 		e.queue(a, true)
 	}
@@ -188,8 +187,9 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output) {
 	d, v, at := a.channel.device, p.value, p.at
 	switch {
-	case a.rule.disabled, retained && a.rule.retained == ignoreRetained:
-	case e.past && !a.rule.backfill && a.episode == nil:
+	case a.rule.disabled:
+	case retained && a.rule.retained == ignoreRetained, e.past && !a.rule.backfill && a.episode == nil:
+		e.schedule(a) // it may become too old all the same
 	case a.rule.forward:
 		if a.rule.wakes(v) && d.looks(a.rule) {
 			e.forward(a, out)

@@ -57,10 +57,11 @@ func (e *Engine) label(d *device, labels map[string]string, fresh bool) {
 func (e *Engine) vary(d *device) {
 	for _, c := range d.all() {
 		for _, a := range slices.Clone(c.alarms) {
-			if !a.rule.varies {
+			r := e.program.rules[a.rule.index] // of which a.rule may be a variant
+			if !r.varies {
 				continue
 			}
-			v := e.variant(e.program.rules[a.rule.index], d)
+			v := e.variant(r, d)
 			if v == a.rule || v.disabled && a.rule.disabled {
 				continue
 			}

@@ -71,9 +71,7 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	for _, l := range sortedMap(e.links) {
 		b = appendGaps(b, l.gaps)
 	}
-	b = binary.AppendVarint(appendBool(b, e.crowded), e.excess.due)
-	b = binary.AppendVarint(binary.AppendVarint(b, e.warm.born), e.warm.from)
-	return appendBool(b, e.warm.over)
+	return binary.AppendVarint(appendBool(b, e.crowded), e.excess.due)
 }
 
 func (d *device) appendMemory(b []byte) []byte {
@@ -203,7 +201,7 @@ func (x *extra) append(b []byte) []byte {
 			b = append(binary.AppendVarint(b, s.at), byte(s.held))
 		}
 	}
-	return appendBool(b, x.seen)
+	return b
 }
 
 // Recall takes a record of Memory back, before the first Step and before
@@ -222,11 +220,7 @@ func (e *Engine) Recall(record []byte) error {
 	case kind == ofOne:
 		e.recallDevice(r)
 	case kind == ofGroups:
-		g := e.groups[groupName{r.text(), r.text()}] // made of its members, which come first
-		if g == nil {
-			return nil
-		}
-		e.recallAlarms(g.self, r)
+		e.recallGroup(r.text(), r.text(), r)
 	default:
 		r.fail("a record of another kind")
 	}
@@ -284,12 +278,6 @@ func (e *Engine) recallEngine(r *reader) {
 	if len(r.b) > 0 { // the same
 		e.excess.due = r.int()
 	}
-	if len(r.b) > 0 { // the same
-		w := warmth{born: r.int(), from: r.int(), over: r.bool(), kept: true}
-		if w.born != 0 && w.born == e.warm.born {
-			e.warm = w // that of another store is of no use
-		}
-	}
 }
 
 func (e *Engine) recallDevice(r *reader) {
@@ -339,7 +327,6 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	}
 	kept.judged, kept.at = r.int(), r.int()
 	kept.patience, kept.patientAt = r.int(), r.int()
-	kept.seen = kept.at != 0 && kept.at >= e.warm.from
 	kept.carried = r.float()
 	unit := r.text()
 	for range r.count(16) {
@@ -351,7 +338,7 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 		c = e.bind(d, m, math.MaxInt)
 		c.last, c.prev, c.clock, c.primed = kept.last, kept.prev, kept.clock, kept.primed
 		c.judged, c.at, c.carried, c.holes = kept.judged, kept.at, kept.carried, kept.holes
-		c.patience, c.patientAt, c.seen = kept.patience, kept.patientAt, kept.seen
+		c.patience, c.patientAt = kept.patience, kept.patientAt
 		if unit != "" {
 			conv, ok := convert(unit, m.unit)
 			c.foreign = &foreignUnit{unit, conv, ok}
@@ -398,22 +385,40 @@ func (s *span) recall(stored map[int64][]byte) error {
 }
 
 func (e *Engine) recallAlarms(c *channel, r *reader) {
+	e.recallEach(r, func(rule *rule) *instance {
+		if c == nil {
+			return nil
+		}
+		return c.alarm(rule)
+	})
+}
+
+// recallGroup takes the alarms of a group back, which may have lost its members.
+func (e *Engine) recallGroup(across, value string, r *reader) {
+	e.recallEach(r, func(rule *rule) *instance {
+		if rule.subject != ofGroup || rule.across != across || rule.disabled {
+			return nil
+		}
+		return e.groupAlarm(rule, value)
+	})
+}
+
+func (e *Engine) recallEach(r *reader, find func(*rule) *instance) {
 	for range r.count(3) {
 		id, revision, blob := r.text(), r.text(), r.blob()
 		rule := e.program.byID[id]
 		if rule == nil {
 			rule = e.program.formerly[id]
 		}
-		if c == nil || rule == nil || r.err != nil {
+		if rule == nil || r.err != nil {
 			continue
 		}
-		a := c.alarm(rule)
+		a := find(rule)
 		if a == nil || a.extra == nil {
 			continue
 		}
 		x := &reader{b: blob}
 		a.recall(x)
-		a.extra.seen = e.warm.kept && len(x.b) > 0 && x.bool()
 		if a.rule.revision == revision {
 			a.extra.queued = false // it has been looked at
 			e.schedule(a)
@@ -476,70 +481,6 @@ func (a *instance) recall(r *reader) {
 		}
 		a.extra.rungs = rungs
 	}
-}
-
-// Rehearse takes an input of the past in that an engine has decided on already,
-// before the first [Engine.Restore]. It is judged again, so that windows,
-// intervals and all that is counted are what they were; what comes of it is told
-// to nobody, and how the alarms themselves stand is for Restore to say.
-func (e *Engine) Rehearse(in Input) {
-	e.rehearsing = true
-	var out Output
-	e.Step(in, &out)
-	e.rehearsing, e.rehearsed, e.asleep = false, true, true
-}
-
-// rehearsal ends a rehearsal, before anything else: the alarms are at rest again.
-// What was rehearsed was decided on, and the decisions are stored: a reading that
-// is older now is late, as it would have been.
-func (e *Engine) rehearsal() {
-	if !e.rehearsed {
-		return
-	}
-	e.rehearsed, e.chores = false, e.now
-	e.flood.alarms, e.shifted, e.renamed = nil, nil, nil
-	for i := range e.counts {
-		e.counts[i].health = health{}
-	}
-	for _, d := range e.sortedDevices() {
-		for _, c := range d.all() {
-			for _, a := range c.alarms {
-				e.forget(a)
-			}
-		}
-	}
-}
-
-// forget puts an alarm to rest that has decided nothing.
-func (e *Engine) forget(a *instance) {
-	was := a.standing()
-	a.episode, a.started, a.ended, a.seq = nil, 0, 0, 0
-	if x := a.extra; x != nil {
-		x.fired, x.shelved, x.flips = 0, nil, nil
-	}
-	e.counts[a.rule.index].standing[was.severity][was.phase]--
-	e.counts[a.rule.index].standing[Unset][inactive]++
-	e.wait(a, 0)
-}
-
-// awaken has what holds now looked at after a rehearsal, once it is known how the
-// alarms stand.
-func (e *Engine) awaken(out *Output) {
-	if !e.asleep {
-		return
-	}
-	e.asleep = false
-	for _, d := range e.sortedDevices() {
-		for _, c := range d.all() {
-			for _, a := range c.alarms {
-				if !a.rule.plain {
-					e.queue(a, false)
-				}
-				e.schedule(a)
-			}
-		}
-	}
-	e.settleDirty(out)
 }
 
 // A reader takes a record apart. After the first error it reads nothing but zeros.

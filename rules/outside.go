@@ -14,7 +14,7 @@ import (
 // whether they are made.
 
 func (e *Engine) tellOutside(ev Event, out *Output) {
-	if ev.Endpoints = e.route(&ev); len(ev.Endpoints) > 0 {
+	if ev.Endpoints = e.options.Route(&ev); len(ev.Endpoints) > 0 {
 		out.Transitions = append(out.Transitions, Transition{Events: []Event{ev}})
 	}
 }
@@ -86,7 +86,7 @@ func (e *Engine) tellOccurred(a *instance, began, ended *Event, out *Output) {
 	ev.Because = "readings that came late: from " + clock(began.Alarm.StartedAt, at) + " to " + clock(at, at) + ", " + began.Because
 	if ev.Endpoints = nil; !a.rule.shadow {
 		ev.Notify = began.Notify
-		ev.Endpoints = e.route(&ev)
+		ev.Endpoints = e.options.Route(&ev)
 	}
 	e.counts[a.rule.index].health.told(a, &ev, e.now)
 	out.Transitions = append(out.Transitions, Transition{State: a.state(), Events: []Event{ev}, channel: a.channel})

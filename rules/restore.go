@@ -16,6 +16,10 @@ import (
 // never refused, where MaxInstances and MaxDevices limit new ones.
 func (e *Engine) Restore(s State) bool {
 	e.rehearsal()
+	return e.restore(s)
+}
+
+func (e *Engine) restore(s State) bool {
 	r := e.program.byID[s.Rule]
 	former := ""
 	if r == nil {
@@ -38,11 +42,9 @@ func (e *Engine) Restore(s State) bool {
 		e.shifted = append(e.shifted, a)
 	}
 	was := a.standing()
+	e.compareRehearsed(a, &s)
 	a.restore(&s)
 	e.restoreLast(c, &s)
-	if c.seen = true; a.extra != nil { // what is stored was judged
-		a.extra.seen = true
-	}
 	now := a.standing()
 	e.counts[a.rule.index].standing[was.severity][was.phase]--
 	e.counts[a.rule.index].standing[now.severity][now.phase]++
@@ -81,11 +83,11 @@ func (e *Engine) claim(r *rule, s *State) *instance {
 		return nil
 	}
 	if r.subject == ofGroup {
-		g := e.groups[groupName{r.across, s.Device}]
-		if g == nil {
-			return nil
+		a := e.groupAlarm(r, s.Device)
+		if a != nil && len(a.extra.members) == 0 && (phaseLeft(s) || !s.FiredAt.IsZero()) {
+			return nil // nothing would end it
 		}
-		return g.alarm(r)
+		return a
 	}
 	if !e.restores(r, s) {
 		return nil
@@ -247,7 +249,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		At:   at,
 		Alarm: EventAlarm{
 			Key: first(s.ToldAs, s.Rule) + "/" + s.Device, Episode: s.Episode, Seq: s.Seq + 1, State: inactive.String(),
-			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses, FirstSeen: s.FirstSeen,
+			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses,
 		},
 		Rule:    rule,
 		Device:  EventDevice{ID: s.Device},
@@ -326,6 +328,7 @@ func (e *Engine) Resume(from, to time.Time) {
 	if !e.rehearsing {
 		e.rehearsal()
 	}
+	e.now = max(e.now, g.from) // where nothing but states was left, nobody knew
 	e.deaf = max(e.deaf, g.to)
 	for _, d := range e.devices {
 		if d.gaps != nil {
@@ -351,6 +354,7 @@ func (e *Engine) Resume(from, to time.Time) {
 			}
 		}
 	}
+	e.now = max(e.now, g.to) // nothing is looked at as it was in the gap
 }
 
 // shift moves the timers that were running in the gap by as much of it as they
@@ -398,16 +402,18 @@ func (e *Engine) rewind(g gap) {
 		shift(by, &l.since, &l.down)
 		l.gaps = nil
 	}
-	shift(by, &e.flood.begun, &e.flood.due, &e.excess.due, &e.chores, &e.warm.from)
+	shift(by, &e.flood.begun, &e.flood.due, &e.excess.due, &e.chores)
 	for i := range e.flood.recent {
 		shift(by, &e.flood.recent[i])
 	}
 	e.rewindExtras(by)
 	for a := range e.instances() {
 		if a.episode == nil {
+			if a.extra != nil && (a.extra.fired != 0 || len(a.extra.flips) > 0) {
+				e.shifted = append(e.shifted, a)
+			}
 			continue
 		}
-		moved := false
 		shift(by, &a.episode.frozen, &a.episode.staleAt, &a.episode.reminder, &a.episode.toldAt)
 		for i := range a.episode.rungs {
 			t := &a.episode.rungs[i]
@@ -418,11 +424,8 @@ func (e *Engine) rewind(g gap) {
 			if a.channel.clock == ClockArrival {
 				t.since += by
 			}
-			moved = true
 		}
-		if moved {
-			e.shifted = append(e.shifted, a)
-		}
+		e.shifted = append(e.shifted, a)
 		e.schedule(a)
 	}
 }

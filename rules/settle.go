@@ -443,8 +443,10 @@ func (e *Engine) hold(a *instance) {
 	if e.muting(a) != floodMute {
 		return
 	}
+	s := a.standing()
 	e.flood.held++
-	e.flood.to = union(e.flood.to, e.route(a.probe()))
+	probe := Event{Type: AlarmFired, Alarm: EventAlarm{Severity: s.severity}, Rule: a.rule.public(), Device: a.channel.device.public(), Notify: a.rule.rungs[max(0, s.top)].notify}
+	e.flood.to = union(e.flood.to, e.options.Route(&probe))
 }
 
 func (f *flood) prune(at int64, within time.Duration) {

@@ -63,7 +63,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		At:   wall(at),
 		Alarm: EventAlarm{
 			Key: a.toldKey(), Episode: episode, Seq: a.seq, State: phase.String(),
-			Severity: severity, StartedAt: wall(a.started), Acked: ep.acked, Relapses: ep.relapses, FirstSeen: ep.unseen,
+			Severity: severity, StartedAt: wall(a.started), Acked: ep.acked, Relapses: ep.relapses,
 		},
 		Rule:      r.public(),
 		Device:    c.device.public(),
@@ -112,7 +112,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		if s.notify != nil {
 			ev.Notify = s.notify
 		}
-		ep.told = union(ep.told, e.route(&ev))
+		ep.told = union(ep.told, e.options.Route(&ev))
 		fallthrough
 	default:
 		ev.Endpoints = slices.Clone(ep.told)
