@@ -162,7 +162,7 @@ func (sl *slot) begin(at int64) { sl.from, sl.low, sl.high = at, math.Inf(1), ma
 
 // slotDue sees to it that slots end.
 func (e *Engine) slotDue() {
-	if e.excess.due == 0 {
+	if e.excess.due == 0 && len(e.excess.open) > 0 {
 		e.excess.due = (e.now/slotLength + 1) * slotLength
 	}
 }

@@ -57,6 +57,28 @@ func TestReadingThatWaitsIsJudgedBeforeANewerOne(t *testing.T) {
 		"140ms fired warning fell/p", "1.14s resolved warning fell/p")
 }
 
+// An extreme that is older than what waits turns no limit, as it would not have
+// without a rate; and what comes twice is counted once.
+func TestOlderThanWhatWaitsIsLate(t *testing.T) {
+	s := tell(t, chattyHead+"[rule.high]\nmetric = \"level\"\nabove = 50\n", tenReadings+`
+		110ms p level=20
+		120ms p level=20
+		130ms p level=99 age=15ms
+		1s tick`)
+	s.play("1.01s p level=20\n1.02s p level=20\n1.03s p level=20\n1.04s p level=20\n")
+	if len(s.out.Problems) != 1 {
+		t.Errorf("problems %q", s.out.Problems)
+	}
+	s.play("1.05s p level=20 age=10ms +dup\n")
+	if len(s.out.Problems) != 0 {
+		t.Errorf("problems of a repetition %q", s.out.Problems)
+	}
+	s.play("1.06s p level=10\n1.07s p level=19\n1.08s p level=18\n1.085s p level=17 age=12ms\n2s tick\n")
+	if c := s.e.devices["p"].channels[0]; c.last.value.num != 18 {
+		t.Errorf("the last reading judged is %v, and the newest was 18", c.last.value.num)
+	}
+}
+
 func TestWhatIsNewsIsNeverCoalesced(t *testing.T) {
 	f := func(name, rule, story string, want ...string) {
 		t.Helper()
@@ -151,7 +173,7 @@ func TestPastIsNeverCoalesced(t *testing.T) {
 	s := newScene(t, chattyHead+rules)
 	in := Input{Now: start.Add(time.Hour)}
 	for i := range 60 {
-		sample := *reading(in.Now.Add(-time.Duration(i)*time.Second-10*time.Minute), 20)
+		sample := *reading(in.Now.Add(-time.Duration(i)*10*time.Millisecond-10*time.Minute), 20)
 		sample.Device, sample.Metric = "p", "level"
 		in.Batch = append(in.Batch, sample)
 	}
@@ -194,7 +216,7 @@ func TestRateStartsAnewWhereItsTimeIsAnother(t *testing.T) {
 	s.play(tenReadings + "110ms p level=99\n120ms p level=10\n130ms p level=30\n")
 	back := start.Add(-time.Hour)
 	s.step(Input{Now: back, Gap: &Gap{From: start.Add(140 * time.Millisecond), To: back}})
-	s.step(Input{Now: back.Add(60 * time.Millisecond)})
+	s.step(Input{Now: back.Add(100 * time.Millisecond)})
 	if c := s.e.devices["p"].channels[0]; c.last.value.num != 30 || s.e.excess.due != 0 {
 		t.Errorf("an hour back, what waited still waits: %v was judged", c.last.value.num)
 	}

@@ -71,7 +71,7 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	for _, l := range sortedMap(e.links) {
 		b = appendGaps(b, l.gaps)
 	}
-	return binary.AppendVarint(appendBool(b, e.crowded), e.excess.due)
+	return appendBool(b, e.crowded)
 }
 
 func (d *device) appendMemory(b []byte) []byte {
@@ -274,9 +274,6 @@ func (e *Engine) recallEngine(r *reader) {
 	}
 	if len(r.b) > 0 { // the same
 		e.crowded = r.bool()
-	}
-	if len(r.b) > 0 { // the same
-		e.excess.due = r.int()
 	}
 }
 

@@ -402,7 +402,9 @@ func (e *Engine) rewind(g gap) {
 		shift(by, &l.since, &l.down)
 		l.gaps = nil
 	}
-	shift(by, &e.flood.begun, &e.flood.due, &e.excess.due, &e.chores)
+	shift(by, &e.flood.begun, &e.flood.due, &e.chores)
+	e.excess.due = 0
+	e.slotDue()
 	for i := range e.flood.recent {
 		shift(by, &e.flood.recent[i])
 	}

@@ -61,6 +61,7 @@ type sender struct {
 	door     string
 	last     []rules.Sample // of its last message
 	restless int            // so many readings go up and down
+	sent     int            // messages
 }
 
 // A generator makes a stream of inputs, the same for a seed.
@@ -149,6 +150,33 @@ func (g *generator) turn() {
 		d.away = g.now.Add(time.Duration(g.IntN(25)+2) * time.Minute)
 	}
 	g.send(d, list)
+	if d.sent++; d.sent%20 == 0 && (d.id == "d01" || d.id == "d03") {
+		g.burst(d)
+	}
+}
+
+// burst sends more than the device may, in a few tenths of a second, as a batch or
+// one by one.
+func (g *generator) burst(d *sender) {
+	whole := d.sent%40 == 0
+	var list []rules.Sample
+	for i := range 60 {
+		at := g.now.Add(time.Duration(i-60) * 3 * time.Millisecond)
+		if !whole {
+			g.now = g.now.Add(3 * time.Millisecond)
+			at = g.now
+		}
+		list = append(list, rules.Sample{
+			Source: d.source, Device: d.id, Metric: []string{"temperature", "humidity", "meter"}[i%3], Labels: d.labels,
+			Num: []float64{d.warm, 50, d.meter}[i%3] + float64(i*i%7), At: at.Add(d.skew), Received: g.now, Clock: rules.ClockDevice,
+		})
+		if !whole {
+			g.add(rules.Input{Sample: &list[i]})
+		}
+	}
+	if whole {
+		g.add(rules.Input{Batch: list})
+	}
 }
 
 // live lets the world of a device go on.
@@ -704,7 +732,7 @@ func everyWayIsThere(t *testing.T, program *rules.Program, alone *playing) {
 	for _, typ := range []rules.Type{
 		rules.AlarmFired, rules.AlarmEscalated, rules.AlarmDeescalated, rules.AlarmReminder, rules.AlarmReturned, rules.AlarmResolved, rules.AlarmOccurred,
 		rules.AlarmFlapping, rules.AlarmFlapEnded, rules.AlarmStale, rules.AlarmAcked, rules.AlarmUnacked, rules.AlarmShelved, rules.AlarmUnshelved, rules.AlarmFlood,
-		rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.SourceDisconnected, rules.SourceReconnected, rules.ReadingMatched,
+		rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.DeviceChatty, rules.SourceDisconnected, rules.SourceReconnected, rules.ReadingMatched,
 	} {
 		if alone.count[typ] == 0 {
 			t.Errorf("the stream makes no %s: that way is not compared", typ)
