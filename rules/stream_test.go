@@ -150,7 +150,7 @@ func (g *generator) turn() {
 		d.away = g.now.Add(time.Duration(g.IntN(25)+2) * time.Minute)
 	}
 	g.send(d, list)
-	if d.sent++; d.sent%20 == 0 && (d.id == "d01" || d.id == "d03") {
+	if d.sent++; d.sent%8 == 0 && (d.id == "d01" || d.id == "d03") {
 		g.burst(d)
 	}
 }
@@ -158,7 +158,7 @@ func (g *generator) turn() {
 // burst sends more than the device may, in a few tenths of a second, as a batch or
 // one by one.
 func (g *generator) burst(d *sender) {
-	whole := d.sent%40 == 0
+	whole := d.sent%16 == 0
 	var list []rules.Sample
 	for i := range 60 {
 		at := g.now.Add(time.Duration(i-60) * 3 * time.Millisecond)
