@@ -157,6 +157,13 @@ func (l *Linter) Problems() []Problem {
 			warn([]string{"rule", r.id, "silent"}, fmt.Sprintf("auto finds no interval for %s: what comes at irregular times, as from a device that reports changes only, never counts as silent", x.others()),
 				"write a duration as in silent = \"26h\", every = \"1h\" in [device."+x.first+"], or leave it out with except")
 		}
+		for j := range f[i].sparse {
+			if x := &f[i].sparse[j]; x.count > 0 {
+				m := &r.gauges[r.rungs[j].gauge]
+				warn([]string{"rule", r.id, "min_samples"}, fmt.Sprintf("a window of %s does not hold the %d readings of min_samples: %s reports each %s, so that it is never known", written(x.hold), m.minSamples, x.others(), written(x.longest.Round(time.Second))),
+					"write a longer over, or fewer min_samples")
+			}
+		}
 		for j := range f[i].slow {
 			x, g := &f[i].slow[j], &r.rungs[j]
 			if x.count > 0 {
@@ -173,6 +180,7 @@ type finding struct {
 	chatty    []*instance
 	irregular tellings
 	slow      []tellings // by rung
+	sparse    []tellings // by rung: their windows hold too few readings
 }
 
 // tellings are devices of which the same is to be said.
@@ -204,7 +212,7 @@ func (l *Linter) gather() []finding {
 	e := l.engine
 	f := make([]finding, len(e.program.rules))
 	for i, r := range e.program.rules {
-		f[i].slow = make([]tellings, len(r.rungs))
+		f[i].slow, f[i].sparse = make([]tellings, len(r.rungs)), make([]tellings, len(r.rungs))
 	}
 	for _, d := range e.sortedDevices() {
 		declared := d.def != nil && d.def.Every != nil && *d.def.Every > 0 // linted without readings
@@ -220,7 +228,11 @@ func (l *Linter) gather() []finding {
 				}
 				for j := range a.rule.rungs {
 					g := &a.rule.rungs[j]
-					switch m := &a.rule.gauges[g.gauge]; {
+					m := &a.rule.gauges[g.gauge]
+					if known && m.minSamples > 1 && m.over > 0 && int64(m.over)/int64(every)+1 < int64(m.minSamples) && j < len(x.sparse) {
+						x.sparse[j].add(d.id, every, m.over)
+					}
+					switch {
 					case m.source == silence:
 						if m.silent == 0 && d.gaps != nil && d.gaps.Irregular() && j == 0 {
 							x.irregular.add(d.id, 0, 0)

@@ -200,3 +200,18 @@ func BenchmarkLinter(b *testing.B) {
 		i++
 	}
 }
+
+// A window that the readings of a device never fill is never known.
+func TestWindowThatHoldsTooFewReadingsIsSuspect(t *testing.T) {
+	const window = "[rule.warm]\nmetric = \"temperature\"\nagg = \"avg\"\nover = \"10m\"\nmin_samples = 5\nabove = 50\n"
+	each := func(every time.Duration) func(say func(time.Duration, string, string, float64)) {
+		return func(say func(time.Duration, string, string, float64)) {
+			for i := range 40 {
+				say(time.Duration(i)*every, "freezer-1", "temperature", 20)
+			}
+		}
+	}
+	suspect(t, linted(t, window, each(5*time.Minute)), "rule.warm.min_samples: ", "a window of 10m", "5 readings", "freezer-1 reports each 5m", "longer over")
+	suspect(t, linted(t, window, each(2*time.Minute)))
+	suspect(t, linted(t, strings.Replace(window, "= 5", "= 3", 1), each(5*time.Minute)))
+}

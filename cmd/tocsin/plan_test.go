@@ -42,6 +42,9 @@ func TestPlanAsksTheRunningBridge(t *testing.T) {
 	if code, out, errs = p.command("plan", "-c", filepath.Join(dir, "next.toml")); code != 0 || !strings.Contains(out, "rules: changed warm") {
 		t.Errorf("another file: %d %s%s", code, out, errs)
 	}
+	if !strings.Contains(out, "0 alarms would change, 1 would go on as they are") || strings.Contains(out, "warm/freezer-1") {
+		t.Errorf("an alarm that only its title changes is listed: %s", out)
+	}
 	if !strings.Contains(out, "endpoints: unchanged") || strings.Contains(out, "at the next start only") {
 		t.Errorf("another file in the same folder says the same of endpoints and the store: %s", out)
 	}
