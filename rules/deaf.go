@@ -19,18 +19,25 @@ const maxGaps = 16
 // addGap remembers a gap. When there are too many, the two oldest become one that
 // is as long as both, so that what they come to stays.
 func addGap(list []gap, g gap) []gap {
-	if len(list) == maxGaps {
+	if len(list) >= maxGaps {
 		list[1].from -= list[0].to - list[0].from
 		list = slices.Delete(list, 0, 1)
 	}
 	return append(list, g)
 }
 
+func shiftGaps(by int64, list []gap) {
+	for i := range list {
+		list[i].from += by
+		list[i].to += by
+	}
+}
+
 // awake is when something is done that is due then: after the last gap, if that
 // is in it.
 func (e *Engine) awake(due int64) int64 {
-	if n := len(e.gaps); n > 0 && due > e.gaps[n-1].from {
-		return max(due, e.gaps[n-1].to)
+	if n := len(e.absent); n > 0 && due > e.absent[n-1].from {
+		return max(due, e.absent[n-1].to)
 	}
 	return due
 }
@@ -41,7 +48,7 @@ func (d *device) unheard() bool { return d.link != nil && d.link.down != 0 }
 // missed is for how long since then nobody could hear the device.
 func (e *Engine) missed(d *device, since int64) int64 {
 	var room [2 * maxGaps]gap
-	list := append(room[:0], e.gaps...)
+	list := append(room[:0], e.absent...)
 	if d.link != nil {
 		list = append(list, d.link.gaps...)
 	}
@@ -54,6 +61,25 @@ func (e *Engine) missed(d *device, since int64) int64 {
 		}
 	}
 	return missed
+}
+
+// graced is until when a device has time to be heard: after we began to listen,
+// met it, or what stands between us came back; and after an absence of ours, which
+// is not made up for with more time than it took.
+func (e *Engine) graced(d *device, grace int64) int64 {
+	until := max(e.begun, d.listening) + grace
+	last := func(list []gap) {
+		for _, g := range list {
+			until = max(until, g.to+min(grace, g.to-g.from))
+		}
+	}
+	last(e.absent)
+	if l := d.link; l != nil {
+		if last(l.gaps); len(l.gaps) == 0 && l.since != 0 {
+			until = max(until, l.since+grace)
+		}
+	}
+	return until
 }
 
 // partial reports whether a device may have sent more in a window than is counted,
@@ -74,7 +100,7 @@ func (e *Engine) partial(c *channel, w *window.Window, now int64) (bool, int64) 
 			}
 		}
 	}
-	if last(e.gaps); d.link != nil {
+	if last(e.absent); d.link != nil {
 		last(d.link.gaps)
 	}
 	whole := since + over

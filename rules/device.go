@@ -88,7 +88,7 @@ func (e *Engine) contacted(d *device, s *Sample, out *Output) {
 			}
 		}
 	}
-	if d.contact == e.now {
+	if d.contact == e.now && (d.presence == StatusUnknown || d.presence == Online) {
 		return
 	}
 	late := len(d.children) > 0 && d.overdue(e.now)
@@ -222,7 +222,7 @@ func (e *Engine) announce(d *device, source string, out *Output) {
 // reach is how a device's silence is judged: since when, and from when on it
 // means something. It is unknown while nobody could hear the device.
 type reach struct {
-	since    int64 // last contact, or since when it was listened for
+	since    int64 // last contact, or since when it is listened for
 	deadline int64 // silent from then on; 0 where nothing says how often it reports
 	deaf     bool
 	lost     bool // its presence says so
@@ -238,16 +238,15 @@ func (d *device) reach(e *Engine, g *gauge, hold time.Duration) reach {
 	if d.link != nil && d.link.down != 0 {
 		return reach{deaf: true}
 	}
-	listening := max(d.listening, e.listening(d))
 	r := reach{since: d.contact}
 	if d.contact == 0 {
-		r.since = listening
+		r.since = max(d.listening, e.begun)
 	}
 	if (d.presence == Lost || d.presence == Offline) && d.presenceAt >= d.contact {
 		r.lost, r.since = true, d.presenceAt
 		r.deadline = d.presenceAt
 		if hold == 0 {
-			r.deadline += lostGrace
+			r.deadline += lostGrace + e.missed(d, r.since)
 		}
 		return r
 	}
@@ -263,10 +262,10 @@ func (d *device) reach(e *Engine, g *gauge, hold time.Duration) reach {
 	if known {
 		grace = min(silent, max(2*every, time.Minute))
 	}
-	r.deadline = listening + int64(grace)
-	if d.contact != 0 {
-		r.deadline = max(r.deadline, d.contact+int64(silent))
+	if d.contact == 0 {
+		silent = grace
 	}
+	r.deadline = max(e.graced(d, int64(grace)), r.since+int64(silent)+e.missed(d, r.since))
 	return r
 }
 
@@ -341,14 +340,6 @@ func (e *Engine) relink(in *Link, out *Output) {
 		}
 		e.queueHeeding(d)
 	}
-}
-
-// listening is since when a device would have been heard.
-func (e *Engine) listening(d *device) int64 {
-	if d.link != nil {
-		return max(e.deaf, d.link.since)
-	}
-	return e.deaf
 }
 
 // linkDue is when it is time to tell that a source is away; 0 for none.

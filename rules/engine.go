@@ -44,6 +44,7 @@ type Engine struct {
 	begun     int64 // since when it has listened at all, but for gaps; 0 is not known
 
 	gaps    []gap       // downtime that late samples may still cover
+	absent  []gap       // downtime, on the present clock
 	renamed []State     // what is stored under a rule's former id, now that it goes on under another
 	shifted []*instance // alarms that have changed and are not yet in a transition
 	recheck []*instance // alarms whose rule has changed since they were stored

@@ -494,12 +494,12 @@ func (e *Engine) staleDue(a *instance) int64 {
 func (e *Engine) heard(c *channel, after int64) int64 {
 	heard := c.at
 	if e.deaf > heard {
-		for _, g := range e.gaps {
+		for _, g := range e.absent {
 			if heard+after > g.from {
 				heard = max(heard, g.to)
 			}
 		}
-		if len(e.gaps) == 0 {
+		if len(e.absent) == 0 {
 			heard = e.deaf
 		}
 	}

@@ -352,13 +352,15 @@ func (e *Engine) quiet(a *instance, i int) measurement {
 	// longer, as a level says, begins with our listening.
 	base := i == a.rule.rungs[0].gauge
 	if !base && !r.lost && r.deadline != 0 {
-		r.deadline = max(r.deadline, r.since+int64(g.silent))
+		r.deadline = max(r.deadline, r.since+int64(g.silent)+e.missed(d, r.since))
 	}
 	switch {
 	case r.deaf:
 		return measurement{}
 	case on && !r.lost && d.contact == m.at && (base || d.contact != 0):
 		return measurement{value: value{num: 1}, known: true}
+	case r.deadline == 0 && on && !r.lost: // it was lost, and is there again
+		return measurement{known: true}
 	case r.deadline == 0:
 		return measurement{}
 	case e.now >= r.deadline:

@@ -67,7 +67,7 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	for _, name := range e.flood.to {
 		b = appendText(b, name)
 	}
-	b = binary.AppendVarint(b, e.begun)
+	b = appendGaps(binary.AppendVarint(b, e.begun), e.absent)
 	for _, l := range sortedMap(e.links) {
 		b = appendGaps(b, l.gaps)
 	}
@@ -268,7 +268,7 @@ func (e *Engine) recallEngine(r *reader) {
 	if len(r.b) == 0 {
 		return // written before this was
 	}
-	e.begun = r.int()
+	e.begun, e.absent = r.int(), r.gaps()
 	for _, l := range links {
 		l.gaps = r.gaps()
 	}

@@ -335,7 +335,7 @@ func (e *Engine) Resume(from, to time.Time) {
 			d.gaps.Skip() // the gap under way is our own
 		}
 	}
-	e.gaps = addGap(e.gaps, g)
+	e.gaps, e.absent = addGap(e.gaps, g), addGap(e.absent, g)
 	e.flood.due = e.awake(e.flood.due)
 	e.excess.due = e.awake(e.excess.due)
 	for a := range e.instances() {
@@ -398,9 +398,10 @@ func (e *Engine) rewind(g gap) {
 	}
 	shift(by, &e.begun)
 	e.deaf += by
+	shiftGaps(by, e.absent)
 	for _, l := range e.links {
 		shift(by, &l.since, &l.down)
-		l.gaps = nil
+		shiftGaps(by, l.gaps)
 	}
 	shift(by, &e.flood.begun, &e.flood.due, &e.chores)
 	e.excess.due = 0

@@ -91,7 +91,7 @@ func TestADeafSourceSilencesNobody(t *testing.T) {
 		1m down plant
 		30m up plant
 		1h tick`,
-		"32m fired warning quiet/d")
+		"34m fired warning quiet/d") // a minute and four of them heard
 	tell(t, rules, `
 		0s up plant
 		0s d x=1
@@ -108,8 +108,8 @@ func TestADeafSourceSilencesNobody(t *testing.T) {
 		3m reload
 		30m tick
 		30m up plant
-		33m d x=1`,
-		"32m fired warning quiet/d", "33m resolved warning quiet/d")
+		35m d x=1`,
+		"34m fired warning quiet/d", "35m resolved warning quiet/d")
 	tell(t, rules, `
 		0s d x=1
 		1m tick
@@ -235,4 +235,38 @@ func TestADeviceThatIsSilentIsNotFlat(t *testing.T) {
 	const rules = hot + "[rule.flat]\nmetric = \"temperature\"\nflat = { for = \"20m\", within = 0.5 }\n"
 	tell(t, rules, "0s..5m/1m d temperature=4\n2h tick")
 	tell(t, rules, "0s..25m/1m d temperature=4\n26m d temperature=8", "20m fired warning flat/d", "26m resolved warning flat/d")
+}
+
+func TestALostDeviceOfWhichNothingIsKnownEndsItsAlarmWithAReading(t *testing.T) {
+	tell(t, "[rule.quiet]\nsilent = \"auto\"\n", `
+		0s tick
+		1m lost d
+		5m d x=1
+		1h tick`,
+		"1m30s fired warning quiet/d", "5m resolved warning quiet/d")
+}
+
+func TestAReadingInTheSameInstantIsNewsOfADeviceThatWasLost(t *testing.T) {
+	tell(t, "[device.d]\nevery = \"1m\"\n"+quiet, `
+		0s d x=1
+		0s lost d
+		0s d x=1
+		4m d x=1`)
+}
+
+// A source whose session is renewed every hour is one that hears its devices.
+func TestShortAbsencesDoNotPostponeASilence(t *testing.T) {
+	tell(t, "[rule.quiet]\nsilent = \"6h\"\n", `
+		0s up plant
+		0s d x=1
+		1h..8h/1h down plant
+		1h2s..8h/1h up plant
+		12h tick`,
+		"6h0m12s fired warning quiet/d")
+}
+
+func TestPresenceSaidAgainIsContact(t *testing.T) {
+	const rules = "[device.d]\nevery = \"1m\"\n[rule.quiet]\nsilent = \"5m\"\n"
+	tell(t, rules+"for = \"2m\"\n", "0s online d\n6m online d\n8m tick\n9m online d\n20m tick", "16m fired warning quiet/d")
+	tell(t, rules, "0s online d\n6m online d\n8m tick", "5m fired warning quiet/d", "6m resolved warning quiet/d")
 }
