@@ -200,8 +200,12 @@ func (h *hole) tell(rule string, began, end int64) {
 // lived notes that an episode of the present has ended: a reading of the past must
 // not tell of it again.
 func (c *channel) lived(a *instance) {
+	end := a.ended
+	if end < a.started { // a person ended it
+		end = c.last.at
+	}
 	if n := len(c.holes); n > 0 && !c.holes[n-1].cut {
-		c.holes[n-1].tell(a.rule.id, a.started, max(a.ended, c.last.at))
+		c.holes[n-1].tell(a.rule.id, a.started, end)
 	}
 }
 

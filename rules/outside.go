@@ -74,13 +74,14 @@ func (e *Engine) forward(a *instance, out *Output) {
 	e.tellOutside(ev, out)
 }
 
-// tellOccurred tells of an episode of the past, from its start and its end.
-func (e *Engine) tellOccurred(a *instance, began, ended *Event, out *Output) {
+// tellOccurred tells of an episode of the past, from what was told apart of its
+// start and of its end.
+func (e *Engine) tellOccurred(a *instance, began, ended *Event, end int64, out *Output) {
 	ev := *ended
 	ev.Type, ev.At, ev.Alarm.Seq = AlarmOccurred, wall(e.now), 1
 	ev.ID = "evt_" + digest("event", ev.Alarm.Episode, "1", string(AlarmOccurred))
 	ev.Alarm.Severity = max(began.Alarm.Severity, ended.Alarm.Severity)
-	at := ended.Reading.At
+	at := wall(end)
 	ev.EndedAt = &at
 	ev.Condition, ev.Title, ev.Evidence = began.Condition, began.Title, began.Evidence
 	ev.Because = "readings that came late: from " + clock(began.Alarm.StartedAt, at) + " to " + clock(at, at) + ", " + began.Because

@@ -294,7 +294,10 @@ func (r *rehearing) heard(ev *Event) {
 	if a == nil || !a.rule.backfill || ev.Reading == nil {
 		return
 	}
-	from, to := nanos(began.Alarm.StartedAt), nanos(ev.Reading.At)
+	from, to := nanos(began.Alarm.StartedAt), r.channel.alarm(rule).ended
+	if to < from { // not by a reading, and not by a timer
+		to = nanos(ev.Reading.At)
+	}
 	if a.tells(from, to) {
 		return // that episode was told when it happened
 	}
@@ -303,5 +306,5 @@ func (r *rehearing) heard(ev *Event) {
 	} else if n := len(r.real.holes); n > 0 {
 		r.real.holes[n-1].tell(a.rule.id, from, to)
 	}
-	r.of.tellOccurred(a, &began, ev, r.out)
+	r.of.tellOccurred(a, &began, ev, to, r.out)
 }
