@@ -107,10 +107,7 @@ func (k *before) append(b []byte) []byte {
 	b = append(appendPoint(appendPoint(b, k.last), k.prev), byte(k.clock))
 	b = appendFloat(binary.AppendVarint(b, k.at), k.carried)
 	b = binary.AppendVarint(b, k.over)
-	b = binary.AppendUvarint(b, uint64(len(k.windowed)))
-	for _, m := range k.windowed {
-		b = appendFloat(binary.AppendVarint(b, m.at), m.v)
-	}
+	b = appendMarks(b, k.windowed)
 	b = binary.AppendUvarint(b, uint64(len(k.alarms)))
 	for i := range k.alarms {
 		text, err := json.Marshal(&k.alarms[i])
@@ -118,6 +115,14 @@ func (k *before) append(b []byte) []byte {
 			text = nil // it has no numbers that are none
 		}
 		b = appendBlob(b, text)
+	}
+	return b
+}
+
+func appendMarks(b []byte, list []mark) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, m := range list {
+		b = appendFloat(binary.AppendVarint(b, m.at), m.v)
 	}
 	return b
 }
@@ -145,9 +150,7 @@ func (r *reader) hole() hole {
 
 func (r *reader) before() *before {
 	k := &before{last: r.point(), prev: r.point(), clock: Clock(r.byte()), at: r.int(), carried: r.float(), over: r.int()}
-	for range r.count(9) {
-		k.windowed = append(k.windowed, mark{r.int(), r.float()})
-	}
+	k.windowed = r.marks()
 	for range r.count(1) {
 		var s State
 		if err := json.Unmarshal(r.blob(), &s); err != nil && r.err == nil {
@@ -156,6 +159,14 @@ func (r *reader) before() *before {
 		k.alarms = append(k.alarms, s)
 	}
 	return k
+}
+
+func (r *reader) marks() []mark {
+	var list []mark
+	for range r.count(9) {
+		list = append(list, mark{r.int(), r.float()})
+	}
+	return list
 }
 
 func (r *reader) point() point { return point{r.int(), r.value()} }

@@ -186,7 +186,7 @@ func needs(fn string) window.Needs {
 func (c *channel) need(over int64, n window.Needs) *span {
 	s := c.span(over)
 	if s == nil {
-		s = &span{over, n, window.New(time.Duration(over), n)}
+		s = &span{over: over, needs: n, Window: window.New(time.Duration(over), n)}
 		c.windows = append(c.windows, s)
 		if c.last.at != 0 {
 			s.Add(c.last.at, c.last.value.num)

@@ -132,6 +132,7 @@ type channel struct {
 type span struct {
 	over  int64
 	needs window.Needs
+	left  []mark // readings that have left it since the newest came
 	*window.Window
 }
 

@@ -127,7 +127,7 @@ func (e *Engine) known(c *channel) *before {
 		b.alarms = append(b.alarms, s)
 	}
 	if w := c.longest(); w != nil {
-		b.over = w.over
+		b.over, b.windowed = w.over, slices.Clone(w.left)
 		for at, v := range w.Until(c.last.at) {
 			b.windowed = append(b.windowed, mark{at, v})
 		}
@@ -137,6 +137,18 @@ func (e *Engine) known(c *channel) *before {
 		}
 	}
 	return b
+}
+
+// pass lets time go by without a reading. Should it turn out to be a hole, what
+// the window held when that began is wanted again.
+func (s *span) pass(now int64) {
+	if s.Count() > 0 && s.Oldest() <= now-s.over && s.Exact() {
+		for at, v := range s.Until(now - s.over) {
+			s.left = append(s.left, mark{at, v})
+		}
+		s.left = s.left[max(0, len(s.left)-maxWindowed-1):]
+	}
+	s.Advance(now)
 }
 
 // longest is the longest of the windows that hold their readings as they are.

@@ -164,6 +164,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		}
 	}
 	for _, w := range c.windows {
+		w.left = w.left[:0]
 		w.Advance(at) // first, so that it never holds more than it must
 		w.Add(at, v.num+c.carried)
 	}

@@ -274,7 +274,7 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 		return measurement{}
 	}
 	now := c.axis(e.now)
-	w.Advance(now)
+	w.pass(now)
 	out := measurement{}
 	if adds(fn) {
 		out.partial, out.until = e.partial(c, w.Window, now)

@@ -145,7 +145,7 @@ func (c *channel) appendMemory(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(c.windows)))
 	for _, w := range c.windows {
 		b = binary.AppendVarint(b, w.over)
-		b = appendBlob(b, w.AppendBinary(nil))
+		b = appendBlob(appendMarks(b, w.left), w.AppendBinary(nil))
 	}
 	return c.appendAlarms(b)
 }
@@ -341,13 +341,14 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 			c.foreign = &foreignUnit{unit, conv, ok}
 		}
 	}
-	stored := map[int64][]byte{}
-	for range r.count(2) {
+	stored, left := map[int64][]byte{}, map[int64][]mark{}
+	for range r.count(3) {
 		over := r.int()
-		stored[over] = r.blob()
+		left[over], stored[over] = r.marks(), r.blob()
 	}
 	if c != nil && r.err == nil {
 		for _, s := range c.windows {
+			s.left = left[s.over]
 			if err := s.recall(stored); err != nil {
 				r.err = err
 				return
