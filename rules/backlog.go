@@ -98,7 +98,7 @@ func (h *hole) append(b []byte) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(h.told)))
 	for _, t := range h.told {
-		b = binary.AppendVarint(binary.AppendVarint(appendText(b, t.rule), t.began), t.end)
+		b = appendBool(binary.AppendVarint(binary.AppendVarint(appendText(b, t.rule), t.began), t.end), t.past)
 	}
 	return b
 }
@@ -142,8 +142,8 @@ func (r *reader) hole() hole {
 	for range r.count(10) {
 		h.tail = append(h.tail, r.point())
 	}
-	for range r.count(3) {
-		h.told = append(h.told, tale{r.text(), r.int(), r.int()})
+	for range r.count(4) {
+		h.told = append(h.told, tale{r.text(), r.int(), r.int(), r.bool()})
 	}
 	return h
 }

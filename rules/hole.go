@@ -44,10 +44,11 @@ type mark struct {
 	v  float64
 }
 
-// A tale is an episode that was told.
+// A tale is an episode that was told, when it was or as one of the past.
 type tale struct {
 	rule       string
 	began, end int64
+	past       bool
 }
 
 const (
@@ -202,11 +203,11 @@ func (h *hole) close() []hole {
 }
 
 // tell notes that an episode was told which may lie in a hole, or begin there.
-func (h *hole) tell(rule string, began, end int64) {
+func (h *hole) tell(t tale) {
 	if len(h.told) == maxTales {
 		h.told = slices.Delete(h.told, 0, 1)
 	}
-	h.told = append(h.told, tale{rule, began, end})
+	h.told = append(h.told, t)
 }
 
 // lived notes that an episode of the present has ended: a reading of the past must
@@ -217,19 +218,19 @@ func (c *channel) lived(a *instance) {
 		end = c.last.at
 	}
 	if n := len(c.holes); n > 0 && !c.holes[n-1].cut {
-		c.holes[n-1].tell(a.rule.id, a.started, end)
+		c.holes[n-1].tell(tale{a.rule.id, a.started, end, false})
 	}
 }
 
 // tells reports whether an episode of an alarm in that time has been told, or is
-// part of one that was.
+// part of one that was. One that went on when people were told of its end is news.
 func (a *instance) tells(from, to int64) bool {
-	if a.started != 0 && to >= a.started && (a.episode != nil && a.episode.fired != 0 || from <= a.ended) {
+	if a.started != 0 && to > a.started && (a.episode != nil && a.episode.fired != 0 || to <= a.ended) {
 		return true
 	}
 	for i := range a.channel.holes {
 		for _, t := range a.channel.holes[i].told {
-			if t.rule == a.rule.id && from <= t.end && to >= t.began {
+			if t.rule == a.rule.id && from <= t.end && to >= t.began && (t.past || to <= t.end) {
 				return true
 			}
 		}

@@ -6,7 +6,7 @@ package rules
 // reading at to began can have begun earlier. What was told stays as it was told:
 // the episode, its start, who knows of it.
 func (e *Engine) catchUpWith(a, s *instance, to int64, whole bool, out *Output) {
-	if len(a.rule.rungs) != len(s.rule.rungs) || a.episode == nil && (s.episode == nil || !whole) || a.episode != nil && a.episode.noData {
+	if len(a.rule.rungs) != len(s.rule.rungs) || a.episode == nil && (s.episode == nil || !whole) || a.episode != nil && a.episode.noData || s.episode != nil && s.episode.noData {
 		return
 	}
 	was := a.standing()
@@ -25,6 +25,9 @@ func (e *Engine) catchUpWith(a, s *instance, to int64, whole bool, out *Output) 
 	if ep == nil {
 		ep = e.episode(a.rule)
 		a.episode = ep
+		if s.episode.frozen != 0 {
+			ep.frozen, ep.stale = a.channel.ours(s.episode.frozen), s.episode.stale
+		}
 	}
 	ep.recount(a.rule, s.episode, whole)
 	ep.rungs = rungs

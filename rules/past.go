@@ -130,6 +130,9 @@ func (e *Engine) rejudge(c *channel, i int, out *Output) int {
 	}
 	h := &c.holes[i]
 	whole := i == len(c.holes)-1 && (!h.cut || h.to == c.last.at)
+	if whole {
+		r.pass(c.axis(e.now))
+	}
 	for _, a := range c.alarms {
 		if s := r.channel.alarm(a.rule); s != nil && r.speaksFor(a.rule) {
 			e.catchUpWith(a, s, h.to, whole, out)
@@ -248,15 +251,23 @@ func (r *rehearing) speaksFor(rule *rule) bool {
 	return true
 }
 
-// feed takes the next reading in, and tells what it ends.
-func (r *rehearing) feed(p dated) {
-	for len(r.gaps) > 0 && r.gaps[0].to < p.at {
+// pass lets time go by up to the next reading, or to the present.
+func (r *rehearing) pass(at int64) {
+	for len(r.gaps) > 0 && r.gaps[0].to < at {
 		g := r.gaps[0]
 		r.gaps = r.gaps[1:]
 		if g.from = max(g.from, r.engine.now); g.from < g.to { // readings speak for the rest
 			r.step(Input{Now: wall(g.from), Gap: &Gap{wall(g.from), wall(g.to)}})
 		}
 	}
+	if at > r.engine.now {
+		r.step(Input{Now: wall(at)})
+	}
+}
+
+// feed takes the next reading in, and tells what it ends.
+func (r *rehearing) feed(p dated) {
+	r.pass(p.at)
 	c := r.real
 	s := Sample{
 		Device: c.device.id, Metric: c.metric.name, Kind: c.metric.kind.of(p.value), Num: p.value.num, Text: p.value.text, Unit: c.unit(),
@@ -302,9 +313,9 @@ func (r *rehearing) heard(ev *Event) {
 		return // that episode was told when it happened
 	}
 	if h := r.real.hole(from); h != nil {
-		h.tell(a.rule.id, from, to)
+		h.tell(tale{a.rule.id, from, to, true})
 	} else if n := len(r.real.holes); n > 0 {
-		r.real.holes[n-1].tell(a.rule.id, from, to)
+		r.real.holes[n-1].tell(tale{a.rule.id, from, to, true})
 	}
 	r.of.tellOccurred(a, &began, ev, to, r.out)
 }
