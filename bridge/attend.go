@@ -22,6 +22,9 @@ func (b *Bridge) attend(ev broker.ClientEvent) (*group, []rules.Input) {
 	defer b.mu.Unlock()
 	now := b.clock.now()
 	var told []rules.Presence
+	if ev.Kind == broker.Dropped && b.slept(now) {
+		ev.Kind = broker.Closed
+	}
 	switch ev.Kind {
 	case broker.Connected:
 		for _, d := range b.roster.came(ev.Client) {

@@ -37,6 +37,10 @@ type Options struct {
 	// zero time means that there was none.
 	LastAlive time.Time
 
+	// Born is when the store was made, empty: alarms that were told before are not
+	// known. The zero time is for one that has lost nothing.
+	Born time.Time
+
 	// Connected reports whether a source hears its devices; while it does not,
 	// their silence proves nothing. Nil: they are always heard.
 	Connected func(source string) bool
@@ -94,10 +98,13 @@ type Bridge struct {
 	endpoints []Endpoint
 	engine    *rules.Engine // nil while the state is not known
 	out       rules.Output
+	born      time.Time       // see Options.Born
 	limit     int             // of devices; see Options.MaxDevices
 	linked    map[string]bool // which sources the engine thinks are heard
 	roster    *roster
-	loaded    bool // an engine was made before; guarded by loading
+	ticked    time.Time // the last tick; zero before the first
+	woke      time.Time // the end of the last gap
+	loaded    bool      // an engine was made before; guarded by loading
 }
 
 // New makes a bridge and loads its state. [Bridge.Run] starts it.
@@ -114,7 +121,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	}
 	b := &Bridge{
 		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, history: o.History, connected: o.Connected,
-		lanes: lanes{byName: make(map[string]*lane)}, retention: o.Retention, grace: o.Grace, limit: o.MaxDevices,
+		lanes: lanes{byName: make(map[string]*lane)}, retention: o.Retention, grace: o.Grace, limit: o.MaxDevices, born: o.Born,
 		metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
@@ -142,6 +149,9 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	}
 	if err := b.load(ctx, from, now); err != nil {
 		return nil, err
+	}
+	if b.engine.Warming() {
+		b.log.Info("the store is new: whatever an earlier one knew of alarms is not known", "since", o.Born)
 	}
 	// The timers that the downtime has moved are on disk before this process
 	// counts as alive; and a disk that cannot be written is known at once.

@@ -149,6 +149,7 @@ type world struct {
 	connected func(source string) bool
 	loose     []string // sources whose devices are not lost with a connection
 	remembers bool     // it keeps a history
+	sync      bool     // endpoints are told of all alarms after a store was lost
 	limit     int      // of undeclared devices
 
 	*bridge.Bridge
@@ -214,7 +215,7 @@ func (w *world) start() {
 	o := bridge.Options{
 		Program: w.compile(), Decoders: decoders, Source: devices{}, Store: s,
 		Endpoints: w.destinations(), Connected: w.connected, MaxDevices: w.limit, Unattended: w.loose,
-		LastAlive: w.db.LastAlive(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		LastAlive: w.db.LastAlive(), Born: w.db.Born(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if w.registry != nil {
 		o.Registerer = w.registry
@@ -252,7 +253,7 @@ func (w *world) compile() *rules.Program {
 func (w *world) destinations() []bridge.Endpoint {
 	var all []bridge.Endpoint
 	for name, r := range w.endpoints {
-		all = append(all, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry, Match: w.match[name], Revision: w.revision})
+		all = append(all, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry, Match: w.match[name], Sync: w.sync, Revision: w.revision})
 	}
 	return all
 }

@@ -54,6 +54,9 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 			b.gap(last, stray)
 		}
 		last = b.clock.now()
+		b.mu.Lock()
+		b.ticked = last
+		b.mu.Unlock()
 		b.watchLinks()
 		b.tick()
 		b.rejects.flush(time.Now())
@@ -61,6 +64,13 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 			b.fatal(fmt.Errorf("store: %w", err)) // noticed without anything to write
 		}
 	}
+}
+
+// slept reports whether this process stood still until a moment ago, whether the
+// tick that notices has come yet or not. Connections that ended meanwhile say
+// nothing: nobody answered at our end. The caller holds mu.
+func (b *Bridge) slept(now time.Time) bool {
+	return b.clock.stray().Abs() > maxStray || now.Sub(b.woke) < maxStray || !b.ticked.IsZero() && now.Sub(b.ticked) > maxStray
 }
 
 // gap sets the clock and shifts every running timer by the time that was lost.
@@ -71,6 +81,7 @@ func (b *Bridge) gap(last time.Time, stray time.Duration) {
 		b.clock.reset()
 	}
 	now := b.clock.now()
+	b.woke = now
 	if b.engine != nil {
 		b.engine.Resume(last, now)
 	}

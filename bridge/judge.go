@@ -198,7 +198,7 @@ func (b *Bridge) reject(s *intake, m *broker.Message, err error) {
 func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	b.loading.Lock()
 	defer b.loading.Unlock()
-	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, MaxDevices: b.limit})
+	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, Sync: b.synced, Born: b.born, MaxDevices: b.limit})
 	known := b.remember(ctx, engine)
 	orphans := 0
 	for s, err := range b.store.States(ctx) {

@@ -14,6 +14,7 @@ import (
 type Endpoint struct {
 	Name  string
 	Match Match
+	Sync  bool // it is told of all alarms under way after a store was lost
 
 	// Target identifies the URL without showing it. An endpoint that was
 	// disabled under another target starts enabled.

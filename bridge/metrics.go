@@ -56,7 +56,7 @@ func (m *metrics) collectors() []prometheus.Collector {
 type gauges struct {
 	bridge                                        *Bridge
 	alarms, devices, pending, dead, oldest, state *prometheus.Desc
-	registered, limit                             *prometheus.Desc
+	registered, limit, warming                    *prometheus.Desc
 }
 
 func newGauges(b *Bridge) *gauges {
@@ -69,6 +69,7 @@ func newGauges(b *Bridge) *gauges {
 		devices:    desc("tocsin_devices", "Devices heard of, by presence.", "presence"),
 		registered: desc("tocsin_devices_registered", "Devices known that no rule file declares."),
 		limit:      desc("tocsin_devices_registered_limit", "Devices to be known, at most, that no rule file declares."),
+		warming:    desc("tocsin_warming", "1 while the store is so new that alarms may be under way which have not been seen."),
 		pending:    desc("tocsin_deliveries_pending", "Deliveries owed.", "endpoint"),
 		dead:       desc("tocsin_deliveries_dead", "Deliveries given up and kept for replay.", "endpoint"),
 		oldest:     desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
@@ -78,7 +79,7 @@ func newGauges(b *Bridge) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.pending, g.dead, g.oldest, g.state} {
+	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.warming, g.pending, g.dead, g.oldest, g.state} {
 		ch <- d
 	}
 }
@@ -97,6 +98,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		gauge(g.registered, float64(undeclared.Registered))
 		gauge(g.limit, float64(undeclared.Limit))
 	}
+	gauge(g.warming, g.bridge.warming())
 	for c, n := range alarms {
 		gauge(g.alarms, float64(n), strings.ToValidUTF8(c.rule, "?"), c.severity.String(), c.state)
 	}
@@ -144,4 +146,14 @@ func (b *Bridge) count() (counts map[alarmClass]int, devices map[rules.Status]in
 		counts[alarmClass{c.Rule, c.Severity, c.State}] += c.Count
 	}
 	return counts, b.engine.Presences(), b.engine.Registered()
+}
+
+// warming is 1 while the engine warms up.
+func (b *Bridge) warming() float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine != nil && b.engine.Warming() {
+		return 1
+	}
+	return 0
 }

@@ -49,6 +49,18 @@ func glob(pattern, s string) bool {
 // route names the endpoints that are told of ev. The caller holds mu.
 func (b *Bridge) route(ev *rules.Event) []string { return routeAmong(b.endpoints, ev) }
 
+// synced names the endpoints that are told of all alarms under way after a store
+// was lost. The caller holds mu.
+func (b *Bridge) synced() []string {
+	var names []string
+	for i := range b.endpoints {
+		if b.endpoints[i].Sync {
+			names = append(names, b.endpoints[i].Name)
+		}
+	}
+	return names
+}
+
 // routeAmong names the endpoints that are told of ev: those its rule notifies, or
 // else each one whose match selects it, in the order of the configuration.
 func routeAmong(endpoints []Endpoint, ev *rules.Event) []string {

@@ -37,6 +37,7 @@ type extra struct {
 	wake    int64   // when what it measures may change by itself, on the bridge's clock
 	queued  bool    // in Engine.dirty
 	sampled bool    // and that for a new sample
+	seen    bool    // something was known since the store is there
 }
 
 // A shelving is an operator's wish to hear nothing of an alarm for a while.
@@ -87,6 +88,7 @@ type episode struct {
 	staleAt      int64 // and when that has been too long; 0 for never
 	stale        bool  // and for too long
 	staleTold    bool
+	unseen       bool // its condition held when it was looked at for the first time: see firstSeen
 	noData       bool // fired, or ended, because nothing is known
 	changed      bool // ended because its rule has changed
 	closed       bool // ended because its schedule has

@@ -19,6 +19,14 @@ type Options struct {
 	// Endpoints. Nil means the event's Notify list.
 	Route func(*Event) []string
 
+	// Born is when the store was made, empty: what was told before is not known,
+	// and the engine warms up. The zero time is for one that has lost nothing.
+	Born time.Time
+
+	// Sync names the endpoints that are told of all alarms under way when the
+	// engine has warmed up. Nil: none.
+	Sync func() []string
+
 	MaxInstances int // alarms one rule may have in this engine; 0 means 2,000,000
 	MaxDevices   int // devices this engine gets to know that its program does not declare; 0 means 1,000,000
 }
@@ -51,6 +59,7 @@ type Engine struct {
 	dirty   []*instance // to be looked at before the step ends
 	flood   flood
 	excess  excess
+	warm    warmth
 	crowded bool   // it was told that the devices are nearly as many as there may be
 	chores  int64  // when what is no alarm's is looked at again, floods and links aside; 0 for never
 	mark    uint64 // of every channel, at least: see Reload
@@ -112,6 +121,7 @@ type channel struct {
 	windows []*span
 	mark    uint64 // see Output.Stamp
 	refused bool   // a rule had no room for this device
+	seen    bool   // a reading has been judged since the store is there
 	primed  bool   // last.value is only a retained one
 	clock   Clock
 	last    point // the newest reading
@@ -175,6 +185,7 @@ func NewEngine(p *Program, o Options) *Engine {
 		program: p, options: o, counts: make([]ruleCount, len(p.rules)), askers: make([][]*rule, len(p.rules)),
 		devices: map[string]*device{}, groups: map[groupName]*device{}, variants: map[variantName]*rule{}, links: map[string]*link{},
 		slots: make([]expr.Value, 0, 32),
+		warm:  warmth{born: nanos(o.Born), from: nanos(o.Born)},
 	}
 	for _, r := range p.rules {
 		for _, i := range r.asks {

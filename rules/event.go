@@ -21,6 +21,7 @@ const (
 	AlarmUnacked     Type = "alarm.unacked"
 	AlarmShelved     Type = "alarm.shelved"
 	AlarmUnshelved   Type = "alarm.unshelved"
+	AlarmSync        Type = "alarm.sync"  // all alarms under way, after what was known of them had been lost
 	AlarmFlood       Type = "alarm.flood" // a summary of alarms that were not told one by one
 
 	DeviceOnline       Type = "device.online"
@@ -81,6 +82,7 @@ type Event struct {
 	Until     *time.Time `json:"until,omitempty"`      // alarm.shelved
 	Source    string     `json:"source,omitempty"`     // source.disconnected and source.reconnected
 	Flood     *Flood     `json:"flood,omitempty"`      // alarm.flood
+	Sync      *Sync      `json:"sync,omitempty"`       // alarm.sync
 	Devices   *Headcount `json:"devices,omitempty"`    // devices.near_limit and devices.below_limit
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
@@ -101,6 +103,11 @@ type EventAlarm struct {
 	StartedAt time.Time `json:"started_at"`
 	Acked     bool      `json:"acked"`
 	Relapses  int       `json:"relapses"`
+
+	// The condition held when it was judged for the first time on a new store: it
+	// may have begun before StartedAt, and may have been told of under another
+	// episode.
+	FirstSeen bool `json:"first_seen_after_restart,omitempty"`
 }
 
 // EventRule says which rule spoke, in which revision, and where it is written.

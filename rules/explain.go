@@ -22,6 +22,7 @@ type Explanation struct {
 	Every    string        `json:"every,omitempty"` // how often it reports, declared or learned
 	Skew     string        `json:"skew,omitempty"`  // how far its clock is behind ours
 	Presence string        `json:"presence,omitempty"`
+	Warming  time.Time     `json:"warming,omitzero"` // until then an alarm that holds may have begun before the store was new
 	Unknown  time.Time     `json:"unknown,omitzero"` // since when nothing is known
 
 	Levels []LevelExplanation `json:"levels"`
@@ -98,6 +99,7 @@ func (e *Engine) explain(a *instance) Explanation {
 		Key: a.toldKey(), Device: d.public(), Rule: a.rule.public(), State: s.phase.String(), Severity: s.severity,
 		Reading: a.reading(), Measured: "unknown", Heard: wall(d.contact), Muted: e.muting(a), NextLook: wall(a.due),
 	}
+	x.Warming = wall(e.coldUntil(a))
 	if every, ok := d.interval(); ok {
 		x.Every = written(every)
 	}

@@ -179,6 +179,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		}
 		e.weigh(a, point{at, v}, before, s.Flags&Retained != 0, out)
 	}
+	c.seen = e.now >= e.warm.from
 	for _, a := range c.asked {
 		e.queue(a, true)
 	}

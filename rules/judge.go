@@ -130,6 +130,9 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 	}
 	a.join()
 	busy := a.busy()
+	if e.warm.born != 0 {
+		e.firstSeen(a, was, answered)
+	}
 	if answered && (j.sample || a.channel.metric == nil) && (busy || ep.fired != 0 || moved) {
 		a.witness(ep.last, j.before)
 	}

@@ -71,7 +71,9 @@ func (e *Engine) appendMemory(b []byte) []byte {
 	for _, l := range sortedMap(e.links) {
 		b = appendGaps(b, l.gaps)
 	}
-	return appendBool(b, e.crowded)
+	b = appendBool(b, e.crowded)
+	b = binary.AppendVarint(binary.AppendVarint(b, e.warm.born), e.warm.from)
+	return appendBool(b, e.warm.over)
 }
 
 func (d *device) appendMemory(b []byte) []byte {
@@ -201,7 +203,7 @@ func (x *extra) append(b []byte) []byte {
 			b = append(binary.AppendVarint(b, s.at), byte(s.held))
 		}
 	}
-	return b
+	return appendBool(b, x.seen)
 }
 
 // Recall takes a record of Memory back, before the first Step and before
@@ -275,6 +277,12 @@ func (e *Engine) recallEngine(r *reader) {
 	if len(r.b) > 0 { // the same
 		e.crowded = r.bool()
 	}
+	if len(r.b) > 0 { // the same
+		w := warmth{born: r.int(), from: r.int(), over: r.bool(), kept: true}
+		if w.born != 0 && w.born == e.warm.born {
+			e.warm = w // that of another store is of no use
+		}
+	}
 }
 
 func (e *Engine) recallDevice(r *reader) {
@@ -324,6 +332,7 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	}
 	kept.judged, kept.at = r.int(), r.int()
 	kept.patience, kept.patientAt = r.int(), r.int()
+	kept.seen = kept.at != 0 && kept.at >= e.warm.from
 	kept.carried = r.float()
 	unit := r.text()
 	for range r.count(16) {
@@ -335,7 +344,7 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 		c = e.bind(d, m, math.MaxInt)
 		c.last, c.prev, c.clock, c.primed = kept.last, kept.prev, kept.clock, kept.primed
 		c.judged, c.at, c.carried, c.holes = kept.judged, kept.at, kept.carried, kept.holes
-		c.patience, c.patientAt = kept.patience, kept.patientAt
+		c.patience, c.patientAt, c.seen = kept.patience, kept.patientAt, kept.seen
 		if unit != "" {
 			conv, ok := convert(unit, m.unit)
 			c.foreign = &foreignUnit{unit, conv, ok}
@@ -417,6 +426,7 @@ func (e *Engine) recallEach(r *reader, find func(*rule) *instance) {
 		}
 		x := &reader{b: blob}
 		a.recall(x)
+		a.extra.seen = e.warm.kept && len(x.b) > 0 && x.bool()
 		if a.rule.revision == revision {
 			a.extra.queued = false // it has been looked at
 			e.schedule(a)

@@ -67,6 +67,7 @@ func (e *Engine) crowding(at int64, out *Output) {
 func (e *Engine) keepUp(at int64, out *Output) {
 	e.chores = 0
 	e.crowding(at, out)
+	e.warmUp(at, out)
 }
 
 // register reads whether devices must be declared.

@@ -32,7 +32,7 @@ func (e *Engine) rehearsal() {
 	if !e.rehearsed {
 		return
 	}
-	e.rehearsed = false
+	e.rehearsed, e.chores = false, e.now
 	e.flood.alarms, e.shifted, e.renamed, e.recheck, e.orphans, e.ended = nil, nil, nil, nil, nil, 0
 	e.played = map[*instance]State{}
 	for _, a := range slices.Collect(e.instances()) {

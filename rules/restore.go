@@ -45,6 +45,9 @@ func (e *Engine) restore(s State) bool {
 	e.compareRehearsed(a, &s)
 	a.restore(&s)
 	e.restoreLast(c, &s)
+	if c.seen = true; a.extra != nil { // what is stored was judged
+		a.extra.seen = true
+	}
 	now := a.standing()
 	e.counts[a.rule.index].standing[was.severity][was.phase]--
 	e.counts[a.rule.index].standing[now.severity][now.phase]++
@@ -249,7 +252,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		At:   at,
 		Alarm: EventAlarm{
 			Key: first(s.ToldAs, s.Rule) + "/" + s.Device, Episode: s.Episode, Seq: s.Seq + 1, State: inactive.String(),
-			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses,
+			Severity: severity, StartedAt: s.StartedAt, Relapses: s.Relapses, FirstSeen: s.FirstSeen,
 		},
 		Rule:    rule,
 		Device:  EventDevice{ID: s.Device},
@@ -403,7 +406,7 @@ func (e *Engine) rewind(g gap) {
 		shift(by, &l.since, &l.down)
 		shiftGaps(by, l.gaps)
 	}
-	shift(by, &e.flood.begun, &e.flood.due, &e.chores)
+	shift(by, &e.flood.begun, &e.flood.due, &e.chores, &e.warm.from)
 	e.excess.due = 0
 	e.slotDue()
 	for i := range e.flood.recent {

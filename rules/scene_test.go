@@ -340,6 +340,15 @@ func brief(ev *Event) string {
 			b += " over"
 		}
 	}
+	if ev.Alarm.FirstSeen {
+		b += " first-seen"
+	}
+	if y := ev.Sync; y != nil {
+		b += fmt.Sprintf(" %d/%d", y.Part, y.Parts)
+		for _, a := range y.Alarms {
+			b += " " + a.State + ":" + a.Severity.String() + ":" + a.Key
+		}
+	}
 	note("source", ev.Source)
 	if to := strings.Join(ev.Endpoints, ","); to != "ops" {
 		b += " to=" + to

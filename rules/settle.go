@@ -443,10 +443,8 @@ func (e *Engine) hold(a *instance) {
 	if e.muting(a) != floodMute {
 		return
 	}
-	s := a.standing()
 	e.flood.held++
-	probe := Event{Type: AlarmFired, Alarm: EventAlarm{Severity: s.severity}, Rule: a.rule.public(), Device: a.channel.device.public(), Notify: a.rule.rungs[max(0, s.top)].notify}
-	e.flood.to = union(e.flood.to, e.options.Route(&probe))
+	e.flood.to = union(e.flood.to, e.options.Route(a.probe()))
 }
 
 func (f *flood) prune(at int64, within time.Duration) {

@@ -45,8 +45,9 @@ type State struct {
 	StaleAt      time.Time   `json:"stale_at,omitzero"` // when that has been too long
 	Stale        bool        `json:"stale,omitempty"`   // and for too long
 	StaleTold    bool        `json:"stale_told,omitempty"`
-	NoData       bool        `json:"no_data,omitempty"` // it fired because of that
-	Cooldown     time.Time   `json:"cooldown,omitzero"` // when the last episode began, for rules with cooldown
+	FirstSeen    bool        `json:"first_seen,omitempty"` // its condition held at the first look since the store was new
+	NoData       bool        `json:"no_data,omitempty"`    // it fired because of that
+	Cooldown     time.Time   `json:"cooldown,omitzero"`    // when the last episode began, for rules with cooldown
 	Shelved      *Shelving   `json:"shelved,omitempty"`
 	Contact      time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last
 

@@ -69,6 +69,7 @@ func (a *instance) stateEpisode(s *State) {
 	s.Acked, s.AckedBy, s.Reminder, s.Reminded = ep.acked, ep.ackedBy, wall(ep.reminder), ep.reminded
 	s.Raised, s.Escalated, s.Returned, s.Flapping = ep.raised, ep.escalated, ep.returned, ep.flapping
 	s.Unknown, s.Stale, s.StaleTold, s.NoData = wall(ep.frozen), ep.stale, ep.staleTold, ep.noData
+	s.FirstSeen = ep.unseen
 	s.StaleAt, s.ReturnedTold = wall(ep.staleAt), ep.returnedTold
 	s.Counted = [2]int{ep.held, ep.seen}
 	if ep.fired != 0 {
@@ -177,6 +178,7 @@ func (a *instance) restoreEpisode(s *State) {
 	ep.raised, ep.escalated, ep.returned = s.Raised, min(s.Escalated, len(a.rule.escalation)), s.Returned
 	ep.flapping = s.Flapping && a.rule.flap != nil && len(a.more().flips) > 0
 	ep.frozen, ep.stale, ep.staleTold, ep.noData = nanos(s.Unknown), s.Stale, s.StaleTold, s.NoData
+	ep.unseen = s.FirstSeen
 	ep.staleAt, ep.returnedTold = nanos(s.StaleAt), s.ReturnedTold
 	ep.held, ep.seen = s.Counted[0], s.Counted[1]
 	if len(a.rule.renotify) == 0 {

@@ -63,7 +63,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		At:   wall(at),
 		Alarm: EventAlarm{
 			Key: a.toldKey(), Episode: episode, Seq: a.seq, State: phase.String(),
-			Severity: severity, StartedAt: wall(a.started), Acked: ep.acked, Relapses: ep.relapses,
+			Severity: severity, StartedAt: wall(a.started), Acked: ep.acked, Relapses: ep.relapses, FirstSeen: ep.unseen,
 		},
 		Rule:      r.public(),
 		Device:    c.device.public(),

@@ -156,6 +156,7 @@ type Endpoint struct {
 	Sign   OneOrMore  `toml:"sign"`   // standard
 	Secret SecretList `toml:"secret"` // as written; Secrets is what they say
 	Match  Match      `toml:"match"`
+	Sync   bool       `toml:"sync"` // alarm.sync after the store was lost: all alarms under way
 	Egress Egress     `toml:"egress"`
 	Retry  Retry      `toml:"retry"`
 	Limits Limits     `toml:"limits"`

@@ -122,6 +122,8 @@ func (l *loader) checkMatch(at []string, m *Match) {
 		fact := fmt.Sprintf("no event of this version has the type %q", pattern)
 		switch {
 		case among(eventTypes()):
+		case pattern == string(rules.AlarmSync):
+			l.main.atValue(p, "no match selects alarm.sync: it is not of one alarm", "write sync = true in the table of the endpoint")
 		case among(laterTypes()):
 			l.main.warnValue(p, fact, "it will match nothing yet")
 		default:

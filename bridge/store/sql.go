@@ -178,6 +178,7 @@ func (w *writer) migrate(ctx context.Context) error {
 		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
 		fmt.Sprintf("PRAGMA user_version = %d", schemaVersion),
 		schema,
+		fmt.Sprintf("INSERT INTO meta (name, value) VALUES ('born', %d)", time.Now().UnixNano()),
 		"COMMIT",
 	} {
 		if _, err := w.conn.ExecContext(ctx, s); err != nil {

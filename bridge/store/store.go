@@ -49,6 +49,7 @@ type DB struct {
 	lock      *lock
 	metrics   *metrics
 	lastAlive time.Time
+	born      time.Time
 
 	w      *writer
 	read   *sql.DB
@@ -159,6 +160,11 @@ func (d *DB) load(ctx context.Context) error {
 	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM event`).Scan(&d.last); err != nil {
 		return fmt.Errorf("reading the newest event: %w", err)
 	}
+	var born int64
+	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(value), 0) FROM meta WHERE name = 'born'`).Scan(&born); err != nil {
+		return fmt.Errorf("reading when the store was made: %w", err)
+	}
+	d.born = fromNanos(born)
 	rows, err := d.read.QueryContext(ctx, `SELECT num, name, cursor, owed, dead, disabled, reason, target, since FROM endpoint`)
 	if err != nil {
 		return fmt.Errorf("reading endpoints: %w", err)
@@ -210,6 +216,10 @@ func (d *DB) load(ctx context.Context) error {
 // never is too late. A process is known to run from its first commit on: until
 // then it has told the store nothing of the time before it.
 func (d *DB) LastAlive() time.Time { return d.lastAlive }
+
+// Born says when the store was made, empty. It is zero for one that an earlier
+// version made, which did not write that down.
+func (d *DB) Born() time.Time { return d.born }
 
 // Close writes what is not yet written and gives the folder back. A broken
 // store is left as it is until the process ends: closing the file would make

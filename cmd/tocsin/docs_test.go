@@ -205,7 +205,7 @@ func TestReferenceNamesEveryEvent(t *testing.T) {
 	for _, typ := range []rules.Type{
 		rules.AlarmFired, rules.AlarmEscalated, rules.AlarmDeescalated, rules.AlarmReminder, rules.AlarmReturned,
 		rules.AlarmResolved, rules.AlarmCancelled, rules.AlarmOccurred, rules.AlarmFlapping, rules.AlarmFlapEnded,
-		rules.AlarmStale, rules.AlarmAcked, rules.AlarmUnacked, rules.AlarmShelved, rules.AlarmUnshelved, rules.AlarmFlood,
+		rules.AlarmStale, rules.AlarmAcked, rules.AlarmUnacked, rules.AlarmShelved, rules.AlarmUnshelved, rules.AlarmFlood, rules.AlarmSync,
 		rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.DeviceChatty, rules.SourceDisconnected, rules.SourceReconnected,
 		rules.DevicesNearLimit, rules.DevicesBelowLimit,
 		rules.ReadingMatched, rules.ConfigRejected, rules.TestPing,

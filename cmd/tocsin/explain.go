@@ -97,6 +97,9 @@ func writeExplanation(w io.Writer, x *rules.Explanation) {
 	if !x.Unknown.IsZero() {
 		line("unknown", "since "+stamped(x.Unknown))
 	}
+	if !x.Warming.IsZero() {
+		line("warming", "until "+stamped(x.Warming)+": the store is new, and how the alarm stood before is not known")
+	}
 	line("held", x.Held)
 	line("muted", x.Muted)
 	line("told", strings.Join(x.Told, ", "))

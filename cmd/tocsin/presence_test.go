@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,4 +134,39 @@ func TestAKilledPublisherIsMissed(t *testing.T) {
 	if n := len(l.unique(t)); n != 2 {
 		t.Errorf("%d events, want 2", n)
 	}
+}
+
+// Who goes while the bridge stands still is missed by silence, since who could not
+// reach it goes as well.
+func TestConnectionsThatEndWhileWeStandStillSayNothing(t *testing.T) {
+	secret := webhook.NewSecret()
+	l := startReceiver(t, secret, "")
+	addr := freeAddr(t)
+	dir := plant(t, embedded(addr), secret, l.url)
+	p := startTocsin(t, dir)
+	p.waitReady()
+	away, killed := startPublisher(t, addr, "away"), startPublisher(t, addr, "killed")
+	away.say()
+	killed.say()
+	eventually(t, "the first readings", func() bool { return p.metric(`tocsin_devices{presence="unknown"}`) == "2" })
+	pause(1100 * time.Millisecond)
+	away.say()
+	killed.say()
+	eventually(t, "both connected", func() bool { return p.metric(`tocsin_devices{presence="online"}`) == "2" })
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	pause(time.Second) // its threads stop one after the other
+	away.kill()
+	pause(6 * time.Second)
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "one connection", func() bool { return p.metric("tocsin_broker_connections") == "1" })
+	if n := p.metric(`tocsin_devices{presence="lost"}`); n != "0" {
+		t.Errorf("%s lost, want none", n)
+	}
+	pause(5 * time.Second) // from then on an end says something again
+	killed.kill()
+	eventually(t, "the loss", func() bool { return p.metric(`tocsin_devices{presence="lost"}`) == "1" })
 }

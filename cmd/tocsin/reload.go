@@ -105,6 +105,7 @@ func newDestination(name string, e *config.Endpoint) (destination, error) {
 		Retry: bridge.RetryPolicy{
 			Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,
 		},
+		Sync:        e.Sync,
 		Concurrency: e.Limits.Concurrency,
 	}}, nil
 }
