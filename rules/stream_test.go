@@ -674,7 +674,7 @@ func disturb(seed uint64, stream []moment, ticks bool, restarts, reloads int) []
 // The same stream makes the same events, to the byte and in order, however an
 // engine comes through it.
 func TestEveryWayToJudgeAStreamTellsTheSame(t *testing.T) {
-	seed, samples := uint64(20261106), 20_000
+	seed, samples := uint64(20261106), 25_000
 	switch long := os.Getenv("TOCSIN_TORTURE"); {
 	case long != "":
 		samples = 1_000_000
