@@ -331,7 +331,10 @@ func (e *Engine) Resume(from, to time.Time) {
 	if !e.rehearsing {
 		e.rehearsal()
 	}
-	e.now = max(e.now, g.from) // where nothing but states was left, nobody knew
+	if e.now == 0 { // nothing but states was left, or nothing
+		e.begun, e.chores = g.to, g.to
+	}
+	e.now = max(e.now, g.from)
 	e.deaf = max(e.deaf, g.to)
 	for _, d := range e.devices {
 		if d.gaps != nil {
