@@ -123,6 +123,7 @@ type channel struct {
 	refused bool   // a rule had no room for this device
 	seen    bool   // a reading has been judged since the store is there
 	primed  bool   // last.value is only a retained one
+	used    *used  // the retained reading that alarms were judged by last; nil without one
 	clock   Clock
 	last    point // the newest reading
 	prev    point // the one before it

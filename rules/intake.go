@@ -82,11 +82,7 @@ func (e *Engine) sample(s *Sample, out *Output) {
 		return
 	}
 	at := s.At.UnixNano()
-	if retained && !e.lives(c, s) {
-		if c.last.at == 0 {
-			c.last.value, c.primed = v, true
-		}
-		e.useRetained(c, v, at, out)
+	if retained && e.retained(c, v, at, s, out) {
 		return
 	}
 	switch {
@@ -99,32 +95,6 @@ func (e *Engine) sample(s *Sample, out *Output) {
 		return
 	}
 	e.live(c, v, at, s, out)
-}
-
-// lives reports whether a retained reading is as good as a live one: its device's
-// own clock says that it is of now, or something it decides is under way.
-func (e *Engine) lives(c *channel, s *Sample) bool {
-	if s.Clock == ClockArrival {
-		return false
-	}
-	if !c.atRest() {
-		return true
-	}
-	every, ok := c.device.interval()
-	return ok && e.now-s.At.UnixNano() <= 3*int64(every)
-}
-
-// useRetained lets a reading of unknown age decide where a rule wants it to.
-func (e *Engine) useRetained(c *channel, v value, at int64, out *Output) {
-	for _, a := range c.alarms {
-		if a.rule.retained != useRetained || a.rule.disabled {
-			continue
-		}
-		if a.episode != nil || a.rule.wakes(v) {
-			j := judgement{now: e.now, at: max(at, c.judged), sample: true, value: v}
-			e.judge(a, &j, out)
-		}
-	}
 }
 
 // unusable counts a reading that cannot be judged.

@@ -106,7 +106,7 @@ func (d *device) appendMemory(b []byte) []byte {
 	for _, c := range d.channels {
 		b = c.appendMemory(b)
 	}
-	return d.appendExcess(d.appendLate(d.appendSelf(b)))
+	return d.appendUsed(d.appendExcess(d.appendLate(d.appendSelf(b))))
 }
 
 // appendSelf writes what the alarms about the device itself remember.
@@ -321,6 +321,7 @@ func (e *Engine) recallDevice(r *reader) {
 	e.recallAlarms(d.self, r)
 	e.recallLate(d, r)
 	e.recallExcess(d, r)
+	e.recallUsed(d, r)
 }
 
 func (e *Engine) recallChannel(d *device, r *reader) {
