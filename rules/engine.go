@@ -210,10 +210,7 @@ func (e *Engine) Step(in Input, out *Output) {
 		e.rehearsal()
 		e.awaken(out)
 	}
-	if e.now == 0 {
-		e.deaf = max(e.deaf, now) // a first start: nothing was heard before it
-		e.begun, e.chores = now, now
-	}
+	e.begin(now)
 	if g := in.Gap; g != nil { // until then somebody listened
 		e.listened(max(e.now, nanos(g.From)), out)
 		if now = max(now, e.now); g.To.After(g.From) {
@@ -243,6 +240,14 @@ func (e *Engine) Step(in Input, out *Output) {
 	if e.recheck != nil { // new labels have changed what rules say of a device
 		e.deliverLeftovers(e.now, out)
 		e.settleDirty(out)
+	}
+}
+
+// begin is the first start of an engine of which no memory was left: nothing was
+// heard before it, and what is no alarm's is looked at from now on.
+func (e *Engine) begin(now int64) {
+	if e.now == 0 {
+		e.deaf, e.begun, e.chores = max(e.deaf, now), now, now
 	}
 }
 

@@ -324,15 +324,13 @@ func (e *Engine) Resume(from, to time.Time) {
 	if g.from <= 0 || g.to == g.from {
 		return
 	}
-	if g.to < g.from {
-		e.rewind(g)
-		return
-	}
 	if !e.rehearsing {
 		e.rehearsal()
 	}
-	if e.now == 0 { // nothing but states was left, or nothing
-		e.begun, e.chores = g.to, g.to
+	e.begin(max(g.from, g.to)) // nothing but states was left, or nothing
+	if g.to < g.from {
+		e.rewind(g)
+		return
 	}
 	e.now = max(e.now, g.from)
 	e.deaf = max(e.deaf, g.to)

@@ -131,7 +131,8 @@ func TestSyncTellsEachEndpointItsAlarmsOnceWarm(t *testing.T) {
 
 func TestWarmingGoesOnOverRestartReloadAndCrash(t *testing.T) {
 	story := []string{
-		"0m fridge temperature=5 humidity=90", "1m mill power=9", "2m mill power=9", "2m oven temperature=5", "3m mill power=9",
+		"0m fridge temperature=5 humidity=90", "0m lathe power=2", "1m mill power=9", "1m lathe power=2", "2m mill power=9", "2m oven temperature=5",
+		"2m lathe power=2", "3m mill power=9", "3m lathe power=90",
 		"4m oven temperature=25", "4m fridge temperature=25 humidity=90", "5m den temperature=25", "6m fridge humidity=90", "11m tick",
 	}
 	want := newStore(t, warmRules, "ops")
@@ -244,6 +245,21 @@ func TestExplainSaysThatAnAlarmIsNotKnownFromBefore(t *testing.T) {
 	for key, at := range want {
 		if got, ok := until[key]; !ok || !got.Equal(at) {
 			t.Errorf("%s warms until %v, want %v", key, got, at)
+		}
+	}
+}
+
+// A process that stopped before it had written anything down leaves the store's
+// birth and its last sign of life; our clock may have been set back since.
+func TestWarmingBeginsWhateverIsLeftOfTheTimeBefore(t *testing.T) {
+	for away, want := range map[time.Duration]string{0: "10m", time.Minute: "9m", -time.Hour: "10m"} {
+		s := newScene(t, warmRules)
+		born := start.Add(-away)
+		s.run = newRun(t, s.e.program, Options{Born: born, Sync: func() []string { return []string{"ops"} }})
+		s.e.Resume(born, start)
+		s.play("0m fridge temperature=25\n11m tick")
+		if want += " sync 1/1 firing:warning:hot/fridge"; s.told[len(s.told)-1] != want || s.e.Warming() {
+			t.Errorf("born %v before: told %q, want %q at the end", away, s.told, want)
 		}
 	}
 }
