@@ -116,12 +116,13 @@ func (p *Problem) key() string {
 
 // place puts a rule where the engine finds it, once nothing can change any more.
 func (c *compiler) place(p *Program, r *rule) {
-	r.plain = r.isPlain()
+	r.simplify()
 	if r.revision == "" {
 		c.revise(r)
 	}
 	for _, v := range r.variants {
-		v.order, v.asks, v.plain = r.order, r.asks, v.isPlain()
+		v.order, v.asks = r.order, r.asks
+		v.simplify()
 		c.revise(v)
 		c.uses(p, v)
 	}

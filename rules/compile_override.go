@@ -432,7 +432,8 @@ func (p *Program) variant(r *rule, id string, def *DeviceDef) *rule {
 		if refused || v.missing(def) != "" {
 			v.disabled = true
 		}
-		v.order, v.asks, v.plain = r.order, r.asks, v.isPlain()
+		v.order, v.asks = r.order, r.asks
+		v.simplify()
 		c.revise(v)
 		return v
 	}

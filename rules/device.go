@@ -75,11 +75,11 @@ func (e *Engine) adopt(d *device) {
 // contacted notes that a device has been heard of: its silence ends. Only what is
 // newer than anything before teaches how often it reports, and how its clock
 // goes: not the past, and not what is repeated.
-func (e *Engine) contacted(d *device, s *Sample, out *Output) {
+func (e *Engine) contacted(d *device, s *Sample, at int64, out *Output) {
 	if d.link == nil || d.link.name != s.Source {
 		d.link = e.link(s.Source)
 	}
-	if at := s.At.UnixNano(); at > d.newest && at < latest*int64(time.Second) {
+	if at > d.newest && at < latest*int64(time.Second) {
 		d.newest = at
 		if s.Flags&(Historical|Dup) == 0 && !e.past {
 			if e.now-d.taught >= lesson {

@@ -37,6 +37,7 @@ type Engine struct {
 	options Options
 
 	devices   map[string]*device
+	recent    *device // that the last reading was of: a message has several
 	groups    map[groupName]*device
 	variants  map[variantName]*rule
 	links     map[string]*link
@@ -79,64 +80,65 @@ type Engine struct {
 // A device is one sender with its metrics, as far as rules look at them; or, with
 // members, a group of devices.
 type device struct {
+	// What every reading touches.
 	id       string
-	group    bool
-	across   string     // of a group: the label that its members have in common
-	def      *DeviceDef // the file's, with the labels learnt; nil without either
 	channels []*channel
-	self     *channel // alarms that are about the device itself; nil without any
-	silent   []*instance
+	link     *link
+	contact  int64             // when it was last heard of, on the bridge's clock
+	newest   int64             // event time of its newest reading
+	taught   int64             // the last contact that taught its interval, on the bridge's clock
+	heard    map[string]string // labels of the last sample that had any
+	bucket   *bucket           // what of max_rate is left; nil without one
+	silent   []*instance       // alarms about its silence
+	children []*device
+	presence Status
+	moved    bool // labels came after rules were bound to it
+	group    bool
+	lessons  uint8 // contacts that taught its interval
 
+	across string            // of a group: the label that its members have in common
+	def    *DeviceDef        // the file's, with the labels learnt; nil without either
 	learnt map[string]string // labels that samples or states have told
-	heard  map[string]string // those of the last sample that had any
-	moved  bool              // labels came after rules were bound to it
+	self   *channel          // alarms that are about the device itself; nil without any
 
-	contact   int64 // when it was last heard of, on the bridge's clock
-	newest    int64 // event time of its newest reading
-	listening int64 // since when its silence would mean something
-	link      *link
+	listening int64         // since when its silence would mean something
 	gaps      *window.Gaps  // reporting interval
 	learned   int64         // what they come to; 0 for nothing
-	lessons   uint8         // contacts that taught them
-	taught    int64         // the last of them, on the bridge's clock
 	skews     *window.Skews // received less event time
-	bucket    *bucket       // what of max_rate is left; nil without one
 
-	presence   Status
 	presenceAt int64
 	why        string // the presence is what it is, in words; "" where nobody said
 
-	parent   *device
-	children []*device
-	groups   []*device
+	parent *device
+	groups []*device
 }
 
 // A channel is one metric of one device, with the alarms that it decides; or, as
 // a device's self, the alarms that are about several metrics or none.
 type channel struct {
-	device  *device
+	// What every reading touches.
 	metric  *metric // nil for a self
+	mark    uint64  // see Output.Stamp
+	judged  int64   // event time up to which alarms have been judged
+	at      int64   // when the newest reading came, on the bridge's clock
+	last    point   // the newest reading
 	alarms  []*instance
-	asked   []*instance // alarms elsewhere that look at this channel
+	holes   []hole // stretches without a reading: the past may still fill them
+	prev    point  // the reading before the last
 	windows []*span
-	mark    uint64 // see Output.Stamp
-	refused bool   // a rule had no room for this device
-	seen    bool   // a reading has been judged since the store is there
-	primed  bool   // last.value is only a retained one
-	used    *used  // the retained reading that alarms were judged by last; nil without one
+	asked   []*instance  // alarms elsewhere that look at this channel
+	foreign *foreignUnit // what the device's unit is, where that is not the metric's
+	late    *backlog     // readings of the past, until they are judged as such
+	slot    *slot        // readings beyond max_rate; nil before the first
+	used    *used        // the retained reading that alarms were judged by last; nil without one
+	refused bool         // a rule had no room for this device
+	seen    bool         // a reading has been judged since the store is there
+	primed  bool         // last.value is only a retained one
 	clock   Clock
-	last    point // the newest reading
-	prev    point // the one before it
-	judged  int64 // event time up to which alarms have been judged
-	at      int64 // when the newest reading came, on the bridge's clock
 
-	patience, patientAt int64 // see instance.patience
-
-	foreign *foreignUnit
-	late    *backlog // readings of the past, until they are judged as such
-	slot    *slot    // readings beyond max_rate; nil before the first
-	carried float64  // what a counter had reached before it began again
-	holes   []hole   // stretches without a reading: the past may still fill them
+	device              *device
+	patience, patientAt int64   // see instance.patience
+	carried             float64 // what a counter had reached before it began again
 }
 
 // A span is a window of a channel.
@@ -206,7 +208,7 @@ func NewEngine(p *Program, o Options) *Engine {
 // input is kept.
 func (e *Engine) Step(in Input, out *Output) {
 	now := max(e.now, in.Now.UnixNano())
-	if !e.rehearsing {
+	if (e.rehearsed || e.played != nil) && !e.rehearsing {
 		e.rehearsal()
 		e.awaken(out)
 	}
@@ -217,7 +219,10 @@ func (e *Engine) Step(in Input, out *Output) {
 			e.Resume(g.From, g.To)
 		}
 	}
-	e.listened(now, out)
+	if e.pending(now) {
+		e.listened(now, out)
+	}
+	e.now = now
 	switch {
 	case in.Sample != nil:
 		e.sample(in.Sample, out)
@@ -251,19 +256,28 @@ func (e *Engine) begin(now int64) {
 	}
 }
 
+// pending reports whether there is anything to do before what comes now.
+func (e *Engine) pending(now int64) bool {
+	return len(e.timers) > 0 && e.timers[0].due <= now ||
+		e.flood.due|e.excess.due|int64(e.away) != 0 || e.chores != 0 && e.chores <= now || e.leftovers()
+}
+
+// leftovers reports whether something was decided without a step.
+func (e *Engine) leftovers() bool {
+	return e.ended != len(e.orphans) || len(e.renamed)+len(e.shifted)+len(e.recheck) != 0
+}
+
 // listened lets the time go by up to now, in which nothing else came.
 func (e *Engine) listened(now int64, out *Output) {
 	e.deliverLeftovers(now, out)
-	if len(e.timers) > 0 && e.timers[0].due <= now || e.sooner(now) {
-		e.advance(now, out)
-	}
+	e.advance(now, out)
 	e.now = now
 }
 
 // deliverLeftovers puts into out what was decided without a step: the ends of
 // alarms without a rule, timers that a gap has moved, alarms of changed rules.
 func (e *Engine) deliverLeftovers(now int64, out *Output) {
-	if e.ended == len(e.orphans) && e.renamed == nil && e.shifted == nil && e.recheck == nil {
+	if !e.leftovers() {
 		return
 	}
 	if e.now == 0 {
@@ -317,12 +331,6 @@ func (e *Engine) advance(now int64, out *Output) {
 			e.wait(a, now+int64(time.Second))
 		}
 	}
-}
-
-// sooner reports whether something that is no alarm's is due.
-func (e *Engine) sooner(now int64) bool {
-	s := e.sooners()
-	return s != 0 && s <= now
 }
 
 // sooners is when something that is no alarm's is due next; 0 for never.

@@ -49,7 +49,7 @@ type miss struct {
 
 // saw notes a reading that was judged by a rule that looks at nothing else.
 func (h *health) saw(a *instance, v value) {
-	if a.rule.plain && (h.near.rung == nil || a.rule.rungs[0].short(v.num) < h.near.short) {
+	if h.near.rung == nil || a.rule.rungs[0].short(v.num) < h.near.short {
 		h.weigh(a, v.num, a.channel.at)
 	}
 }

@@ -78,7 +78,7 @@ func (e *Engine) follow(c *channel, p point) {
 		c.holes = append(c.holes, h)
 		return
 	}
-	if n == 0 || c.holes[n-1].cut {
+	if !c.trails() {
 		return
 	}
 	if h := &c.holes[n-1]; len(h.tail) < maxTail {
@@ -88,6 +88,9 @@ func (e *Engine) follow(c *channel, p point) {
 		c.holes = c.holes[max(0, len(c.holes)-maxHoles):]
 	}
 }
+
+// trails reports whether what comes after the newest hole is kept with it.
+func (c *channel) trails() bool { n := len(c.holes); return n > 0 && !c.holes[n-1].cut }
 
 // opens reports whether a new reading leaves a hole behind it.
 func (c *channel) opens(at, late int64) bool {

@@ -49,7 +49,10 @@ const pastMute = "past"
 // sample takes one reading in.
 func (e *Engine) sample(s *Sample, out *Output) {
 	retained := s.Flags&Retained != 0
-	d := e.devices[s.Device]
+	d := e.recent
+	if d == nil || d.id != s.Device {
+		d = e.devices[s.Device]
+	}
 	if d == nil {
 		if e.undeclared(s.Device, out) || e.program.metrics[s.Metric] == nil && len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
 			return
@@ -60,8 +63,10 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	} else if len(s.Labels) != 0 && !same(s.Labels, d.heard) {
 		e.learn(d, s)
 	}
+	e.recent = d
+	at := s.At.UnixNano()
 	if !retained {
-		e.contacted(d, s, out)
+		e.contacted(d, s, at, out)
 	}
 	c := d.channel(s.Metric)
 	if c == nil {
@@ -75,13 +80,14 @@ func (e *Engine) sample(s *Sample, out *Output) {
 		out.Problems = append(out.Problems, "instances")
 	}
 	out.Depends = max(out.Depends, c.mark)
-	v, reason := c.read(s)
-	if reason != "" {
-		out.Problems = append(out.Problems, reason)
-		e.unusable(c)
-		return
+	v, reason := value{num: s.Num}, ""
+	if !c.metric.takes(s) || c.foreign != nil {
+		if v, reason = c.read(s); reason != "" {
+			out.Problems = append(out.Problems, reason)
+			e.unusable(c)
+			return
+		}
 	}
-	at := s.At.UnixNano()
 	if retained && e.retained(c, v, at, s, out) {
 		return
 	}
@@ -126,7 +132,9 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 	before := c.last
 	if at >= c.last.at { // not one that is repeated after a crash
-		e.follow(c, point{at, v})
+		if at-c.last.at > int64(e.program.late) || c.trails() {
+			e.follow(c, point{at, v})
+		}
 		c.prev = c.last
 		c.last, c.clock, c.at = point{at, v}, s.Clock, e.now
 		if c.metric.counter {
@@ -143,8 +151,8 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		e.touch(c)
 	}
 	for _, a := range c.alarms {
-		if a.rule.plain && a.episode == nil && !a.rule.wakes(v) {
-			e.counts[a.rule.index].health.saw(a, v) // the way of nearly every reading
+		if a.episode == nil && (a.rule.rests(v.num) || a.rule.plain && !a.rule.wakes(v)) { // the way of nearly every reading
+			e.counts[a.rule.index].health.saw(a, v)
 			continue
 		}
 		e.weigh(a, point{at, v}, before, s.Flags&Retained != 0, out)
@@ -176,7 +184,9 @@ func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output)
 		j.bridged, j.ahead = e.downtime(before.at, at)
 		e.judge(a, &j, out)
 	}
-	e.counts[a.rule.index].health.saw(a, v)
+	if a.rule.plain {
+		e.counts[a.rule.index].health.saw(a, v)
+	}
 }
 
 // count keeps a counter rising where the device begins again from nothing.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math"
 	"time"
 
 	"tocsin/rules/expr"
@@ -91,7 +92,9 @@ type rule struct {
 	behaviour
 	group
 
-	plain   bool   // nothing but readings against limits or values: see isPlain
+	plain   bool    // nothing but readings against limits or values: see isPlain
+	restLo  float64 // a reading from here to restHi leaves an alarm at rest; none does where it is the greater
+	restHi  float64
 	order   int    // a rule that asks whether others fire comes after them
 	asks    []int  // indexes of the rules that this one asks for, in conditions or suppress_if
 	varies  bool   // it has overrides or attributes: see Program.variant
@@ -281,6 +284,36 @@ func (r *rule) wakes(v value) bool {
 		}
 	}
 	return false
+}
+
+// rests reports whether a number leaves an alarm at rest, without asking its rungs.
+func (r *rule) rests(v float64) bool { return v >= r.restLo && v <= r.restHi }
+
+// simplify finds out whether the rule is plain, and between which values one of
+// limits stays at rest.
+func (r *rule) simplify() {
+	r.plain, r.restLo, r.restHi = r.isPlain(), math.Inf(1), math.Inf(-1)
+	if !r.plain {
+		return
+	}
+	lo, hi := r.restHi, r.restLo
+	for i := range r.rungs {
+		switch g := &r.rungs[i]; g.op {
+		case above:
+			hi = min(hi, g.lo)
+		case atLeast:
+			hi = min(hi, math.Nextafter(g.lo, math.Inf(-1)))
+		case below:
+			lo = max(lo, g.lo)
+		case atMost:
+			lo = max(lo, math.Nextafter(g.lo, math.Inf(1)))
+		case outside:
+			lo, hi = max(lo, g.lo), min(hi, g.hi)
+		default:
+			return
+		}
+	}
+	r.restLo, r.restHi = lo, hi
 }
 
 // isPlain reports whether a reading alone decides whether an alarm that is at
