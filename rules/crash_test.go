@@ -20,7 +20,7 @@ type crashing struct {
 	past   []Input
 }
 
-func newCrashing(t *rapid.T, p *Program) *crashing {
+func newCrashing(t tb, p *Program) *crashing {
 	r := &crashing{run: newRun(t, p, Options{})}
 	r.step(Input{Now: start})
 	return r
@@ -151,7 +151,7 @@ func TestWhateverTheRulesACrashChangesNothing(t *testing.T) {
 		}
 		story := drawInputs(t, storyLength)
 		a, b := begun(t, p), newCrashing(t, p)
-		late := time.Duration(0)
+		late, how := time.Duration(0), ""
 		for i := range story {
 			story[i] = delayed(story[i], late)
 			in := story[i]
@@ -159,10 +159,13 @@ func TestWhateverTheRulesACrashChangesNothing(t *testing.T) {
 			b.step(in)
 			switch rapid.IntRange(0, 11).Draw(t, "crash") {
 			case 8:
+				how += fmt.Sprint(" snapshot after ", i+1)
 				b.snapshot()
 			case 9, 10:
+				how += fmt.Sprint(" crash after ", i+1)
 				b.crash(p)
 			case 11:
+				how += fmt.Sprint(" crash and downtime after ", i+1)
 				down := &Gap{in.Now, in.Now.Add(rapid.SampledFrom([]time.Duration{time.Second, 4 * time.Minute, time.Hour}).Draw(t, "down"))}
 				a.step(Input{Now: down.To, Gap: down})
 				b.crash(p)
@@ -172,7 +175,7 @@ func TestWhateverTheRulesACrashChangesNothing(t *testing.T) {
 		}
 		later(story, a)
 		later(story, b.run)
-		differ(t, file, story, "crashes", a.decisions(), b.decisions())
+		differ(t, file, story, "crashes:"+how, a.decisions(), b.decisions())
 		checkStandings(t, b.run)
 	})
 }
@@ -197,4 +200,54 @@ func TestWhateverTheRulesEveryEpisodeIsToldWholeOverCrashes(t *testing.T) {
 		checkWhole(t, r.run, file, story)
 		checkStandings(t, r.run)
 	})
+}
+
+// crashAnywhere plays a story, and then with a crash after each thing that happens
+// in it, from snapshots before each: what is told is the same.
+func crashAnywhere(t *testing.T, rules, story string, want ...string) {
+	t.Helper()
+	s := tell(t, rules, "0s tick\n"+story, want...)
+	told := s.decisions()
+	for at := range s.inputs {
+		for kept := range at + 1 {
+			r := &crashing{run: newRun(t, s.e.program, Options{})}
+			for i, in := range s.inputs {
+				r.step(in)
+				if i == kept {
+					r.snapshot()
+				}
+				if i == at {
+					r.crash(s.e.program)
+				}
+			}
+			if got := r.decisions(); !slices.Equal(got, told) {
+				t.Errorf("%s\ncrash after %d, snapshot after %d: told\n  %s\nwant\n  %s", story, at, kept, strings.Join(got, "\n  "), strings.Join(told, "\n  "))
+				return
+			}
+		}
+	}
+}
+
+// What stands still while the source is away has the time to go on that it was
+// given when the source came back.
+func TestACrashForgetsNoReturnOfASource(t *testing.T) {
+	const rules = "[device.d]\nevery = \"1m\"\n[rule.hot]\nmetric = \"x\"\nabove = 2\n"
+	crashAnywhere(t, rules, `
+		0s up plant
+		0s d x=3
+		10s down plant
+		30m up plant
+		40m tick`,
+		"0s fired warning hot/d", "33m stale warning hot/d")
+	crashAnywhere(t, rules+"for = \"10m\"\n", `
+		0s up plant
+		0s d x=3
+		10s down plant
+		30m up plant
+		31m d x=3
+		33m d x=3
+		34m gap 10s
+		35m..38m/1m d x=3
+		60m tick`,
+		"38m10s fired warning hot/d", "41m stale warning hot/d")
 }

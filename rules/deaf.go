@@ -148,8 +148,9 @@ func (e *Engine) queueHeeding(d *device) {
 }
 
 // unfreeze gives what came to a standstill while nobody listened, or before, the
-// time that a reading speaks for the present to go on.
-func (e *Engine) unfreeze(d *device) {
+// time that a reading speaks for the present to go on. That is stored, as what an
+// absence of ours moves is.
+func (e *Engine) unfreeze(d *device, out *Output) {
 	if d.unheard() {
 		return
 	}
@@ -158,6 +159,7 @@ func (e *Engine) unfreeze(d *device) {
 			if ep := a.episode; ep != nil && ep.frozen != 0 && ep.staleAt != 0 && !ep.stale {
 				last := d.link.gaps[len(d.link.gaps)-1]
 				ep.staleAt += last.to - max(last.from, ep.frozen)
+				out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: c})
 			}
 		}
 	}

@@ -133,3 +133,31 @@ func TestTheQuietThatEndsFlappingIsHeard(t *testing.T) {
 	tell(t, rules, "0s d x=3\n1m d x=1\n20m gap 18m\n21m d x=3\n22m d x=1",
 		"0s fired warning hot/d", "1m resolved warning hot/d", "21m fired warning hot/d", "22m resolved warning hot/d")
 }
+
+// What stands still already does not stand still twice.
+func TestATimerThatStandsStillIsNotMovedByAGap(t *testing.T) {
+	const rules = "[device.d]\nevery = \"1m\"\n[rule.hot]\nmetric = \"x\"\nabove = 2\nfor = \"10m\"\n"
+	for _, story := range []string{
+		"0s d x=3\n20m tick\n50m gap 30m\n61m..2h/1m d x=3",
+		"0s d x=3\n50m gap 45m\n1h gap 5m\n61m..2h/1m d x=3",
+		"0s d x=3\n50m gap 45m\n50m restart\n1h gap 5m\n61m..2h/1m d x=3",
+	} {
+		tell(t, rules, story, "1h8m fired warning hot/d")
+	}
+	tell(t, rules+"clear_for = \"10m\"\n", "0s..10m/1m d x=3\n11m d x=1\n20m tick\n50m gap 30m\n1h..2h/1m d x=1",
+		"10m fired warning hot/d", "14m stale warning hot/d", "1h7m resolved warning hot/d")
+}
+
+// Two absences, ours and the source's, are one time in which nothing is heard.
+func TestAReadingDoesNotBecomeOldInEitherAbsence(t *testing.T) {
+	const rules = "[device.d]\nevery = \"1m\"\n[rule.hot]\nmetric = \"x\"\nabove = 2\n"
+	f := func(story, stale string) {
+		t.Helper()
+		crashAnywhere(t, rules, "0s up plant\n0s d x=3\n"+story+"\n3h tick", "0s fired warning hot/d", stale+" stale warning hot/d")
+	}
+	f("10s down plant\n20m gap 16m\n30m up plant", "33m") // it came to a standstill before
+	f("10s down plant\n20m gap 18m\n30m up plant", "33m") // and not
+	f("10s down plant\n20m gap 10m\n30m up plant", "33m")
+	f("10s down plant\n170s up plant\n20m gap 15m", "23m") // one after the other
+	f("10m gap 8m\n12m down plant\n20m up plant", "23m")
+}

@@ -333,7 +333,7 @@ func (e *Engine) relink(in *Link, out *Output) {
 		if d.link != l {
 			continue
 		}
-		e.unfreeze(d)
+		e.unfreeze(d, out)
 		e.restale(d)
 		for _, a := range d.silent {
 			e.queue(a, false)

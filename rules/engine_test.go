@@ -97,6 +97,7 @@ type run struct {
 	t      tb
 	e      *Engine
 	out    Output
+	inputs []Input
 	stored map[string][]byte
 	events []Event
 	bytes  []string
@@ -109,6 +110,7 @@ func newRun(t tb, p *Program, o Options) *run {
 
 func (r *run) step(in Input) []Transition {
 	r.t.Helper()
+	r.inputs = append(r.inputs, in)
 	r.out.Reset()
 	r.e.Step(in, &r.out)
 	for _, tr := range r.out.Transitions {

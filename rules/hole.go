@@ -113,17 +113,21 @@ func (c *channel) backfills() bool {
 // known is what is known of a channel just before the reading after a hole.
 func (e *Engine) known(c *channel) *before {
 	b := &before{last: c.last, prev: c.prev, clock: c.clock, at: c.at, carried: c.carried}
-	down := int64(0)
-	for _, g := range e.gaps {
-		if g.from >= c.at {
-			down += g.to - g.from
-		}
-	}
 	for _, a := range c.alarms {
 		if a.episode == nil || a.episode.noData || !a.rule.backfill {
 			continue
 		}
 		s := a.state()
+		down := int64(0)
+		for _, g := range e.gaps {
+			to := g.to
+			if f := a.episode.frozen; f != 0 {
+				to = min(to, f)
+			}
+			if g.from >= c.at {
+				down += max(0, to-g.from)
+			}
+		}
 		for i := range s.Levels { // as if the time since had not gone by
 			l := &s.Levels[i]
 			l.Uncovered = max(0, l.Uncovered-time.Duration(down))

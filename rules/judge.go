@@ -515,24 +515,24 @@ func (e *Engine) staleDue(a *instance) int64 {
 // listen again, unless it was too old before that.
 func (e *Engine) heard(c *channel, after int64) int64 {
 	heard := c.at
-	if e.deaf > heard {
-		for _, g := range e.absent {
+	excuse := func(list []gap, since int64) {
+		if since <= heard {
+			return
+		}
+		for _, g := range list {
 			if heard+after > g.from {
 				heard = max(heard, g.to)
 			}
 		}
-		if len(e.absent) == 0 {
-			heard = e.deaf
+		if len(list) == 0 {
+			heard = since
 		}
 	}
-	if l := c.device.link; l != nil && l.since > heard {
-		for _, g := range l.gaps {
-			if heard+after > g.from {
-				heard = max(heard, g.to)
-			}
-		}
-		if len(l.gaps) == 0 {
-			heard = l.since
+	for was := int64(-1); was != heard; { // one absence may follow on the other
+		was = heard
+		excuse(e.absent, e.deaf)
+		if l := c.device.link; l != nil {
+			excuse(l.gaps, l.since)
 		}
 	}
 	return heard

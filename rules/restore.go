@@ -369,7 +369,7 @@ func (a *instance) shift(g gap) bool {
 	if r := &a.episode.reminder; *r > g.from && *r < g.to {
 		*r, changed = g.to, true
 	}
-	if s := &a.episode.staleAt; *s > g.from {
+	if s := &a.episode.staleAt; *s > g.from && !a.channel.device.unheard() { // or the source's return moves it
 		*s, changed = *s+g.to-max(g.from, min(a.episode.frozen, g.to)), true
 	}
 	if a.episode.flapping { // quiet is what was heard
@@ -381,8 +381,12 @@ func (a *instance) shift(g gap) bool {
 	for i := range a.episode.rungs {
 		t := &a.episode.rungs[i]
 		wait, _ := a.rule.rungs[i].wait(t.on)
-		if begun := t.deadline - int64(wait); t.running && t.deadline > g.from && begun < g.to {
-			lost := g.to - max(g.from, begun)
+		from, to := max(g.from, t.deadline-int64(wait)), g.to
+		if f := a.episode.frozen; f != 0 { // since then it stands still already
+			to = min(to, f)
+		}
+		if t.running && t.deadline > g.from && from < to {
+			lost := to - from
 			t.deadline += lost
 			t.uncovered += lost
 			changed = true
