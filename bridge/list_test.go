@@ -12,7 +12,7 @@ import (
 
 func (w *world) plan() bridge.Plan {
 	w.t.Helper()
-	plan, err := w.Plan(bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()})
+	plan, err := w.Plan(w.t.Context(), bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

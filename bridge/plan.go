@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -43,7 +44,7 @@ type Foresaw struct {
 
 // Plan says what [Bridge.Reload] would do. It does it to a copy of the engine, so
 // that what it says is what the engine does; intake waits while the copy is made.
-func (b *Bridge) Plan(r Reloaded) (Plan, error) {
+func (b *Bridge) Plan(ctx context.Context, r Reloaded) (Plan, error) {
 	b.loading.Lock()
 	defer b.loading.Unlock()
 	plan := Plan{Changes: diffOf(Reloaded{b.program, b.endpoints}, r), Alarms: []Consequence{}}
@@ -75,7 +76,7 @@ func (b *Bridge) Plan(r Reloaded) (Plan, error) {
 		}
 	}
 	var out rules.Output
-	engine.Reload(r.Program, now, &out)
+	engine.Reload(r.Program, now, b.past(ctx, rules.NewPast(r.Program, b.program)), &out)
 	plan.tell(before, out.Transitions)
 	return plan, nil
 }

@@ -103,7 +103,7 @@ func (b *Bridge) Reload(ctx context.Context, r Reloaded) (Diff, error) {
 		b.loading.Unlock()
 		return Diff{}, err
 	}
-	receipt := b.swap(r)
+	receipt := b.swap(r, b.past(ctx, rules.NewPast(r.Program, b.program)))
 	for _, name := range diff.Endpoints.Removed {
 		owed, err := b.owedAnything(ctx, name)
 		if err != nil {
@@ -120,7 +120,7 @@ func (b *Bridge) Reload(ctx context.Context, r Reloaded) (Diff, error) {
 
 // swap puts other rules and endpoints in the place of those there are, between
 // two inputs.
-func (b *Bridge) swap(r Reloaded) func(context.Context) error {
+func (b *Bridge) swap(r Reloaded, past *rules.Past) func(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	same := b.program == r.Program
@@ -129,7 +129,7 @@ func (b *Bridge) swap(r Reloaded) func(context.Context) error {
 		return nil // without an engine: one is made with the new rules when there is space
 	}
 	b.out.Reset()
-	b.engine.Reload(r.Program, b.clock.now(), &b.out)
+	b.engine.Reload(r.Program, b.clock.now(), past, &b.out)
 	for _, problem := range b.out.Problems {
 		b.log.Error("the new rules have not taken everything over", "problem", problem)
 	}

@@ -17,12 +17,16 @@ import (
 // reload gives the running bridge what the world describes now.
 func (w *world) reload() bridge.Diff {
 	w.t.Helper()
-	diff, err := w.Reload(w.t.Context(), bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()})
+	diff, err := w.Reload(w.t.Context(), w.reloaded())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	synctest.Wait()
 	return diff
+}
+
+func (w *world) reloaded() bridge.Reloaded {
+	return bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()}
 }
 
 func TestReloadOfTheSameChangesNothing(t *testing.T) {
@@ -224,7 +228,7 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 			if _, err := w.Reload(t.Context(), bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()}); err != nil {
 				t.Error(err)
 			}
-			if _, err := w.Plan(bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()}); err != nil {
+			if _, err := w.Plan(w.t.Context(), bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -257,7 +261,7 @@ func TestPlanForetellsWhatReloadDoes(t *testing.T) {
 		w.rules.Rule["warm"].Clear = &rules.Clear{Range: rules.Range{Low: rules.Quantity{Value: -13}}, Limits: true}
 		delete(w.rules.Rule, "slow")
 		w.endpoints["crm"] = new(receiver)
-		plan, err := w.Plan(bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()})
+		plan, err := w.Plan(w.t.Context(), bridge.Reloaded{Program: w.compile(), Endpoints: w.destinations()})
 		if err != nil {
 			t.Fatal(err)
 		}

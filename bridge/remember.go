@@ -67,6 +67,7 @@ func (b *Bridge) remember(ctx context.Context, engine *rules.Engine) map[string]
 	if err != nil {
 		b.log.Warn("what was remembered cannot be read; windows begin anew", "error", err)
 	}
+	defer func() { engine.Fill(b.past(ctx, engine.Lacks())) }()
 	clean := info.Clean && !b.loaded
 	b.loaded = true
 	states, err := recall(engine, records)
@@ -98,6 +99,33 @@ func (b *Bridge) remember(ctx context.Context, engine *rules.Engine) map[string]
 		b.log.Info("recent readings were taken in again", "inputs", count, "took", time.Since(begun).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// maxPast bounds how long a start or a reload may wait for what windows lack.
+const maxPast = 30 * time.Second
+
+// past reads what windows lack out of the history, as far as it goes back. What
+// cannot be had in time is left to grow.
+func (b *Bridge) past(ctx context.Context, past *rules.Past) *rules.Past {
+	if past == nil || b.history == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxPast)
+	defer cancel()
+	begun, count := time.Now(), 0
+	past.Begin(b.history.Begins())
+	for in, err := range b.history.Replay(ctx, b.clock.now().Add(-past.Reach())) {
+		if damage := (*history.Problem)(nil); errors.As(err, &damage) {
+			continue // told by the history, which goes on after it
+		} else if err != nil {
+			b.log.Warn("what new windows lack cannot be read; they begin anew", "reaching_back", past.Reach(), "error", err)
+			return nil
+		}
+		past.Take(in)
+		count++
+	}
+	b.log.Info("new windows were filled from the history", "reaching_back", past.Reach(), "inputs", count, "took", time.Since(begun).Round(time.Millisecond))
+	return past
 }
 
 // recall gives an engine its memory back and returns the states. It goes on after

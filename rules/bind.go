@@ -159,14 +159,22 @@ func (e *Engine) listen(a *instance, d *device) {
 
 // prepare makes the windows that a gauge needs of a channel.
 func (c *channel) prepare(g *gauge) {
+	if over, n := g.window(); over > 0 {
+		c.need(over, n)
+	}
+}
+
+// window is the window that a gauge asks, and what for; 0 where it asks none.
+func (g *gauge) window() (over int64, n window.Needs) {
 	switch g.source {
 	case aggregate:
-		c.need(int64(g.over), needs(g.fn))
+		return int64(g.over), needs(g.fn)
 	case slope:
-		c.need(int64(g.over), window.Slope)
+		return int64(g.over), window.Slope
 	case delta:
-		c.need(int64(g.over), window.Sums)
+		return int64(g.over), window.Sums
 	}
+	return 0, 0
 }
 
 // needs is what a window must be able to answer for a function of its readings.
@@ -189,7 +197,7 @@ func (c *channel) need(over int64, n window.Needs) *span {
 		s = &span{over: over, needs: n, Window: window.New(time.Duration(over), n)}
 		c.windows = append(c.windows, s)
 		if c.last.at != 0 {
-			s.Add(c.last.at, c.last.value.num)
+			s.since(c)
 		}
 	}
 	s.needs |= n

@@ -133,7 +133,7 @@ func TestHealthSurvivesAReloadAndForgetsWhatAChangeMadeMeaningless(t *testing.T)
 		t.Errorf("after a reload of the same: %+v", x)
 	}
 	p, _ := Compile(readFile(t, strings.Replace(warmFor10m, `"10 °C"`, `"20 °C"`, 1)))
-	s.e.Reload(p, s.now, &s.out)
+	s.e.Reload(p, s.now, nil, &s.out)
 	if x := s.fare(); x.Fired != 1 || x.NearMiss != nil || x.Nearest != nil || len(x.Traces) != 2 {
 		t.Errorf("after its limit changed: %+v", x)
 	}

@@ -226,7 +226,7 @@ func TestWhateverTheRulesAReloadOfTheSameChangesNothing(t *testing.T) {
 			b.step(in)
 			if rapid.IntRange(0, 4).Draw(t, "reload") == 4 {
 				b.out.Reset()
-				b.e.Reload(compileText(file), in.Now, &b.out)
+				b.e.Reload(compileText(file), in.Now, nil, &b.out)
 				b.keep()
 			}
 		}

@@ -359,6 +359,9 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 	if c != nil && r.err == nil {
 		for _, s := range c.windows {
 			s.left = left[s.over]
+			if len(stored) == 0 && c.last.at != 0 && c.metric.kind != Text {
+				s.since(c)
+			}
 			if err := s.recall(stored); err != nil {
 				r.err = err
 				return

@@ -12,8 +12,9 @@ import (
 // programs of the same files change nothing and say nothing.
 //
 // It is a restart that takes no time: everything the engine knows is written
-// down, and taken back by an engine of the new program.
-func (e *Engine) Reload(p *Program, now time.Time, out *Output) {
+// down, and taken back by an engine of the new program. What windows lack that were
+// not there before is taken from past; nil leaves them to grow.
+func (e *Engine) Reload(p *Program, now time.Time, past *Past, out *Output) {
 	e.Step(Input{Now: now}, out) // what is due is due by the old rules
 	fresh := NewEngine(p, e.options)
 	fresh.now, fresh.deaf, fresh.gaps = e.now, e.deaf, slices.Clone(e.gaps)
@@ -33,6 +34,7 @@ func (e *Engine) Reload(p *Program, now time.Time, out *Output) {
 	if broken > 0 {
 		out.Problems = append(out.Problems, "memory")
 	}
+	fresh.Fill(past)
 	for s := range e.States() {
 		fresh.Restore(s)
 	}

@@ -276,7 +276,7 @@ func (s *scene) reload() {
 		s.t.Fatalf("file refused:\n%s", problems(list))
 	}
 	s.out.Reset()
-	s.e.Reload(p, s.now, &s.out)
+	s.e.Reload(p, s.now, nil, &s.out)
 	s.keep()
 }
 

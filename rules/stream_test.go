@@ -449,7 +449,7 @@ func (p *playing) restart() error {
 func (p *playing) reload() error {
 	p.program, p.again = p.again, p.program
 	p.out.Reset()
-	p.engine.Reload(p.program, p.now, &p.out)
+	p.engine.Reload(p.program, p.now, nil, &p.out)
 	return p.take()
 }
 

@@ -41,6 +41,16 @@ func since(parts []part, from time.Time) []part {
 	return parts
 }
 
+// Begins is the time of the oldest input there is; the zero time where there is none.
+func (l *Log) Begins() time.Time {
+	for _, p := range l.parts() {
+		if p.begins != unknown {
+			return time.Unix(0, p.begins)
+		}
+	}
+	return time.Time{}
+}
+
 // Replay yields the inputs that were written, in the order in which they were
 // appended, but for those whose Now is before from. An input, and what it points
 // to, is good until the next one.

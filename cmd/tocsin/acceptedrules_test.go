@@ -110,7 +110,7 @@ func play(t *testing.T, cfg *config.Config, seed int64) {
 			}
 		}
 	}
-	e.Reload(cfg.Rules, now, &out)
+	e.Reload(cfg.Rules, now, nil, &out)
 	_ = e.Health()
 	for _, d := range devices {
 		_ = e.Explain(d, "", now)

@@ -157,7 +157,7 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 
 // plan says what going by the configuration at path would do, and does nothing.
 // An empty path is the configuration that runs, as it is saved.
-func (r *reloader) plan(_ context.Context, path string) (api.Planned, error) {
+func (r *reloader) plan(ctx context.Context, path string) (api.Planned, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if path == "" {
@@ -182,7 +182,7 @@ func (r *reloader) plan(_ context.Context, path string) (api.Planned, error) {
 			d.sender.Close()
 		}
 	}
-	plan, err := r.bridge.Plan(bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
+	plan, err := r.bridge.Plan(ctx, bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
 	return api.Planned{Plan: plan, Elsewhere: r.elsewhere(cfg, problems)}, err
 }
 
