@@ -6,8 +6,8 @@ import (
 	"tocsin/rules"
 )
 
-// Health says how every rule fares, by ascending id. It is counted since the
-// engine began: at the start, or when a failed write made it begin anew.
+// Health says how every rule fares, by ascending id. Counts go on
+// over restarts; without a history they begin with the process.
 func (b *Bridge) Health() ([]rules.Health, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

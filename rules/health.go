@@ -31,11 +31,14 @@ type health struct {
 
 // A nearness is the reading that came nearest to the limit of the lowest level.
 type nearness struct {
-	rung   *rung // nil without a reading; its limit may be an override's
+	known  bool
+	beyond bool // the limit, or at it where that fires
 	short  float64
 	value  float64
 	at     int64
 	device string
+	limit  string // that of the device, in words
+	unit   string
 }
 
 // A miss is the condition that held longest without becoming an alarm.
@@ -49,7 +52,7 @@ type miss struct {
 
 // saw notes a reading that was judged by a rule that looks at nothing else.
 func (h *health) saw(a *instance, v value) {
-	if h.near.rung == nil || a.rule.rungs[0].short(v.num) < h.near.short {
+	if !h.near.known || a.rule.rungs[0].short(v.num) < h.near.short {
 		h.weigh(a, v.num, a.channel.at)
 	}
 }
@@ -60,8 +63,11 @@ func (h *health) weigh(a *instance, v float64, now int64) {
 		h.since = now
 	}
 	g := &a.rule.rungs[0]
-	if short := g.short(v); short < h.near.short || h.near.rung == nil && short == short {
-		h.near = nearness{rung: g, short: short, value: v, at: now, device: a.channel.device.id}
+	if short := g.short(v); short < h.near.short || !h.near.known && short == short {
+		h.near = nearness{
+			known: true, beyond: short < 0 || short == 0 && g.fires(value{num: v}) == yes, short: short, value: v, at: now,
+			device: a.channel.device.id, limit: g.text, unit: g.measured,
+		}
 	}
 }
 
@@ -126,18 +132,6 @@ func (h *health) trace(o outcome, key string, at int64, text string) {
 	h.traces[o] = Trace{Outcome: outcomeNames[o], At: wall(at), Key: key, Text: text}
 }
 
-// inherit takes over what is still worth knowing of a rule that was reloaded: how
-// near readings came to a limit that has changed is not, and what it cannot judge
-// has just been found out again.
-func (h *health) inherit(old *health, was, is *rule) {
-	fresh := *h
-	*h = *old
-	h.counts[errored], h.traces[errored] = fresh.counts[errored], fresh.traces[errored]
-	if was.logic != is.logic {
-		h.near, h.miss = nearness{}, miss{}
-	}
-}
-
 // full notes a device that a rule has no room for.
 func (e *Engine) full(r *rule, d *device) {
 	e.counts[r.index].health.refuse(r, d, e.now, "is not looked at: the rule has "+strconv.Itoa(e.counts[r.index].instances)+" alarms, and may have no more")
@@ -155,7 +149,8 @@ func (e *Engine) unfit(r *rule, d *device) {
 }
 
 // A Health says how a rule fares: whether it ever judged anything, fired, or came
-// near to it. Counts begin when the engine does, and survive reloads.
+// near to it. Counts survive reloads and
+// restarts; what it could not be made to look at is found out again.
 type Health struct {
 	Rule   string `json:"rule"`
 	Source string `json:"source,omitempty"` // file:line
@@ -256,16 +251,15 @@ func (x *Health) state(disabled bool) string {
 }
 
 func (n *nearness) public() *Nearest {
-	if n.rung == nil || math.IsInf(n.short, 0) {
+	if !n.known || math.IsInf(n.short, 0) {
 		return nil
 	}
-	g := n.rung
-	x := &Nearest{Device: n.device, Value: n.value, Short: n.short, Unit: g.measured, Limit: g.text, At: wall(n.at)}
+	x := &Nearest{Device: n.device, Value: n.value, Short: n.short, Unit: n.unit, Limit: n.limit, At: wall(n.at)}
 	side := " short of it"
-	if n.short < 0 || n.short == 0 && g.fires(value{num: n.value}) == yes {
+	if n.beyond {
 		side = " beyond it"
 	}
-	x.Text = withUnit(shown(n.value), g.measured) + " of " + n.device + "; fires " + g.text + ", " + withUnit(shown(math.Abs(n.short)), g.measured) + side
+	x.Text = withUnit(shown(n.value), n.unit) + " of " + n.device + "; fires " + n.limit + ", " + withUnit(shown(math.Abs(n.short)), n.unit) + side
 	return x
 }
 

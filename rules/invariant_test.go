@@ -212,6 +212,7 @@ func TestWhateverTheRulesARestartChangesNothing(t *testing.T) {
 		}
 		later(story, a, b)
 		differ(t, file, story, "restarts", a.bodies(), b.bodies())
+		differ(t, file, story, "health after restarts", a.health(), b.health())
 	})
 }
 
@@ -232,6 +233,7 @@ func TestWhateverTheRulesAReloadOfTheSameChangesNothing(t *testing.T) {
 		}
 		later(story, a, b)
 		differ(t, file, story, "reloads", a.bodies(), b.bodies())
+		differ(t, file, story, "health after reloads", a.health(), b.health())
 	})
 }
 

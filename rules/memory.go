@@ -14,8 +14,8 @@ import (
 )
 
 // What the engine knows beside the states of alarms is written as records, one
-// for itself and one for each device. They are its own affair: another version
-// may drop what it does not understand, and learn it again.
+// for itself and one for each device and rule. They are its own affair: another
+// version may drop what it does not understand, and learn it again.
 
 const memoryVersion = 2
 
@@ -24,11 +24,12 @@ const (
 	ofEngine byte = 'e'
 	ofOne    byte = 'd'
 	ofGroups byte = 'g'
+	ofHealth byte = 'h'
 )
 
 // Memory yields what the engine knows beside the states of alarms: devices with
-// their newest readings, windows, learned intervals and presence. Each record
-// stands for itself; together they restore an engine to the byte.
+// their newest readings, windows, learned intervals and presence, and how rules
+// fared. Each record stands for itself; together they restore an engine to the byte.
 func (e *Engine) Memory() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if !yield(e.appendMemory(nil)) {
@@ -40,6 +41,11 @@ func (e *Engine) Memory() iter.Seq[[]byte] {
 				b = d.appendGroup
 			}
 			if !yield(b(nil)) {
+				return
+			}
+		}
+		for i, r := range e.program.rules {
+			if !yield(e.counts[i].health.appendMemory(nil, r)) {
 				return
 			}
 		}
@@ -223,6 +229,8 @@ func (e *Engine) Recall(record []byte) error {
 		e.recallDevice(r)
 	case kind == ofGroups:
 		e.recallGroup(r.text(), r.text(), r)
+	case kind == ofHealth:
+		e.recallHealth(r)
 	default:
 		r.fail("a record of another kind")
 	}

@@ -43,11 +43,6 @@ func (e *Engine) Reload(p *Program, now time.Time, past *Past, out *Output) {
 			fresh.Restore(s)
 		}
 	}
-	for i, r := range p.rules {
-		if old := e.program.byID[r.id]; old != nil {
-			fresh.counts[i].health.inherit(&e.counts[old.index].health, old, r)
-		}
-	}
 	fresh.recheckChanged(e.program)
 	fresh.markAll()
 	*e = *fresh

@@ -22,8 +22,8 @@ func newRulesCommand(e env) *cobra.Command {
 		Use:   "rules [ID]",
 		Short: "List the rules, those first that never matched or never fired",
 		Long: `Rules asks the running bridge how each of its rules fares: how many devices, or
-groups, it looks at, how often it has fired since the bridge started, and how near
-it came. Those that may not do what they were written for come first:
+groups, it looks at, how often it has fired, and how near it came. Those that may
+not do what they were written for come first:
 
   never matched  it looks at no device that was ever heard of
   never judged   nothing that it looks at was ever known

@@ -1,0 +1,94 @@
+package rules
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// health is how the rules fare, for a comparison: all but what a rule cannot look
+// at, which is found out again by whoever begins anew.
+func (r *run) health() []string {
+	r.t.Helper()
+	var list []string
+	for _, x := range r.e.Health() {
+		x.Errors = 0
+		x.Traces = slices.DeleteFunc(x.Traces, func(t Trace) bool { return t.Outcome == outcomeNames[errored] })
+		text, err := json.Marshal(x)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		list = append(list, string(text))
+	}
+	return list
+}
+
+const fares = `[defaults]
+notify = ["ops"]
+[metric.temperature]
+unit = "°C"
+[device.d]
+type = "oven"
+[rule.warm]
+metric  = "temperature"
+above   = 10
+for     = "10m"
+[rule.warm.override.b]
+above = 30
+[rule.hot]
+devices = "type:oven"
+metric  = "temperature"
+above   = "@limit"
+[rule.door]
+metric = "door"
+is     = "open"
+`
+
+func TestHealthSurvivesARestartToTheByte(t *testing.T) {
+	s := newScene(t, fares)
+	s.play(`
+		0m..12m/1m a temperature=11
+		13m a temperature=9
+		14m b temperature=33
+		14m d temperature=1
+		14m..18m/1m c temperature=12
+		19m c temperature=10 door=ajar
+		20m shelve door/c 1h
+		21m c door=open
+		22m a temperature=NaN!range`)
+	was := s.e.Health()
+	i := slices.IndexFunc(was, func(x Health) bool { return x.Rule == "warm" })
+	if w := was[i]; w.Fired != 1 || w.NearMiss == nil || w.Nearest == nil || !strings.HasPrefix(w.Nearest.Text, "33 °C of b; fires above 30 °C, 3 °C beyond") || len(w.Traces) != 2 {
+		t.Errorf("before: %+v %+v", w, w.Nearest)
+	}
+	before := s.health()
+	for range 2 {
+		s.revive(s.e.program)
+		if got := s.health(); !slices.Equal(got, before) {
+			t.Errorf("after a restart:\n%s\nbefore:\n%s", strings.Join(got, "\n"), strings.Join(before, "\n"))
+		}
+	}
+	for i, x := range s.e.Health() {
+		if x.Errors != was[i].Errors || (x.Rule == "hot") != (x.Errors == 1) {
+			t.Errorf("%s: %d errors, it had %d", x.Rule, x.Errors, was[i].Errors)
+		}
+	}
+}
+
+// A record of another version, or half of one, leaves a rule as it begins.
+func TestHealthThatCannotBeReadBeginsAnew(t *testing.T) {
+	s := newScene(t, warmFor10m)
+	s.play("0m..12m/1m a temperature=11\n13m a temperature=9\n14m..16m/1m a temperature=11\n17m a temperature=9")
+	records, _ := snapshot(t, s.e)
+	whole := records[len(records)-1]
+	for n := range whole {
+		e := NewEngine(s.e.program, Options{})
+		if err := e.Recall(whole[:n]); err == nil {
+			t.Errorf("%d of %d bytes are taken", n, len(whole))
+		}
+		if h := e.counts[0].health; h != (health{}) {
+			t.Errorf("of %d of %d bytes came %+v", n, len(whole), h)
+		}
+	}
+}
