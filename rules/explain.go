@@ -17,10 +17,11 @@ type Explanation struct {
 	Since    time.Time   `json:"since,omitzero"`    // of the episode, on the device's clock
 
 	Reading  *EventReading `json:"reading,omitempty"`
-	Measured string        `json:"measured"`        // what is compared, for people; "unknown" while it is
-	Heard    time.Time     `json:"heard,omitzero"`  // when the device was last heard of
-	Every    string        `json:"every,omitempty"` // how often it reports, declared or learned
-	Skew     string        `json:"skew,omitempty"`  // how far its clock is behind ours
+	Measured string        `json:"measured"`           // what is compared, for people; "unknown" while it is
+	Operands []Operand     `json:"operands,omitempty"` // what an expression asks for
+	Heard    time.Time     `json:"heard,omitzero"`     // when the device was last heard of
+	Every    string        `json:"every,omitempty"`    // how often it reports, declared or learned
+	Skew     string        `json:"skew,omitempty"`     // how far its clock is behind ours
 	Presence string        `json:"presence,omitempty"`
 	Warming  time.Time     `json:"warming,omitzero"` // until then an alarm that holds may have begun before the store was new
 	Unknown  time.Time     `json:"unknown,omitzero"` // since when nothing is known
@@ -119,6 +120,7 @@ func (e *Engine) explain(a *instance) Explanation {
 	for i := range a.rule.rungs {
 		x.Levels = append(x.Levels, e.explainLevel(a, i))
 	}
+	x.Operands = e.operands(a)
 	if m := e.now0(a); m.known {
 		g := &a.rule.rungs[0]
 		x.Measured = a.show(g, m.value)
@@ -193,6 +195,9 @@ func (e *Engine) whyHeld(a *instance) string {
 	}
 	if slices.Contains(r.unless, a.channel.device.presence.String()) {
 		return "unless " + a.channel.device.presence.String()
+	}
+	if r.unlessWhen > 0 {
+		return "unless " + r.gauges[r.unlessWhen-1].when.String()
 	}
 	return "unless"
 }

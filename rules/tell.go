@@ -20,6 +20,7 @@ type saying struct {
 	muted  string   // why
 	by     string   // acked …
 	until  time.Time
+	values string // what an expression was made of
 }
 
 // worsens reports whether newcomers may be told of the alarm by this event.
@@ -74,6 +75,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		Muted:     s.muted,
 	}
 	ev.Reading = a.reading()
+	s.values = e.values(a, s, &r.rungs[decider])
 	ev.Because = a.because(s, &r.rungs[decider], t, now, at)
 	ev.Title = a.title(g, severity)
 	switch s.typ {
@@ -358,9 +360,12 @@ func (a *instance) decided(say saying, g *rung, t *timer, now standing, at int64
 		s = fmt.Sprintf("%s since %s (%s, %s)", text, clock(wall(t.since), when), held, count)
 	default:
 		s = fmt.Sprintf("%s at %s", text, clock(wall(ended), when))
-		if named := entering && g.op == is || !entering && (g.op == isNot || g.clearIs != nil); !named && ep.last.at != 0 {
+		if named := say.values != "" || entering && g.op == is || !entering && (g.op == isNot || g.clearIs != nil); !named && ep.last.at != 0 {
 			s += " (" + a.show(g, ep.last.value) + ")"
 		}
+	}
+	if say.values != "" {
+		s += "; " + say.values
 	}
 	if g.repeats != nil && entering {
 		s += fmt.Sprintf(", %d times within %s", g.repeats.count, written(g.repeats.within))

@@ -87,6 +87,9 @@ func writeExplanation(w io.Writer, x *rules.Explanation) {
 	if r := x.Reading; r != nil {
 		line("reading", fmt.Sprintf("%s %s at %s (%s clock, %s)", r.Metric, strings.TrimSpace(fmt.Sprint(r.Value, " ", r.Unit)), stamped(r.At), r.Clock, r.Quality))
 	}
+	for _, o := range x.Operands {
+		line("asks for", strings.TrimSuffix(fmt.Sprintf("%s: %s (%s)", o.Name, o.Value, o.Why), " ()"))
+	}
 	line("compared", x.Measured)
 	line("device", heard(x))
 	for _, l := range x.Levels {

@@ -84,23 +84,28 @@ func (n *node) spellLiteral() string {
 	return strconv.Quote(n.shown)
 }
 
-func (n *node) spellReference() string {
-	r := n.ref
+func (n *node) spellReference() string { return n.ref.spell(n.spellMetric()) }
+
+// String is r as people read it: a metric is named as it comes.
+func (r Ref) String() string { return strings.TrimSuffix(r.spell(r.Metric), "()") }
+
+// spell writes r in one spelling, with its metric written already.
+func (r Ref) spell(metric string) string {
 	switch r.Kind {
 	case Last:
-		return n.spellMetric()
+		return metric
 	case Prev:
-		return "prev(" + n.spellMetric() + ")"
+		return "prev(" + metric + ")"
 	case Changed:
-		return "changed(" + n.spellMetric() + ")"
+		return "changed(" + metric + ")"
 	case Age:
-		return "age(" + n.spellMetric() + ")"
+		return "age(" + metric + ")"
 	case Window:
 		function := r.Func
 		if function == "quantile" {
 			function = "p" + strconv.FormatFloat(r.Quantile*100, 'g', 10, 64)
 		}
-		return function + "(" + n.spellMetric() + ", " + spellDuration(r.Over) + ")"
+		return function + "(" + metric + ", " + spellDuration(r.Over) + ")"
 	case Attr:
 		if words().attr.MatchString(r.Name) {
 			return "@" + r.Name
@@ -122,6 +127,9 @@ func (n *node) spellReference() string {
 
 func (n *node) spellMetric() string {
 	metric := n.ref.Metric
+	if metric == "" {
+		return ""
+	}
 	form, _ := lookup(metric)
 	taken := form != noFunction && !n.subject.declared || isWord(metric)
 	if !taken && words().path.MatchString(metric) {
