@@ -192,6 +192,13 @@ func (h *hole) take(p dated) bool {
 	return true
 }
 
+// begin has a channel whose first readings came in another order begin with an
+// earlier one: it has been taken in, and is no more of the past when it is repeated.
+func (h *hole) begin(p point) {
+	h.to, h.end = p.at, p.value
+	h.past = slices.DeleteFunc(h.past, func(of dated) bool { return of.at >= p.at })
+}
+
 // close is what is left of a hole when its readings are forgotten: the stretches
 // of which nothing has come.
 func (h *hole) close() []hole {

@@ -237,26 +237,6 @@ func TestWhateverTheRulesAReloadOfTheSameChangesNothing(t *testing.T) {
 	})
 }
 
-// I7: what comes twice changes nothing the second time.
-func TestWhateverTheRulesARepetitionChangesNothing(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		file, p := drawFile(t)
-		story := drawInputs(t, storyLength)
-		a, b := begun(t, p), begun(t, p)
-		for i, in := range story {
-			a.step(in)
-			b.step(in)
-			if s := in.Sample; s != nil && s.Num == s.Num && s.Num != 99 && rapid.IntRange(0, 2).Draw(t, "again") == 2 {
-				again := *s
-				again.Flags |= Dup
-				b.step(Input{Now: story[i].Now, Sample: &again})
-			}
-		}
-		later(story, a, b)
-		differ(t, file, story, "repetitions", a.bodies(), b.bodies())
-	})
-}
-
 // I8: in what order the readings of a message stand in it changes nothing.
 func TestWhateverTheRulesTheOrderInAMessageChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -21,7 +21,11 @@ func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
 		}
 	}
 	h := c.hole(at)
-	if h == nil || tolerated && h.from == 0 || !c.backfills() || c.waiting() >= maxPast {
+	if h != nil && tolerated && h.from == 0 {
+		h.begin(point{at, v})
+		h = nil
+	}
+	if h == nil || !c.backfills() || c.waiting() >= maxPast {
 		if !used {
 			out.Problems = append(out.Problems, "late")
 		}

@@ -42,12 +42,13 @@ func (c *channel) repeats(v value, at int64, clock Clock) bool {
 }
 
 // lives reports whether a retained reading is as good as a live one: its device's
-// own clock says that it is of now, or something it decides is under way.
+// own clock says that it is of now, or it is the newest and something it decides is
+// under way.
 func (e *Engine) lives(c *channel, s *Sample) bool {
 	if s.Clock == ClockArrival {
 		return false
 	}
-	if !c.atRest() {
+	if at := s.At.UnixNano(); at >= c.judged && !c.atRest() {
 		return true
 	}
 	every, ok := c.device.interval()
