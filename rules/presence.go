@@ -34,8 +34,11 @@ func (e *Engine) setPresence(d *device, s Status, reason string, out *Output) {
 	}
 	was := d.presence
 	e.noteStatus(d, s)
-	d.presenceAt, d.why = e.now, ""
+	d.why = ""
 	gone := func(s Status) bool { return s == Offline || s == Lost }
+	if !gone(s) || !gone(was) {
+		d.presenceAt = e.now
+	}
 	switch {
 	case gone(s) && !gone(was):
 		e.tellOutside(e.deviceEvent(d, DeviceOffline, s.String()+because(reason)), out)

@@ -86,3 +86,16 @@ func TestADeviceThatIsMissedAlready(t *testing.T) {
 		}
 	}
 }
+
+// Who said goodbye and is then given up by its broker went away once.
+func TestAGoodbyeThatTurnsIntoALossIsMissedSinceTheGoodbye(t *testing.T) {
+	tell(t, `
+	[rule.gone]
+	silent = "10m"
+	`, `
+		0m d x=1
+		1m offline d
+		1m20s lost d keep-alive
+		3m d x=1`,
+		"1m30s fired warning gone/d", "3m resolved warning gone/d")
+}
