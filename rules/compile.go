@@ -263,7 +263,12 @@ func (c *compiler) subject(path []string, def *RuleDef, r *rule) {
 	r.metric = c.metrics[def.Metric] // nil without a name: what needs no metric is checked all the same
 	if r.metric != nil && c.file.Metric[def.Metric] == nil {
 		if n := nearest(def.Metric, slices.Sorted(maps.Keys(c.file.Metric))); n != "" {
-			c.warn(at, fmt.Sprintf("no [metric.%s] is declared, but [metric.%s] is", def.Metric, n), fmt.Sprintf("did you mean %q?", n))
+			fact := "no metric is declared as " + def.Metric
+			if slip(def.Metric, n) {
+				c.fail(at, fact, fmt.Sprintf("did you mean %q? if not, declare [metric.%s]", n, def.Metric))
+			} else {
+				c.warn(at, fact, fmt.Sprintf("did you mean %q?", n))
+			}
 		}
 	}
 }

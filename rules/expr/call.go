@@ -106,16 +106,29 @@ func (c *compiler) reading(kind RefKind, name string, at span) *node {
 		m, declared := c.metric(name)
 		s = &subject{name: name, declared: declared, typ: m.Type, typed: declared, unit: m.Unit, at: at, why: at}
 		c.subjects[name] = s
-		if !declared && c.scope.Near != nil {
-			switch near, sure := c.scope.Near(name); {
-			case sure:
-				c.fail(at, "no metric is declared as "+name, fmt.Sprintf("did you mean %q? if not, declare %s", near, "[metric."+name+"]"))
-			case near != "":
-				c.warn(at, "no metric is declared as "+name, fmt.Sprintf("did you mean %q?", near))
-			}
+		if !declared {
+			c.undeclared(name, at)
 		}
 	}
 	return &node{op: reference, at: at, ref: Ref{Kind: kind, Metric: name}, subject: s}
+}
+
+// undeclared says of a metric that no file declares what else may be meant.
+func (c *compiler) undeclared(name string, at span) {
+	fact := "no metric is declared as " + name
+	if name == "device" {
+		c.fail(at, fact+", and conditions do not ask which device it is", `write devices = "ID" beside when, or except; if it is a metric, declare [metric.device]`)
+		return
+	}
+	if c.scope.Near == nil {
+		return
+	}
+	switch near, sure := c.scope.Near(name); {
+	case sure:
+		c.fail(at, fact, fmt.Sprintf("did you mean %q? if not, declare %s", near, "[metric."+name+"]"))
+	case near != "":
+		c.warn(at, fact, fmt.Sprintf("did you mean %q?", near))
+	}
 }
 
 func (c *compiler) call(n *ast.CallNode, depth int) *node {
