@@ -1,11 +1,12 @@
 package rules
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"tocsin/rules/expr"
 )
 
 // condition compiles what a rule or level asks. The first return is of use only
@@ -374,9 +375,9 @@ func (c *compiler) pattern(path []string, s string, m *metric, out *condition) {
 		c.fail(at, "matches wants a text, and "+m.name+" is a "+m.kind.String(), `give [metric.`+m.name+`] type = "text"`)
 		return
 	}
-	re, err := regexp.Compile(s)
-	if err != nil {
-		c.fail(at, "is no regular expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "use the syntax of RE2; in TOML a 'single-quoted' string keeps its backslashes")
+	re, _, fact, remedy := expr.Pattern(s)
+	if re == nil {
+		c.fail(at, fact, remedy)
 		return
 	}
 	out.pattern, out.limit, out.threshold = re, s, strconv.Quote(s)

@@ -22,6 +22,7 @@ func (c *compiler) tables(p *Program) {
 			c.attrUnits[name] = first(c.attrUnits[name], q.Unit)
 		}
 	}
+	c.circles(f.Device)
 	for _, name := range slices.Sorted(maps.Keys(f.Group)) {
 		c.groupDef(name, f.Group[name])
 	}
@@ -64,6 +65,35 @@ func (c *compiler) device(id string, def *DeviceDef) {
 			c.fail(join(at, "attr", name), "is the attribute "+q.String()+", and an attribute is a value", `write a number and its unit, such as "-12 °C"`)
 		}
 	}
+}
+
+// circles refuses parents that stand behind one another: each would explain
+// the other's silence, and nobody would be told of either.
+func (c *compiler) circles(devices map[string]*DeviceDef) {
+	done := map[string]bool{}
+	for _, id := range slices.Sorted(maps.Keys(devices)) {
+		var trail []string
+		step := map[string]int{} // of this trail
+		for ; id != "" && !done[id]; id = devices[id].Via {
+			done[id] = true
+			step[id] = len(trail)
+			if trail = append(trail, id); devices[id] == nil {
+				break
+			}
+		}
+		if at, again := step[id]; again && len(trail)-at > 1 && devices[id] != nil {
+			c.fail([]string{"device", trail[len(trail)-1], "via"}, "parents stand behind one another in a circle: "+circle(trail[at:]), "leave via out at the device that reaches us by itself")
+		}
+	}
+}
+
+// circle names what is in a circle, and not all of a long one.
+func circle(trail []string) string {
+	const most = 8
+	if len(trail) > most {
+		trail = append(slices.Clone(trail[:most-1]), fmt.Sprintf("(%d more)", len(trail)-most+1))
+	}
+	return strings.Join(append(slices.Clone(trail), trail[0]), " → ")
 }
 
 func (c *compiler) groupDef(name string, def *GroupDef) {

@@ -465,8 +465,7 @@ func (c *compiler) arrange(p *Program) {
 		for _, other := range slices.Sorted(slices.Values(p.rules[i].asks)) {
 			below := visit(other)
 			if below == visiting {
-				circle := append(slices.Clone(trail[slices.Index(trail, c.ids[other]):]), c.ids[other])
-				c.fail(c.asks[i][other], "rules ask for each other in a circle: "+strings.Join(circle, " → "), "let one of them go by readings alone")
+				c.fail(c.asks[i][other], "rules ask for each other in a circle: "+circle(trail[slices.Index(trail, c.ids[other]):]), "let one of them go by readings alone")
 				continue
 			}
 			order = max(order, below+1)

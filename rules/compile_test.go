@@ -158,6 +158,14 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 		delete(f.Metric, "temperature")
 		value(r, Condition{Matches: ptr("E[")})
 	})
+	f("regular expression that costs too much", func(f *File, r *RuleDef) {
+		delete(f.Metric, "temperature")
+		value(r, Condition{Matches: ptr("(E[0-9]{1,30}){30}")})
+	})
+	f("regular expression without end", func(f *File, r *RuleDef) {
+		delete(f.Metric, "temperature")
+		value(r, Condition{Matches: ptr(strings.Repeat("E", 1<<20))})
+	})
 	f("regular expression on a number", func(_ *File, r *RuleDef) { value(r, Condition{Matches: ptr("E")}) })
 	f("unknown placeholder", func(_ *File, r *RuleDef) { r.Title = "{devise} is warm" })
 	f("placeholder never closed", func(_ *File, r *RuleDef) { r.Title = "{device is warm" })
@@ -190,6 +198,11 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 	f("label without a value", func(_ *File, r *RuleDef) { r.Except = Scope{"label:site"} })
 	f("type nobody has", func(_ *File, r *RuleDef) { r.Devices = Scope{"type:pump"} })
 	f("its own parent", func(f *File, _ *RuleDef) { f.Device["freezer-07"].Via = "freezer-07" })
+	f("parents in a circle", func(f *File, _ *RuleDef) {
+		f.Device["freezer-07"].Via = "gw-a"
+		f.Device["gw-a"] = &DeviceDef{Via: "gw-b"}
+		f.Device["gw-b"] = &DeviceDef{Via: "gw-a"}
+	})
 	f("everything at once", func(f *File, r *RuleDef) {
 		r.Title, r.Clear, r.Samples, f.Schema = "{nobody}", clr(t, "-1"), ptr(-1), 9
 	})

@@ -128,7 +128,7 @@ func TestHostileSourceIsRefused(t *testing.T) {
 	f("x<"+many(100, "(x<", "")+"x"+many(100, ")<x", ""), "nested more than 64 deep")
 	f("x<"+many(20, "(x<", "")+"x"+many(20, ")<x", ""), "more than 256 parts")
 	f(distinct(32), "33 different things")
-	f(`mode matches "`+many(257, "a", "")+`"`, "longer than 256 bytes")
+	f(`mode matches "`+many(1025, "a", "")+`"`, "longer than 1024 bytes")
 	f(`mode == "`+many(1025, "a", "")+`"`, "longer than 1024 bytes")
 	f(`metric("`+many(257, "a", "")+`") > 5`, "1 to 256 bytes")
 	for _, src := range []string{distinct(31), many(120, "running", " or ")} {

@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -320,19 +319,6 @@ func (c *compiler) window(n *node, function string, arg ast.Node, callee span) b
 	}
 	n.ref.Func, n.ref.Quantile = "quantile", percent/100
 	return true
-}
-
-// instructions is the size of a regular expression's program.
-func instructions(pattern string) (int, error) {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return 0, err
-	}
-	prog, err := syntax.Compile(re.Simplify())
-	if err != nil {
-		return 0, err
-	}
-	return len(prog.Inst), nil
 }
 
 // nearest is the candidate that s was probably meant to be, or "".

@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -198,21 +197,12 @@ func (c *compiler) checkMatches(n *node) bool {
 		return false
 	}
 	p.typ, p.shown = Text, fmt.Sprintf("%q", p.text)
-	if len(p.text) > maxPattern {
-		c.fail(p.at, fmt.Sprintf("the pattern is longer than %d bytes", maxPattern), "write a shorter one, or compare with in")
+	re, steps, fact, remedy := Pattern(p.text)
+	if re == nil {
+		c.fail(p.at, "the pattern "+fact, remedy)
 		return false
 	}
-	re, err := regexp.Compile(p.text)
-	if err != nil {
-		c.fail(p.at, "the pattern does not compile: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "write it in RE2 syntax, which has no look-around")
-		return false
-	}
-	size, err := instructions(p.text)
-	if err != nil || size > maxInstructions {
-		c.fail(p.at, fmt.Sprintf("the pattern takes %d steps for every byte, and %d are allowed", size, maxInstructions), "repeat less in it")
-		return false
-	}
-	n.pattern, n.cost = re, size*maxText
+	n.pattern, n.cost = re, steps*maxText
 	return true
 }
 

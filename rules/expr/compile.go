@@ -11,16 +11,14 @@ import (
 // What an expression may cost, so that one that somebody wrote to do harm does
 // none.
 const (
-	maxSource       = 4 << 10 // bytes
-	maxNodes        = 256
-	maxDepth        = 64
-	maxSlots        = 32
-	maxText         = 1 << 10 // bytes of a text that is compared
-	maxPattern      = 256     // bytes of a regular expression
-	maxInstructions = 1000    // of one compiled: its steps for every byte of text
-	maxName         = 256     // bytes of a metric's or an attribute's
-	maxUnit         = 32      // bytes
-	maxWarnings     = 20
+	maxSource   = 4 << 10 // bytes
+	maxNodes    = 256
+	maxDepth    = 64
+	maxSlots    = 32
+	maxText     = 1 << 10 // bytes of a text that is compared
+	maxName     = 256     // bytes of a metric's or an attribute's
+	maxUnit     = 32      // bytes
+	maxWarnings = 20
 )
 
 // Compile reads a condition: an expression that is true, false or unknown. The
