@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // health is how the rules fare, for a comparison: all but what a rule cannot look
@@ -90,5 +91,26 @@ func TestHealthThatCannotBeReadBeginsAnew(t *testing.T) {
 		if h := e.counts[0].health; h != (health{}) {
 			t.Errorf("of %d of %d bytes came %+v", n, len(whole), h)
 		}
+	}
+}
+
+func TestAlarmThatLabelsDisableTwiceInAMessageIsCountedOnce(t *testing.T) {
+	s := newScene(t, `[rule.warm]
+metric = "temperature"
+above  = 10
+[rule.warm.override."label:room=store"]
+enabled = false
+`)
+	s.play("0m a temperature=1")
+	in := Input{Now: start.Add(time.Minute)}
+	for i, room := range []string{"hall", "store", "hall", "store"} {
+		at := in.Now.Add(time.Duration(i-4) * time.Second)
+		in.Batch = append(in.Batch, Sample{
+			Source: "plant", Device: "c", Metric: "temperature", Num: 1, At: at, Received: in.Now, Clock: ClockDevice, Labels: map[string]string{"room": room},
+		})
+	}
+	s.step(in)
+	if x := s.fare(); x.Alarms != 1 {
+		t.Errorf("%d alarms, want that of a", x.Alarms)
 	}
 }

@@ -145,6 +145,9 @@ func (e *Engine) restoreLast(c *channel, s *State) {
 
 // drop forgets an alarm at rest that its rule is disabled for.
 func (e *Engine) drop(a *instance) {
+	if !slices.Contains(a.channel.alarms, a) {
+		return // labels that changed to and fro within a message have asked for it before
+	}
 	isIt := func(other *instance) bool { return other == a }
 	a.channel.alarms = slices.DeleteFunc(a.channel.alarms, isIt)
 	a.channel.device.silent = slices.DeleteFunc(a.channel.device.silent, isIt)
