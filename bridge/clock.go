@@ -82,10 +82,12 @@ func (b *Bridge) gap(last time.Time, stray time.Duration) {
 	}
 	now := b.clock.now()
 	b.woke = now
+	var g *group
+	var inputs []rules.Input
 	if b.engine != nil {
-		b.engine.Resume(last, now)
+		g, inputs = b.stepGap(last, now)
 	}
 	b.mu.Unlock()
-	b.record(nil, []rules.Input{{Now: now, Gap: &rules.Gap{From: last, To: now}}})
+	b.record(g, inputs)
 	b.log.Warn("a gap in time: timers stand still over it", "since", last, "gap", now.Sub(last).Round(time.Millisecond), "clock_step", stray.Round(time.Millisecond))
 }

@@ -216,17 +216,30 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	if orphans > 0 {
 		b.log.Warn("alarms have no rule any more: whoever was told of them is told that they are cancelled", "alarms", orphans)
 	}
-	engine.Resume(from, to)
 	b.mu.Lock()
 	b.engine = engine
 	clear(b.linked)
-	b.mu.Unlock()
-	if from.Before(to) {
-		b.record(nil, []rules.Input{{Now: to, Gap: &rules.Gap{From: from, To: to}}})
+	var g *group
+	var inputs []rules.Input
+	if from.After(to) { // the clock that said so is not trusted to say what was due by then
+		engine.Resume(from, to)
+	} else {
+		g, inputs = b.stepGap(from, to)
 	}
+	b.mu.Unlock()
+	b.record(g, inputs)
 	b.tick()
 	b.retell()
 	return nil
+}
+
+// stepGap tells the engine that nobody listened between two times. What was due
+// before is told as of then. The caller holds mu.
+func (b *Bridge) stepGap(from, to time.Time) (*group, []rules.Input) {
+	in := rules.Input{Now: to, Gap: &rules.Gap{From: from, To: to}}
+	b.out.Reset()
+	b.engine.Step(in, &b.out)
+	return b.queue(), []rules.Input{in}
 }
 
 // tick lets timers that have run out end, and has timers that a gap has moved

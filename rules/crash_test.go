@@ -69,12 +69,10 @@ func (r *crashing) crash(p *Program) {
 	r.e = e
 }
 
-// away is downtime after a crash. An engine that went on takes it as a gap.
+// away is downtime after a crash.
 func (r *crashing) away(down *Gap) {
 	r.t.Helper()
-	r.e.Resume(down.From, down.To)
-	r.run.step(Input{Now: down.To})
-	r.past = append(r.past, Input{Now: down.To, Gap: down})
+	r.step(Input{Now: down.To, Gap: down})
 }
 
 // sortedBytes are what a map holds, in order of its keys.
@@ -250,4 +248,37 @@ func TestACrashForgetsNoReturnOfASource(t *testing.T) {
 		35m..38m/1m d x=3
 		60m tick`,
 		"38m10s fired warning hot/d", "41m stale warning hot/d")
+}
+
+// What our clock has stamped goes back with it, of alarms at rest too.
+func TestACrashForgetsNoClockThatWasSetBack(t *testing.T) {
+	crashAnywhere(t, "[device.d]\nevery = \"1m\"\n[rule.hot]\nmetric = \"x\"\nabove = 2\nno_data = \"fire\"\n", `
+		9m d x=3 clock=arrival
+		10m d x=1 clock=arrival
+		11m back 6m
+		20m tick`,
+		"9m fired warning hot/d", "10m resolved warning hot/d", "7m fired warning hot/d reason=no_data")
+}
+
+// What is due at the end of a life is told as of then, though it is told in the
+// next.
+func TestWhatWasDueBeforeACrashIsToldAsOfThen(t *testing.T) {
+	s := newScene(t, "[device.d]\nevery = \"1m\"\n[schedule.early]\nhours = [\"00:00-14:10\"]\n[rule.hot]\nmetric = \"x\"\nabove = 2\nschedule = \"early\"\nstale_after = \"1d\"\n[rule.hot.escalate.unacked]\nafter = \"5m\"\nseverity = \"critical\"\n")
+	s.play("0s d x=3")
+	s.restart(s.e.program)
+	s.step(Input{Now: minutes(20), Gap: &Gap{minutes(6), minutes(20)}})
+	if got, want := brief(&s.events[len(s.events)-1]), "5m escalated critical hot/d reason=unacked"; got != want {
+		t.Errorf("told %s, want %s", got, want)
+	}
+}
+
+// A parent whose source is away explains nothing, whoever noticed when.
+func TestACrashForgetsNobodyWhoWaitedForAParent(t *testing.T) {
+	crashAnywhere(t, "[device.gw]\nevery = \"1m\"\n[device.b]\nvia = \"gw\"\n[rule.gone]\nsilent = \"5m\"\nexplain_by = \"via\"\n", `
+		0s up plant
+		0s..2m/1m gw x=1
+		330s down plant
+		6m tick
+		20m tick`,
+		"5m30s fired warning gone/b delayed=30s")
 }

@@ -337,6 +337,9 @@ func (e *Engine) relink(in *Link, out *Output) {
 		e.restale(d)
 		for _, a := range d.silent {
 			e.queue(a, false)
+			if a.rule.explained { // until when it may explain its children's silence is another time now
+				e.nudgeChildren(d, a.rule, 0)
+			}
 		}
 		e.queueHeeding(d)
 	}

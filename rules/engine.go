@@ -213,8 +213,10 @@ func (e *Engine) Step(in Input, out *Output) {
 		e.awaken(out)
 	}
 	e.begin(now)
-	if g := in.Gap; g != nil { // until then somebody listened
-		e.listened(max(e.now, nanos(g.From)), out)
+	if g := in.Gap; g != nil {
+		if e.recheck == nil { // until then somebody listened, and judged by these rules
+			e.listened(max(e.now, nanos(g.From)), out)
+		}
 		if now = max(now, e.now); g.To.After(g.From) {
 			e.Resume(g.From, g.To)
 		}

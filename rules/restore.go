@@ -423,7 +423,8 @@ func (e *Engine) rewind(g gap) {
 	e.rewindExtras(by)
 	for a := range e.instances() {
 		if a.episode == nil {
-			if a.extra != nil && (a.extra.fired != 0 || len(a.extra.flips) > 0) {
+			stamped := a.channel.clock == ClockArrival && a.channel.last.at != 0
+			if x := a.extra; stamped || x != nil && (x.fired != 0 || len(x.flips) > 0) {
 				e.shifted = append(e.shifted, a)
 			}
 			continue

@@ -22,6 +22,7 @@ import (
 //	5m down plant, 6m up plant              the source's connection
 //	5m ack hot/pump, shelve hot/pump 1h     what people do
 //	5m gap 3m                               nobody listened for the last 3m
+//	5m back 3m                              our clock is set back by 3m
 //	5m restart, 5m reload, 5m tick
 //
 // Labels come with a reading as label:room=a. An event is written
@@ -122,16 +123,21 @@ func (s *scene) happen(at time.Duration, words []string) {
 		object = words[1]
 	}
 	in := Input{Now: s.now}
-	if verb == "gap" {
+	switch verb {
+	case "gap":
 		in.Gap = &Gap{s.now.Add(-s.duration(object)), s.now}
 		s.tick(in.Gap.From)
-	} else {
+	case "back":
+		s.tick(s.now)
+		in.Now = s.now.Add(-s.duration(object))
+		in.Gap = &Gap{s.now, in.Now}
+	default:
 		s.tick(s.now)
 	}
 	switch verb {
 	case "tick":
 		s.step(in)
-	case "gap":
+	case "gap", "back":
 		s.step(in)
 	case "restart":
 		s.revive(s.e.program)
