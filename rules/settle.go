@@ -191,7 +191,9 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 				e.flood.alarms = append(e.flood.alarms, a)
 			}
 			ep.muted, moved = mute, true
-			e.counts[a.rule.index].health.note(suppressed, a, at, "muted: "+mute)
+			if mute != pastMute { // it waits for the rest of its message, and is told then
+				e.counts[a.rule.index].health.note(suppressed, a, at, "muted: "+mute)
+			}
 		}
 	case ep.severity == Unset:
 		e.sayFired(a, now, at, tell)

@@ -173,6 +173,8 @@ func (l *loader) keyPair(path []string, k *KeyPair) {
 	case key == "":
 		l.main.atValue(under(path, "cert"), "there is a certificate without a key", "set key as well")
 		return
+	case l.noSecrets:
+		return
 	}
 	readable := l.readable(under(path, "cert"), cert)
 	readable = l.readable(under(path, "key"), key) && readable

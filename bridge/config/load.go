@@ -11,6 +11,9 @@ import (
 type Options struct {
 	// Getenv looks a variable up; nil is os.LookupEnv.
 	Getenv func(name string) (string, bool)
+	// NoSecrets leaves secrets that are kept elsewhere unread: whoever only asks
+	// what rules make of readings need not have them.
+	NoSecrets bool
 }
 
 // Load reads the file at path and the rule files it names. It reports all
@@ -20,7 +23,7 @@ type Options struct {
 // Paths in the file are relative to the folder it is in. ${NAME} in a string is
 // the variable NAME, which must be set; $${ is a plain ${.
 func Load(path string, o Options) (*Config, Problems) {
-	l := &loader{getenv: o.Getenv, dir: filepath.Dir(path), report: newReport()}
+	l := &loader{getenv: o.Getenv, noSecrets: o.NoSecrets, dir: filepath.Dir(path), report: newReport()}
 	if l.getenv == nil {
 		l.getenv = os.LookupEnv
 	}
@@ -44,11 +47,12 @@ func Load(path string, o Options) (*Config, Problems) {
 
 // A loader is one call of Load.
 type loader struct {
-	getenv func(string) (string, bool)
-	dir    string // what relative paths are relative to
-	main   *source
-	config Config
-	report *report
+	getenv    func(string) (string, bool)
+	noSecrets bool
+	dir       string // what relative paths are relative to
+	main      *source
+	config    Config
+	report    *report
 }
 
 // maxDevices is what 32 GiB hold, of devices with a handful of metrics each.

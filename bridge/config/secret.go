@@ -23,6 +23,8 @@ func (l *loader) secret(path []string, s *Secret) bool {
 	switch {
 	case s.Env != "" && s.File != "":
 		err = errors.New("names a variable and a file (keep one of them)")
+	case l.noSecrets && s.literal == nil:
+		return false
 	case s.Env != "":
 		text, err = l.secretFromEnv(s.Env)
 	case s.File != "":

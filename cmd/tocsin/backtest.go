@@ -37,7 +37,7 @@ func (f *historyFlags) add(cmd *cobra.Command) {
 
 // open reads the configuration and finds what was recorded.
 func (f *historyFlags) open(ctx context.Context, e env) (*config.Config, iter.Seq2[rules.Input, error], error) {
-	cfg, problems := config.Load(f.config, config.Options{Getenv: e.LookupEnv})
+	cfg, problems := config.Load(f.config, config.Options{Getenv: e.LookupEnv, NoSecrets: true})
 	if err := writeProblems(e.Stderr, problems, true); err != nil {
 		return nil, nil, err
 	}

@@ -55,7 +55,7 @@ for as long as you like.`,
 func runRecord(ctx context.Context, e env, f recordFlags) (err error) {
 	path := f.from
 	if path == "" {
-		cfg, problems := config.Load(f.config, config.Options{Getenv: e.LookupEnv})
+		cfg, problems := config.Load(f.config, config.Options{Getenv: e.LookupEnv, NoSecrets: true})
 		if err := writeProblems(e.Stderr, problems, true); err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func newTestCommand(e env) *cobra.Command {
 		Short: "Run the tests that stand beside the rules",
 		Long: `Test runs the [test."NAME"] tables of the rule files, in virtual time and on the
 same engine as the bridge, and says of each that fails what was expected and what
-came. It needs no running bridge, and tells nobody.
+came. It needs no running bridge and none of its secrets, and tells nobody.
 
 It exits with 0 when all pass, with 1 when one fails, and with 2 when the
 configuration is wrong.`,
@@ -54,7 +54,7 @@ func runTests(e env, f testFlags) error {
 	if err != nil {
 		return refused("--run: %v (use the syntax of RE2)", err)
 	}
-	cfg, problems := config.Load(f.path, config.Options{Getenv: e.LookupEnv})
+	cfg, problems := config.Load(f.path, config.Options{Getenv: e.LookupEnv, NoSecrets: true})
 	if err := writeProblems(e.Stderr, problems, true); err != nil {
 		return err
 	}

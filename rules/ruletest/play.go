@@ -35,9 +35,14 @@ const listener = "?"
 
 // engine is a new one. Events that are no alarm's are made if somebody is to be
 // told: readings that a rule passes on always, others where the test expects them.
+// The summary of a flood goes to whoever would be told of an alarm in it.
 func (s *plot) engine(program *rules.Program) *rules.Engine {
 	return rules.NewEngine(program, rules.Options{Route: func(ev *rules.Event) []string {
-		if len(ev.Notify) == 0 && ev.Alarm.Key == "" && (ev.Type == rules.ReadingMatched || s.outside[ev.Type]) {
+		heard := ev.Type == rules.ReadingMatched || s.outside[ev.Type]
+		if ev.Alarm.Key != "" {
+			heard = s.outside[rules.AlarmFlood]
+		}
+		if len(ev.Notify) == 0 && heard {
 			return []string{listener}
 		}
 		return ev.Notify

@@ -212,6 +212,7 @@ func script(file *rules.File, def *rules.TestDef) (*plot, error) {
 	if def.Rule != "" && file.Rule[def.Rule] == nil {
 		return nil, fmt.Errorf("there is no rule %q (write the id of one, or remove rule to look at all)", def.Rule)
 	}
+	turns := map[int][]rules.Sample{} // the values of one time are one message
 	for _, metric := range slices.Sorted(maps.Keys(def.Values)) {
 		text := def.Values[metric]
 		if metric = cmp.Or(metric, def.Metric, ruleMetric(file, def.Rule)); metric == "" {
@@ -231,9 +232,12 @@ func script(file *rules.File, def *rules.TestDef) (*plot, error) {
 			at := time.Duration(i) * every
 			s.until = max(s.until, at+every)
 			if !r.missing {
-				s.moments = append(s.moments, moment{at: at, input: rules.Input{Sample: r.sample(def.Device, metric, def.Labels, s.start.Add(at), 0)}})
+				turns[i] = append(turns[i], *r.sample(def.Device, metric, def.Labels, s.start.Add(at), 0))
 			}
 		}
+	}
+	for _, i := range slices.Sorted(maps.Keys(turns)) {
+		s.moments = append(s.moments, moment{at: time.Duration(i) * every, input: message(turns[i])})
 	}
 	for i := range def.Step {
 		step := &def.Step[i]
@@ -250,6 +254,9 @@ func script(file *rules.File, def *rules.TestDef) (*plot, error) {
 			return nil, fmt.Errorf("%q is no event (%s)", e.Event, eventHint(e.Event))
 		}
 		s.outside[rules.Type(e.Event)] = true
+		if rules.Type("alarm."+e.Event) == rules.AlarmFlood {
+			s.outside[rules.AlarmFlood] = true
+		}
 		s.until = max(s.until, time.Duration(e.At))
 	}
 	if def.Until != nil {
@@ -304,6 +311,14 @@ func (r reading) sample(device, metric string, labels map[string]string, now tim
 	return s
 }
 
+// message is the input that readings which come together are.
+func message(list []rules.Sample) rules.Input {
+	if len(list) == 1 {
+		return rules.Input{Sample: &list[0]}
+	}
+	return rules.Input{Batch: list}
+}
+
 // step reads one [[step]] as the inputs it stands for.
 func (s *plot) step(def *rules.TestDef, step *rules.TestStep) ([]moment, error) {
 	at, now := time.Duration(step.At), s.start.Add(time.Duration(step.At))
@@ -313,6 +328,7 @@ func (s *plot) step(def *rules.TestDef, step *rules.TestStep) ([]moment, error) 
 		labels = def.Labels
 	}
 	var list []moment
+	var set []rules.Sample
 	for _, metric := range slices.Sorted(maps.Keys(step.Set)) {
 		values, err := parseValues(string(step.Set[metric]))
 		if err != nil || len(values) != 1 {
@@ -329,7 +345,10 @@ func (s *plot) step(def *rules.TestDef, step *rules.TestStep) ([]moment, error) 
 		if step.Retained {
 			sample.Flags |= rules.Retained
 		}
-		list = append(list, moment{at: at, input: rules.Input{Sample: sample}})
+		set = append(set, *sample)
+	}
+	if len(set) > 0 {
+		list = append(list, moment{at: at, input: message(set)})
 	}
 	if step.Presence != "" {
 		p := &rules.Presence{Source: source, Device: device, At: now}
