@@ -37,6 +37,7 @@ type extra struct {
 	wake    int64   // when what it measures may change by itself, on the bridge's clock
 	queued  bool    // in Engine.dirty
 	sampled bool    // and that for a new sample
+	nudged  bool    // or for anything else, which may have muted it until now
 	seen    bool    // something was known since the store is there
 }
 

@@ -16,7 +16,7 @@ func (e *Engine) queue(a *instance, sampled bool) {
 		return
 	}
 	x := a.more()
-	x.sampled = x.sampled || sampled
+	x.sampled, x.nudged = x.sampled || sampled, x.nudged || !sampled
 	if !x.queued {
 		x.queued = true
 		e.dirty = append(e.dirty, a)
@@ -43,9 +43,13 @@ func (e *Engine) settleDirty(out *Output) {
 		if !a.extra.queued {
 			continue // recalled meanwhile, as it was
 		}
-		sampled := a.extra.sampled
-		a.extra.queued, a.extra.sampled = false, false
+		x := a.extra
+		sampled, nudged := x.sampled, x.nudged
+		x.queued, x.sampled, x.nudged = false, false, false
 		e.look(a, sampled, out)
+		if sampled && nudged && a.episode != nil && !a.rule.disabled { // a reading that decides nothing tells nothing
+			e.settle(a, a.standing(), e.now, false, out)
+		}
 	}
 }
 

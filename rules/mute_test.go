@@ -273,3 +273,21 @@ func TestAReturnWhileMutedIsToldAfterwards(t *testing.T) {
 		"0s fired warning hot/d", "1m shelved warning hot/d", "10m returned warning hot/d",
 		"12m acked warning hot/d", "12m resolved warning hot/d reason=acked")
 }
+
+// One reading may end what mutes an alarm and be looked at by that alarm as well.
+func TestTheReadingThatEndsWhatMutesAnAlarmHasItTold(t *testing.T) {
+	const rules = hot + `
+[rule.frozen]
+metric = "temperature"
+below = 0
+[rule.odd]
+when = "temperature > -10"
+suppress_if = ["frozen"]
+`
+	tell(t, rules, `
+		1m d temperature=-5
+		2m d temperature=5
+		3m..9m/1m d temperature=5`,
+		"1m fired warning frozen/d",
+		"2m resolved warning frozen/d", "2m fired warning odd/d delayed=1m")
+}
