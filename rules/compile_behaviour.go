@@ -98,7 +98,11 @@ func (c *compiler) calendar(path []string, ref *ScheduleRef, r *rule) {
 	if s == nil {
 		remedy := c.orDeclare("schedule", ref.Name, append(slices.Sorted(maps.Keys(c.file.Schedule)), "always"))
 		if strings.Contains(ref.Name, ":") {
-			remedy = "declare the hours under a name, as in [schedule.opening] with hours = [" + strconv.Quote(ref.Name) + "], and write schedule = \"opening\""
+			days, hours := "", ref.Name
+			if before, after, both := strings.Cut(ref.Name, " "); both {
+				days, hours = "days = ["+strconv.Quote(before)+"] and ", strings.TrimSpace(after)
+			}
+			remedy = "declare the hours under a name, as in [schedule.opening] with " + days + "hours = [" + strconv.Quote(hours) + "], and write schedule = \"opening\""
 		}
 		c.fail(at, "schedule "+strconv.Quote(ref.Name)+" is not declared", remedy, []string{"schedule", ref.Name})
 		return

@@ -177,6 +177,7 @@ func TestEveryMistakeInARuleIsExplained(t *testing.T) {
 	r("above = 5\nschedule = \"shft\"")
 	r("above = 5\nschedule = \"evenings\"")
 	r("above = 5\nschedule = \"08:00-18:00\"")
+	r("above = 5\nschedule = \"mon-fri 08:00-18:00\"")
 	r("above = 5\nschedule = { not = \"round-the-clock\" }\n[schedule.round-the-clock]")
 	r("above = 5\nunless = \"asleep\"")
 	r("above = 5\nunless = [\"other\"]")

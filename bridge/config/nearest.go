@@ -124,7 +124,7 @@ func others(key string) []string {
 		return []string{"at_most"}
 	case "eq", "equals", "equal":
 		return []string{"is"}
-	case "expr", "expression", "condition", "query", "if", "trigger", "alert":
+	case "expr", "expression", "condition", "query", "sql", "lambda", "if", "trigger", "alert":
 		return []string{"when"}
 	case "hysteresis", "deadband", "reset", "resolve", "recovery", "crit_reset", "return":
 		return []string{"clear"}
@@ -136,6 +136,12 @@ func others(key string) []string {
 		return []string{"renotify"}
 	case "deadman", "heartbeat", "timeout", "no_data_for", "absent", "offline":
 		return []string{"silent"}
+	case "sigma", "zscore", "anomaly":
+		return []string{"deviates"}
+	case "repeating", "occurrences":
+		return []string{"repeats"}
+	case "profile", "device", "entity":
+		return []string{"devices"}
 	case "window", "period", "range_window":
 		return []string{"over"}
 	case "function", "aggregate", "aggregation", "func":

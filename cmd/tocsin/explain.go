@@ -150,7 +150,11 @@ func heard(x *rules.Explanation) string {
 		parts = append(parts, "reports every "+x.Every)
 	}
 	if x.Skew != "" {
-		parts = append(parts, "its clock is "+x.Skew+" behind")
+		if ahead, fast := strings.CutPrefix(x.Skew, "-"); fast {
+			parts = append(parts, "its clock is "+ahead+" ahead")
+		} else {
+			parts = append(parts, "its clock is "+x.Skew+" behind")
+		}
 	}
 	if x.Presence != "" {
 		parts = append(parts, x.Presence)

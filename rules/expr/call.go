@@ -140,7 +140,9 @@ func (c *compiler) call(n *ast.CallNode, depth int) *node {
 	form, kind := lookup(callee.Value)
 	if form == noFunction {
 		remedy := "the functions are " + strings.Join(functions(), " ")
-		if near := nearest(callee.Value, functions()); near != "" {
+		if here := elsewhere(callee.Value); here != "" {
+			remedy = "write " + here
+		} else if near := nearest(callee.Value, functions()); near != "" {
 			remedy = fmt.Sprintf("did you mean %q?", near)
 		}
 		c.fail(at, "there is no function "+callee.Value, remedy)

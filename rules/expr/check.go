@@ -42,6 +42,10 @@ func (c *compiler) checkLiteral(n *node, want Type, asker string) bool {
 	if n.number {
 		got = Number
 	}
+	if near := nearDay(n.text); want == Number && near != "" {
+		c.fail(n.at, c.says(n.at)+" is no day of the week", fmt.Sprintf("did you mean %q?", near))
+		return false
+	}
 	c.fail(n.at, fmt.Sprintf("%s is %s, and %s", c.says(n.at), got.article(), asker), [...]string{
 		"write a number, with its unit if it has one", "write true or false", `put it in quotes: "` + n.text + `"`,
 	}[want])
@@ -104,6 +108,17 @@ func (c *compiler) own(n *node) (Type, bool) {
 		return t, c.each(n, t, "what stands beside ?? is "+t.article()) && (t != Number || c.numeric(n))
 	}
 	return Number, c.each(n, Number, fmt.Sprintf("%q wants numbers", symbols[n.op])) && c.numeric(n)
+}
+
+// nearDay is the day of the week that a longer name means, or "".
+func nearDay(text string) string {
+	i := slices.IndexFunc(weekdays(), func(day string) bool {
+		return strings.HasPrefix(strings.ToLower(text), day) && strings.HasSuffix(text, "day")
+	})
+	if i < 0 {
+		return ""
+	}
+	return weekdays()[i]
 }
 
 // days makes numbers of "sun" to "sat" beside weekday().

@@ -320,42 +320,6 @@ func (c *compiler) ambiguous(at span, unit, other string) {
 	c.fail(at, fmt.Sprintf("it is not clear whether %s is a value or a difference, and from %s to %s they are not converted alike", other, other, unit), "write all of it in "+unit)
 }
 
-// multiply is the measure of a product or quotient. A plain number on one side
-// keeps the unit, and so does a percentage, which is then a share.
-func (c *compiler) multiply(n *node) (measure, bool) {
-	a, ok := c.measure(n.kids[0])
-	b, also := c.measure(n.kids[1])
-	if !ok || !also {
-		return measure{}, false
-	}
-	for i, k := range n.kids {
-		if k.op == literal && [...]measure{a, b}[i].unit == "%" && (i == 1 || n.op == multiply) {
-			k.num /= 100
-			if i == 0 {
-				a = measure{class: constant}
-			} else {
-				b = measure{class: constant}
-			}
-		}
-	}
-	keep := measure{class: product}
-	switch {
-	case b.class == constant:
-		keep = a
-	case a.class == constant && n.op == multiply:
-		keep = b
-	}
-	switch keep.class {
-	case ratio:
-		keep.class = product
-	case plain:
-		if keep.role == Absolute {
-			keep.role = Either
-		}
-	}
-	return keep.computed(), true
-}
-
 // domain is where the number of a reference lies, if that is known.
 func (n *node) domain() (lo, hi float64, ok bool) {
 	switch n.ref.Kind {
