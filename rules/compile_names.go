@@ -48,7 +48,9 @@ func (c *compiler) nearMetric(name string) (near string, sure bool) {
 		return "", false
 	}
 	slices.Sort(names)
-	near = nearest(name, names)
+	if near = nearest(name, names); near != "" && len(name) < 4 && edits(name, near) > 1 {
+		return "", false // two letters of three are another word: ext is no bat
+	}
 	return near, near != "" && slip(name, near)
 }
 

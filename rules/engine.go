@@ -66,6 +66,7 @@ type Engine struct {
 	mark    uint64 // of every channel, at least: see Reload
 
 	recalling  bool                // nothing is looked at
+	isPast     bool                // it judges anew what is over: see rehearing
 	rehearsing bool                // what is decided was decided before
 	rehearsed  bool                // something was taken in again, and is not forgotten yet as far as it must be
 	past       bool                // the reading at hand is not the last of its message

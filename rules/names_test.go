@@ -157,3 +157,13 @@ above = 6`))
 		}
 	}
 }
+
+// A word of three letters that shares one of them with another is no slip of it.
+func TestShortNameIsNotTakenForAnother(t *testing.T) {
+	for when, want := range map[string]bool{"ext > 5": false, "cat > 5": true} {
+		_, list := Compile(readFile(t, "schema = 1\n[metric.bat]\n[rule.r]\nwhen = \""+when+"\"\n"))
+		if got := strings.Contains(problems(list), "did you mean"); got != want {
+			t.Errorf("%s: %s", when, problems(list))
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (e *Engine) forward(a *instance, out *Output) {
 		ID:   "evt_" + digest("matched", r.id, c.device.id, c.metric.name, stamp(c.last.at), c.last.value.text, stamp(int64(math.Float64bits(c.last.value.num)))),
 		Type: ReadingMatched, At: wall(e.now), Rule: r.public(), Device: c.device.public(), Reading: a.reading(),
 		Because: c.metric.name + " is " + c.metric.show(c.last.value), Notify: g.notify,
-		Title: a.title(g, g.severity),
+		Title: a.title(g, g.severity, false),
 	}
 	a.episode = nil
 	if g.text != "" {
@@ -83,7 +83,7 @@ func (e *Engine) tellOccurred(a *instance, began, ended *Event, end int64, out *
 	ev.Alarm.Severity = max(began.Alarm.Severity, ended.Alarm.Severity)
 	at := wall(end)
 	ev.EndedAt = &at
-	ev.Condition, ev.Title, ev.Evidence = began.Condition, began.Title, began.Evidence
+	ev.Condition, ev.Evidence = began.Condition, began.Evidence
 	ev.Because = "readings that came late: from " + clock(began.Alarm.StartedAt, at) + " to " + clock(at, at) + ", " + began.Because
 	if ev.Endpoints = nil; !a.rule.shadow {
 		ev.Notify = began.Notify

@@ -173,7 +173,7 @@ func (e *Engine) apart(c *channel, h *hole, out *Output) *rehearing {
 		d.gaps, d.lessons = &rhythm, c.device.lessons
 	}
 	sub.devices[d.id] = d
-	sub.recalling = true
+	sub.recalling, sub.isPast = true, true
 	r := &rehearing{of: e, engine: sub, real: c, channel: sub.bind(d, c.metric, e.options.MaxInstances), before: h.before, fired: map[string]Event{}, out: out}
 	at := int64(0)
 	if h.before != nil {

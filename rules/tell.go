@@ -77,7 +77,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	ev.Reading = a.reading()
 	s.values = e.values(a, s, &r.rungs[decider])
 	ev.Because = a.because(s, &r.rungs[decider], t, now, at)
-	ev.Title = a.title(g, severity)
+	ev.Title = a.title(g, severity, s.typ == AlarmOccurred || s.typ == AlarmResolved && e.isPast)
 	switch s.typ {
 	case AlarmFired:
 		if late := at - ep.fired; late > 0 {
@@ -400,8 +400,9 @@ func (a *instance) show(g *rung, v value) string {
 	return withUnit(shown(v.num), g.measured)
 }
 
-// title fills in the rule's title.
-func (a *instance) title(g *rung, severity Severity) string {
+// title fills in the rule's title. What is past is told by its worst value: the
+// newest reading is of a time at which all was well again.
+func (a *instance) title(g *rung, severity Severity, past bool) string {
 	c := a.channel
 	return a.rule.title.render(func(p titlePart) string {
 		switch p.name {
@@ -426,7 +427,7 @@ func (a *instance) title(g *rung, severity Severity) string {
 			}
 			return g.measured
 		case "value":
-			return a.valueText(p, g)
+			return a.valueText(p, g, past)
 		case "limit", "eta":
 			return a.forecast(p)
 		}
@@ -440,13 +441,18 @@ func (a *instance) title(g *rung, severity Severity) string {
 	})
 }
 
-func (a *instance) valueText(p titlePart, g *rung) string {
+func (a *instance) valueText(p titlePart, g *rung, past bool) string {
 	v := value{}
 	if a.episode != nil {
 		v = a.episode.last.value
 	}
 	if s := a.shown(); s != nil && a.rule.gauges[g.gauge].source == newest {
 		v = s.last.value
+	}
+	if past {
+		if v = a.episode.valueAtFire; a.episode.peak.at != 0 {
+			v = a.episode.peak.value
+		}
 	}
 	switch a.rule.evidence().of(v) {
 	case Text:
