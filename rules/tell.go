@@ -341,6 +341,8 @@ func (a *instance) decided(say saying, g *rung, t *timer, now standing, at int64
 	}
 	var s string
 	switch {
+	case entering && t.on && t.running: // told late, or again: its timer counts towards the end by now
+		s = fmt.Sprintf("%s until %s, in alarm since %s", text, clock(wall(t.since), when), clock(wall(a.started), when))
 	case g.repeats != nil && !entering:
 		s = fmt.Sprintf("fewer than %d times within %s at %s", g.repeats.count, written(g.repeats.within), clock(wall(ended), when))
 	case g.share > 0 && entering:
