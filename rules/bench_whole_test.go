@@ -69,15 +69,6 @@ func BenchmarkP95Rule(b *testing.B) {
 	benchmarkStream(b, file)
 }
 
-// BenchmarkP95RuleNearLimit has readings beyond the limit in its window, too few to
-// fire: it is looked at when one leaves, too.
-func BenchmarkP95RuleNearLimit(b *testing.B) {
-	file := coldFile(freezer(b))
-	over := Duration(5 * time.Minute)
-	file.Rule["freezer-warm"] = &RuleDef{Metric: "temperature", Condition: Condition{Agg: "p95", Over: &over, Above: qty(b, "-18.05"), MinSamples: ptr(30)}}
-	benchmarkStream(b, file)
-}
-
 // BenchmarkSlopeRule judges a rate over ten minutes of a reading a second.
 func BenchmarkSlopeRule(b *testing.B) {
 	file := coldFile(freezer(b))

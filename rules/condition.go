@@ -164,25 +164,6 @@ func (c *condition) fires(v value) truth {
 	return unknown
 }
 
-// never reports whether C is false of every number from lo to hi.
-func (c *condition) never(lo, hi float64) bool {
-	switch c.op {
-	case above:
-		return hi <= c.lo
-	case atLeast:
-		return hi < c.lo
-	case below:
-		return lo >= c.lo
-	case atMost:
-		return lo > c.lo
-	case outside:
-		return lo >= c.lo && hi <= c.hi
-	case inside:
-		return hi < c.lo || lo > c.hi
-	}
-	return false
-}
-
 // clears is R. Without a clear key it is the opposite of C.
 func (c *condition) clears(v value) truth {
 	f := c.fires(v)

@@ -251,29 +251,10 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 			moved = true
 		}
 	}
-	if a.rule.bounded && !a.busy() && ep.fired == 0 && e.far(a) {
-		x.wake = until
-	}
 	if x.wake != 0 && x.wake <= e.now {
 		x.wake = e.now + int64(time.Millisecond)
 	}
 	return moved, answered
-}
-
-// far reports whether no reading that is held could make a bounded rule fire,
-// whichever of them leave the window: there is nothing to look at before the next.
-func (e *Engine) far(a *instance) bool {
-	for i := range a.rule.rungs {
-		g := &a.rule.rungs[i]
-		w := a.channel.span(int64(a.rule.gauges[g.gauge].over))
-		if w == nil {
-			return false
-		}
-		if lo, hi, ok := w.Bounds(); !ok || !g.never(lo, hi) {
-			return false
-		}
-	}
-	return true
 }
 
 // closed reports whether a rule's schedule says that its condition is false now.

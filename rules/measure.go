@@ -287,6 +287,9 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 	if src == delta || fn == "delta" {
 		need = max(need, 2) // a reading differs from another one
 	}
+	if (src == slope || fn == "rate") && w.Newest()-w.Oldest() < over/10 {
+		return out // what a burst rose by in milliseconds says nothing of minutes
+	}
 	if n < need {
 		if fn == "count" && min_ == 0 {
 			out.known = true

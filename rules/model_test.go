@@ -101,6 +101,9 @@ func (m *model) measure(list []arrival, now int64) (float64, bool) {
 		return 0, false
 	}
 	slices.SortStableFunc(in, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+	if m.fn == "rate" && in[len(in)-1].at-in[0].at < int64(m.over)/10 {
+		return 0, false
+	}
 	return aggregate(m.fn, in)
 }
 

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"tocsin/rules/expr"
@@ -96,7 +95,6 @@ type rule struct {
 	plain   bool    // nothing but readings against limits or values: see isPlain
 	restLo  float64 // a reading from here to restHi leaves an alarm at rest; none does where it is the greater
 	restHi  float64
-	bounded bool   // what its rungs compare lies between the least and the greatest reading of a window
 	order   int    // a rule that asks whether others fire comes after them
 	asks    []int  // indexes of the rules that this one asks for, in conditions or suppress_if
 	varies  bool   // it has overrides or attributes: see Program.variant
@@ -294,7 +292,7 @@ func (r *rule) rests(v float64) bool { return v >= r.restLo && v <= r.restHi }
 // simplify finds out whether the rule is plain, and between which values one of
 // limits stays at rest.
 func (r *rule) simplify() {
-	r.plain, r.bounded, r.restLo, r.restHi = r.isPlain(), r.isBounded(), math.Inf(1), math.Inf(-1)
+	r.plain, r.restLo, r.restHi = r.isPlain(), math.Inf(1), math.Inf(-1)
 	if !r.plain {
 		return
 	}
@@ -316,23 +314,6 @@ func (r *rule) simplify() {
 		}
 	}
 	r.restLo, r.restHi = lo, hi
-}
-
-// isBounded reports whether an alarm at rest has nothing to fear of readings that
-// leave its window, as long as those that are in it are harmless, each by itself.
-func (r *rule) isBounded() bool {
-	if r.subject != ofMetric {
-		return false
-	}
-	for i := range r.rungs {
-		g := &r.rungs[i]
-		if m := &r.gauges[g.gauge]; m.source != aggregate || g.repeats != nil || g.share > 0 {
-			return false
-		} else if !slices.Contains([]string{"avg", "min", "max", "first", "last", "median", "quantile"}, m.fn) {
-			return false
-		}
-	}
-	return true
 }
 
 // isPlain reports whether a reading alone decides whether an alarm that is at

@@ -165,13 +165,6 @@ func (w *Window) Quantile(q float64) (float64, bool) {
 	return w.answer(min(max(between(a, b, share), lo), hi))
 }
 
-// Bounds are two numbers between which every reading that is held lies, and all
-// that will be left of them. It costs nothing, and is false where that is not known:
-// of a window that was restored, or that holds more than 2048 readings.
-func (w *Window) Bounds() (lo, hi float64, ok bool) {
-	return w.wide.lo, w.wide.hi, w.wide.valid > 0 && w.coarse == nil
-}
-
 // QuantileError is how far a quantile may be off, as a share of its value: 0 while
 // the window is exact.
 func (w *Window) QuantileError() float64 {

@@ -87,11 +87,6 @@ type Window struct {
 	sums    moments
 	folds   folds
 	lo, hi  float64
-
-	wide struct { // of all that is held, and of some that has left
-		lo, hi float64
-		valid  int // for so many more readings, then it is found out anew
-	}
 }
 
 // New makes an empty window. A window of no length holds nothing.
@@ -184,7 +179,6 @@ func (w *Window) insert(i int, r reading) {
 		w.room()
 	}
 	w.buf = append(w.buf, r)
-	w.widen(r.v)
 	if held := w.buf[w.start:]; i < len(held)-1 {
 		copy(held[i+1:], held[i:])
 		held[i] = r
@@ -202,21 +196,6 @@ func (w *Window) insert(i int, r reading) {
 	case n > exactLimit:
 		w.coarsen()
 	}
-}
-
-// widen keeps the bounds of what is held, at the cost of a comparison: they are
-// found out anew when as many readings have come as there are.
-func (w *Window) widen(v float64) {
-	if w.wide.valid > 0 {
-		w.wide.lo, w.wide.hi = min(w.wide.lo, v), max(w.wide.hi, v)
-		w.wide.valid--
-		return
-	}
-	w.wide.lo, w.wide.hi = v, v
-	for _, r := range w.buf[w.start:] {
-		w.wide.lo, w.wide.hi = min(w.wide.lo, r.v), max(w.wide.hi, r.v)
-	}
-	w.wide.valid = max(16, len(w.buf)-w.start)
 }
 
 // room makes place behind the newest reading: by sliding down where the readings
