@@ -2,10 +2,7 @@ package rules
 
 import (
 	"math"
-	"slices"
-	"time"
 
-	"tocsin/rules/expr"
 	"tocsin/rules/window"
 )
 
@@ -24,19 +21,6 @@ type gaugeMemory struct {
 	known bool
 	at    int64   // changed, and deviation's next: the last one, in event time; silence: the contact that was the last
 	next  float64 // deviation: the newest reading, which is normal unless it began an alarm
-}
-
-// A rungMemory is what a rung remembers from look to look.
-type rungMemory struct {
-	marks *window.Marks // repeats: when the condition came true, in event time
-	was   truth
-	share []stretch // for_share: how the condition stood, in event time
-}
-
-// A stretch is a stretch of time that begins at at and ends where the next begins.
-type stretch struct {
-	at   int64
-	held truth
 }
 
 func (g *gauge) remembers() bool {
@@ -83,58 +67,6 @@ func (e *Engine) observe(a *instance, v float64, at int64) {
 			e.deviate(a, g, m, v, at)
 		}
 	}
-}
-
-// deviate measures a reading by what is normal. The one before has become part of
-// that by now, unless an alarm has begun with it or is under way: what is wrong
-// for long must not become normal.
-func (e *Engine) deviate(a *instance, g *gauge, m *gaugeMemory, v float64, at int64) {
-	d := g.deviates
-	if m.base == nil {
-		m.base = window.NewBaseline(window.BaselineOptions{Span: d.baseline, Slots: d.slots(), MinHistory: d.minHistory})
-	}
-	if m.at != 0 && a.episode == nil {
-		m.base.Add(m.at, d.slot(m.at), m.next)
-	}
-	m.at, m.next = at, v
-	m.value, m.known = m.base.Score(at, d.slot(at), v, d.way())
-}
-
-func (d *deviates) way() window.Method {
-	switch d.method {
-	case "zscore":
-		return window.ZScore
-	case "baseline":
-		return window.Relative
-	}
-	return window.Mad
-}
-
-func (d *deviates) slots() int {
-	switch d.season {
-	case "hour":
-		return 24
-	case "weekday":
-		return 7
-	case "hour_of_week":
-		return 7 * 24
-	}
-	return 1
-}
-
-// slot is the season a time belongs to, in UTC.
-func (d *deviates) slot(at int64) int {
-	hours := at / int64(time.Hour)
-	day := (hours/24 + 4) % 7 // 1970 began on a Thursday
-	switch d.season {
-	case "hour":
-		return int(hours % 24)
-	case "weekday":
-		return int(day)
-	case "hour_of_week":
-		return int(day*24 + hours%24)
-	}
-	return 0
 }
 
 // happened reports whether the newest reading is the change that is asked for.
@@ -189,35 +121,6 @@ func (e *Engine) measure(a *instance, i int) measurement {
 		return measurement{}
 	}
 	return e.gaugeOf(a, i, c)
-}
-
-// ages reports whether what is measured says nothing of the present once the
-// newest reading is too old to. That readings leave a window is no news of their
-// device then. How many came is known all the same.
-func (g *gauge) ages() bool {
-	switch g.source {
-	case aggregate:
-		return !g.counts()
-	case newest, slope, delta, deviation, flatness:
-		return true
-	}
-	return false
-}
-
-// counts reports whether none is as good a measurement as some.
-func (g *gauge) counts() bool {
-	return g.source == aggregate && g.fn == "count" && g.minSamples == 0
-}
-
-// outdated reports whether the newest reading of an alarm's metric is too old to
-// speak for the present.
-func (e *Engine) outdated(a *instance) bool {
-	c := a.channel
-	if c.metric.event {
-		return false
-	}
-	after := a.patience()
-	return after > 0 && e.now >= e.heard(c, after)+after
 }
 
 // gaugeOf asks a gauge of one channel.
@@ -371,186 +274,6 @@ func (e *Engine) quiet(a *instance, i int) measurement {
 		return measurement{value: value{num: 1}, known: true, at: r.deadline}
 	}
 	return measurement{known: true, until: r.deadline}
-}
-
-// fresh is for how long a reading of a channel is used by an expression or a
-// group: what the rule says, or three times its device's interval; 0 for ever.
-func (a *instance) fresh(c *channel) int64 {
-	if a.rule.fresh > 0 {
-		return int64(a.rule.fresh)
-	}
-	if every, ok := c.device.interval(); ok {
-		return 3 * int64(every)
-	}
-	return 0
-}
-
-// reduce makes one number of what a group's devices measure. It is unknown while
-// too few of them are fresh.
-func (e *Engine) reduce(a *instance, g *gauge) measurement {
-	values := e.sorted[:0]
-	out := measurement{}
-	total := 0.0
-	for _, d := range a.extra.members {
-		c := d.channel(a.rule.metric.name)
-		if c == nil || c.last.at == 0 {
-			continue
-		}
-		if fresh := a.fresh(c); fresh > 0 {
-			end := c.at + fresh
-			if end <= e.now {
-				continue
-			}
-			out.until = sooner(out.until, end)
-		}
-		m := measurement{value: c.last.value, known: true}
-		if g.over > 0 {
-			m = e.windowed(c, int64(g.over), g.fn, g.quantile, g.minSamples, g.source, g.per)
-			out.until = sooner(out.until, m.until)
-		}
-		if m.known {
-			values = append(values, m.value.num)
-			total += m.value.num
-			out.partial = out.partial || m.partial
-		}
-	}
-	e.sorted = values
-	n := len(values)
-	if !a.rule.quorate(n, len(a.extra.members)) {
-		return out
-	}
-	if a.rule.reduce == "count" {
-		return measurement{value: value{num: float64(n)}, known: true, until: out.until}
-	}
-	if n == 0 || out.partial && a.rule.reduce == "spread" {
-		return out
-	}
-	out.known = true
-	switch a.rule.reduce {
-	case "sum":
-		out.value.num = total
-	case "min":
-		out.value.num = slices.Min(values)
-	case "max":
-		out.value.num = slices.Max(values)
-	case "spread":
-		out.value.num = slices.Max(values) - slices.Min(values)
-	case "median":
-		slices.Sort(values)
-		out.value.num = (values[(n-1)/2] + values[n/2]) / 2
-	default:
-		out.value.num = total / float64(n)
-	}
-	return out
-}
-
-// quorate reports whether n of the expected devices are enough.
-func (g *group) quorate(n, expected int) bool {
-	if g.quorumShare {
-		return float64(n)*100 >= g.quorum*float64(expected)
-	}
-	return float64(n) >= g.quorum
-}
-
-// evaluate asks an expression: its slots are filled first.
-func (e *Engine) evaluate(a *instance, g *gauge) measurement {
-	out := measurement{}
-	e.slots = e.slots[:0]
-	for i := range g.refs {
-		v, until := e.operand(a, &g.refs[i])
-		e.slots = append(e.slots, v)
-		out.until = sooner(out.until, until)
-	}
-	v := g.when.Eval(e.slots)
-	out.value, out.known = value{num: v.Num}, v.Known
-	return out
-}
-
-// operand is the value of one slot, and until when it is that.
-func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
-	d := a.channel.device
-	switch ref.Kind {
-	case expr.Firing:
-		return known(truthValue(e.fires(d, e.program.rules[ref.rule])).num), 0
-	case expr.Share, expr.Count:
-		return e.members(a, ref), 0
-	case expr.Online:
-		if d.presence == StatusUnknown {
-			return expr.Value{}, 0
-		}
-		return known(truthValue(d.presence == Online).num), 0
-	case expr.Hour, expr.Weekday:
-		t := time.Unix(0, e.now).In(e.program.zone)
-		next := t.Truncate(time.Hour).Add(time.Hour).UnixNano()
-		if ref.Kind == expr.Hour {
-			return known(float64(t.Hour())), next
-		}
-		return known(float64(t.Weekday())), next
-	case expr.Attr:
-		if d.def == nil {
-			return expr.Value{}, 0
-		}
-		q, ok := d.def.Attr[ref.Name]
-		if !ok {
-			return expr.Value{}, 0
-		}
-		v, ok := ref.Convert(q.Value, q.Unit, convertValue)
-		return expr.Value{Num: v, Known: ok}, 0
-	}
-	c := d.channel(ref.metric.name)
-	if c == nil || c.last.at == 0 {
-		return expr.Value{}, 0
-	}
-	if ref.Kind == expr.Age {
-		if d.unheard() {
-			return expr.Value{}, 0
-		}
-		age := e.now - c.at - e.missed(d, c.at)
-		return known(float64(age) / 1e9), e.now - e.now%int64(time.Second) + int64(time.Second)
-	}
-	least, until := a.rule.minSamples(), int64(0)
-	none := ref.Kind == expr.Window && ref.Func == "count" && least == 0 // is as good a number as some
-	if fresh := a.fresh(c); fresh > 0 && !none {
-		if until = c.at + fresh; until <= e.now {
-			return expr.Value{}, 0
-		}
-	}
-	switch ref.Kind {
-	case expr.Window:
-		m := e.windowed(c, int64(ref.Over), ref.Func, ref.Quantile, least, aggregate, 1)
-		return expr.Value{Num: m.value.num, Known: m.known, Partial: m.partial && m.known}, sooner(m.until, until)
-	case expr.Prev:
-		return expr.Value{Num: c.prev.value.num, Text: c.prev.value.text, Known: c.prev.at != 0}, until
-	case expr.Changed:
-		return expr.Value{Num: truthValue(c.prev.value != c.last.value).num, Known: c.prev.at != 0}, until
-	}
-	return expr.Value{Num: c.last.value.num, Text: c.last.value.text, Known: true}, until
-}
-
-func known(v float64) expr.Value { return expr.Value{Num: v, Known: true} }
-
-// fires reports whether a device's alarm of a rule is on, told or not.
-func (e *Engine) fires(d *device, r *rule) bool {
-	a := d.alarm(r)
-	return a != nil && a.episode != nil && a.episode.fired != 0
-}
-
-// members counts the devices of a group for which a rule fires.
-func (e *Engine) members(a *instance, ref *operand) expr.Value {
-	r := e.program.rules[ref.rule]
-	n := 0
-	for _, d := range a.extra.members {
-		if e.fires(d, r) {
-			n++
-		}
-	}
-	if ref.Kind == expr.Count {
-		return known(float64(n))
-	}
-	if len(a.extra.members) == 0 {
-		return expr.Value{}
-	}
-	return known(100 * float64(n) / float64(len(a.extra.members)))
 }
 
 // minSamples is what the rule asks of the windows in its expressions.
