@@ -32,6 +32,7 @@ type compiler struct {
 	per      string              // the unit of time of its rates
 	mentions []NotifyRef
 	asked    map[int][]string // rules it asks for, with the key that does
+	counted  []CountRef
 }
 
 func (c *compiler) fail(path []string, fact, remedy string, absent ...[]string) {
@@ -68,9 +69,9 @@ func Compile(f *File) (*Program, []Problem) {
 		p.rules = append(p.rules, r)
 		p.byID[id] = r
 		p.mentions = append(p.mentions, c.mentions...)
-		p.infos = append(p.infos, RuleInfo{ID: id, Source: r.source, Notify: slices.Clone(c.mentions)})
+		p.infos = append(p.infos, RuleInfo{ID: id, Source: r.source, Notify: slices.Clone(c.mentions), Counts: slices.Clone(c.counted)})
 	}
-	c.mentions = nil
+	c.mentions, c.counted = nil, nil
 	c.arrange(p)
 	c.lint(p)
 	problems := sorted(c.problems)

@@ -81,6 +81,9 @@ func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 				return gauge{}, false
 			}
 			o.metric = c.mentioned(ref)
+			if adds(ref.Func) {
+				c.counts(at, o.metric)
+			}
 		case ref.Kind == expr.Firing || ref.Kind == expr.Share || ref.Kind == expr.Count:
 			o.rule = c.index[ref.Name]
 			if !c.countable(at, ref, r) {

@@ -57,6 +57,9 @@ var aggregates = [...]string{"avg", "min", "max", "sum", "count", "stddev", "spr
 func (c *compiler) aggregate(path []string, def *Condition, g *gauge, s *scale) {
 	at := join(path, "agg")
 	g.fn = def.Agg
+	if adds(g.fn) {
+		c.counts(at, g.metric)
+	}
 	if digits, ok := strings.CutPrefix(def.Agg, "p"); ok && digits != "" {
 		p, ok := parseNumber(digits)
 		switch {

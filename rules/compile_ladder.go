@@ -38,6 +38,7 @@ func (c *compiler) ladder(path []string, def *RuleDef, r *rule) {
 	condition, ok := c.condition(path, &def.Condition, r)
 	base.condition = condition
 	c.over(path, &base, r, ok)
+	c.recurs(path, &base, r, ok)
 	c.from(path, &def.Condition, &base)
 	r.rungs = append(r.rungs, base)
 
@@ -83,6 +84,7 @@ func (c *compiler) level(at, path []string, def *RuleDef, name string, r *rule, 
 	}
 	own := keysOf(&level.Condition)
 	if len(own) == 0 {
+		c.recurs(at, &up, r, ok)
 		return up, true
 	}
 	if fire := level.fire(); len(fire) == 0 && !ok {
@@ -98,7 +100,8 @@ func (c *compiler) level(at, path []string, def *RuleDef, name string, r *rule, 
 			c.moved(join(at, key), join(path, key))
 		}
 	}
-	up.condition, _ = c.condition(at, &merged, r)
+	up.condition, ok = c.condition(at, &merged, r)
+	c.recurs(at, &up, r, ok)
 	c.from(at, &merged, &up)
 	return up, true
 }

@@ -30,7 +30,7 @@ const maxFindings = 20
 // whole compiles a rule with its overrides, and all variants that declared
 // devices have of it.
 func (c *compiler) whole(id string, def *RuleDef) *rule {
-	c.origin, c.mentions, c.asked = nil, nil, map[int][]string{}
+	c.origin, c.mentions, c.counted, c.asked = nil, nil, nil, map[int][]string{}
 	before := c.errors
 	r := c.rule(id, def)
 	r.overrides = c.overrides([]string{"rule", id, "override"}, def)
@@ -271,7 +271,7 @@ func (c *compiler) make(r *rule, list []int, attrs map[string]Quantity, key stri
 	}
 	v := sub.rule(r.id, def)
 	v.variant = key
-	c.mentions = sub.mentions
+	c.mentions, c.counted = sub.mentions, sub.counted
 	for i := range sub.problems {
 		if p := &sub.problems[i]; len(list) > 0 && !slices.Contains(p.Path, "override") {
 			p.Path, p.Offset, p.Length = r.blame(list, p.Path), 0, 0

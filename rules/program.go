@@ -56,12 +56,20 @@ type RuleInfo struct {
 	Revision   string     // hash of the rule as resolved: equal means nothing changed
 	Severities []Severity // of its ladder, ascending
 	Notify     []NotifyRef
+	Counts     []CountRef
 }
 
 // A NotifyRef is a mention of an endpoint in a rule file.
 type NotifyRef struct {
 	Endpoint string
 	Path     []string // the key that mentions it, as in [Problem]
+}
+
+// A CountRef is a key that counts or adds up readings of a metric, so that one
+// which comes twice under two stamps changes what the rule decides.
+type CountRef struct {
+	Metric string
+	Path   []string // the key, as in [Problem]
 }
 
 // Rules describes every rule, by ascending id. The caller must not change it.

@@ -57,6 +57,7 @@ func (l *loader) checkRules() {
 	for _, p := range problems {
 		l.ruleProblem(set, p)
 	}
+	l.checkRepetitions(set, program)
 	l.checkNotify(set)
 	if set.whole && !l.main.undecoded([]string{"rules"}) && len(set.file.Rule) == 0 {
 		l.main.warnValue([]string{"rules"}, "there is no rule, so nothing will ever be told",

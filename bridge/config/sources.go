@@ -185,6 +185,9 @@ func isName(name string) bool {
 	})
 }
 
+// pathStep is a key or a position on a path.
+const pathStep = `(?s:\.[^.\[]+|\[\*\]|\[[0-9]{1,9}\]|\['.*?'\]|\[".*?"\])`
+
 // checkPath checks a path such as $.a.b[0]['c.d'] or @.x; "" is none. Only the
 // path of the records may have a [*], and it begins at the document.
 func checkPath(path string, records bool) error {
@@ -197,7 +200,7 @@ func checkPath(path string, records bool) error {
 		}
 		return fmt.Errorf("%q is no path (begin it with $, the document, or @, the record, as in \"$.dev.id\")", path)
 	}
-	step := regexp.MustCompile(`^(?s:\.[^.\[]+|\[\*\]|\[[0-9]{1,9}\]|\['.*?'\]|\[".*?"\])`)
+	step := regexp.MustCompile("^" + pathStep)
 	for rest := path[1:]; rest != ""; {
 		s := step.FindString(rest)
 		switch {
