@@ -237,17 +237,31 @@ func (c *channel) lived(a *instance) {
 }
 
 // tells reports whether an episode of an alarm in that time has been told, or is
-// part of one that was. One that went on when people were told of its end is news.
+// part of one that was. One that went on when people were told of its end is news,
+// unless it is the same episode: that begins, and is told, once.
 func (a *instance) tells(from, to int64) bool {
-	if a.started != 0 && to > a.started && (a.episode != nil && a.episode.fired != 0 || to <= a.ended) {
+	if a.started != 0 && (from == a.started || to > a.started && (a.episode != nil && a.episode.fired != 0 || to <= a.ended)) {
 		return true
 	}
 	for i := range a.channel.holes {
 		for _, t := range a.channel.holes[i].told {
-			if t.rule == a.rule.id && from <= t.end && to >= t.began && (t.past || to <= t.end) {
+			if t.rule == a.rule.id && from <= t.end && to >= t.began && (t.past || to <= t.end || from == t.began) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// untold is when an episode starts that would start at that time, if nothing had
+// been told of it: what goes on after an end that people know is another one.
+func (a *instance) untold(start int64) int64 {
+	for i := range a.channel.holes {
+		for _, t := range a.channel.holes[i].told {
+			if t.rule == a.rule.id && t.began <= start && (t.past && start <= t.end || start == t.began) {
+				start = max(start, t.end) + 1
+			}
+		}
+	}
+	return start
 }

@@ -106,7 +106,7 @@ func (a *instance) begin(at int64) {
 			started = t.since
 		}
 	}
-	a.started, a.seq = max(started, a.started+1), 0
+	a.started, a.seq = a.untold(max(started, a.started+1)), 0
 	ep.fired, ep.valueAtFire = at, ep.last.value
 	if a.rule.cooldown > 0 {
 		a.more().fired = at

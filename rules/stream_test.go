@@ -696,6 +696,7 @@ func TestEveryWayToJudgeAStreamTellsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("seed %d: %d inputs, %d events in %v: %v", seed, len(stream), len(alone.events), time.Since(begun).Round(time.Millisecond), alone.count)
+	episodesBeginOnce(t, alone)
 	if samples >= 20_000 {
 		everyWayIsThere(t, program, alone)
 	}
@@ -724,6 +725,24 @@ func TestEveryWayToJudgeAStreamTellsTheSame(t *testing.T) {
 		})
 	}
 	t.Run("backtested", func(t *testing.T) { backtestSame(t, file, program, stream, alone) })
+}
+
+// episodesBeginOnce fails where an episode is told of as if it were two.
+func episodesBeginOnce(t *testing.T, alone *playing) {
+	t.Helper()
+	begun := map[string]string{}
+	for _, e := range alone.events {
+		head := e.body[:min(len(e.body), 90)]
+		if !strings.Contains(head, `"type":"alarm.fired"`) && !strings.Contains(head, `"type":"alarm.occurred"`) {
+			continue
+		}
+		_, rest, _ := strings.Cut(e.body, `"episode":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		if was, ok := begun[id]; ok {
+			t.Errorf("episode %s is told twice:\n%.200s\n%.200s", id, was, e.body)
+		}
+		begun[id] = e.body
+	}
 }
 
 // everyWayIsThere fails where the stream does not lead to what is to be compared.
