@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,6 +60,39 @@ func TestUndeclaredDeviceIsNotRememberedWhereItMustBeDeclared(t *testing.T) {
 	if n := s.e.Devices(); n != 1 {
 		t.Errorf("%d devices are known, want 1", n)
 	}
+}
+
+// The store still knows alarms of a device that memory does not: nobody listened
+// for it meanwhile, so it has its time to be heard.
+func TestDeviceThatMemoryDoesNotKnowIsListenedForAnew(t *testing.T) {
+	s := newScene(t, strings.Replace(onlyDeclared, `"declared"`, `"auto"`, 1))
+	s.play("0m stray temperature=21\n1m pump temperature=2\n1m stray temperature=21")
+	s.change(func(f *File) { f.Defaults.Register = "declared" }).play("2m reload")
+	for at := 3; at <= 60; at++ {
+		s.play(fmt.Sprintf("%dm pump temperature=2", at))
+	}
+	s.change(func(f *File) { f.Defaults.Register = "auto" })
+	p, problems := Compile(s.file)
+	if p == nil {
+		t.Fatal(problems)
+	}
+	memory, _ := snapshot(t, s.e)
+	e := NewEngine(p, s.e.options)
+	for _, record := range memory {
+		if err := e.Recall(record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range s.stored {
+		var st State
+		if err := json.Unmarshal(text, &st); err != nil {
+			t.Fatal(err)
+		}
+		e.Restore(st)
+	}
+	s.e = e
+	s.play("61m pump temperature=2\n68m pump temperature=2\n71m pump temperature=2")
+	s.expect("0s fired warning hot/stray", "2m cancelled warning hot/stray reason=rule_changed", "1h10m fired warning gone/stray")
 }
 
 func TestRegisterSaysWhatIsWrong(t *testing.T) {

@@ -95,7 +95,11 @@ func (e *Engine) claim(r *rule, s *State) *instance {
 	if !e.restores(r, s) {
 		return nil
 	}
-	d := e.device(s.Device)
+	d := e.devices[s.Device]
+	if d == nil { // memory does not know it: nobody has listened for it since
+		d = e.device(s.Device)
+		d.listening = max(d.listening, e.now)
+	}
 	e.label(d, s.Labels, false)
 	c := d.self
 	if r.subject == ofMetric {
