@@ -166,6 +166,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 // weigh puts a reading before one of its channel's alarms.
 func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output) {
 	d, v, at := a.channel.device, p.value, p.at
+	retained = retained && (a.rule.retained == ignoreRetained || a.channel.clock == ClockArrival || !e.young(a, at))
 	switch {
 	case a.rule.disabled:
 	case retained && a.rule.retained == ignoreRetained, e.past && !a.rule.backfill && a.episode == nil:

@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // A broker sends what it retains again with each subscription, so a reconnection
@@ -51,8 +52,17 @@ func (e *Engine) lives(c *channel, s *Sample) bool {
 	if at := s.At.UnixNano(); at >= c.judged && !c.atRest() {
 		return true
 	}
-	every, ok := c.device.interval()
-	return ok && e.now-s.At.UnixNano() <= 3*int64(every)
+	if every, ok := c.device.interval(); ok && e.now-s.At.UnixNano() <= 3*int64(every) {
+		return true
+	}
+	return slices.ContainsFunc(c.alarms, func(a *instance) bool { return e.young(a, s.At.UnixNano()) })
+}
+
+// young reports whether a reading that its device has stamped is of now for an
+// alarm: then it does not matter that a broker has kept it.
+func (e *Engine) young(a *instance, at int64) bool {
+	after := a.channel.device.staleAfter(a.rule)
+	return after > 0 && e.now-at < after
 }
 
 // useRetained lets a reading of unknown age decide where a rule wants it to.

@@ -61,3 +61,20 @@ func TestARetainedReadingAfterALiveOneIsUsedAgain(t *testing.T) {
 		3m d leak=1 +retained clock=arrival`,
 		"0s fired warning leak/d", "1m resolved warning leak/d", "2m fired warning leak/d")
 }
+
+// A stamp of its device's own says how old a reading is, whoever kept it.
+func TestARetainedReadingThatIsStampedLatelyIsAReading(t *testing.T) {
+	const hot = `
+	[rule.hot]
+	metric = "temperature"
+	above = 30
+	stale_after = "5m"
+	`
+	tell(t, hot, `0m d temperature=31 age=1m +retained`, "0s fired warning hot/d")
+	tell(t, hot, `0m d temperature=31 age=6m +retained`)
+	tell(t, hot, `0m d temperature=31 +retained clock=arrival`)
+	tell(t, hot+"retained = \"ignore\"\n", `0m d temperature=31 age=1m +retained`)
+	tell(t, hot+"for = \"2m\"\n", `
+		0m d temperature=31 age=1m +retained
+		3m tick`, "2m fired warning hot/d")
+}

@@ -12,8 +12,8 @@ func TestRulesSayWhichNeverMatchedAndHowNearTheOthersCame(t *testing.T) {
 	save(t, file, read(t, file)+`[rule.hot]
 metric = "temperature"
 above  = "40 °C"
-[rule.typo]
-metric = "temprature"
+[rule.unheard]
+metric = "pressure"
 above  = 40
 `)
 	eventually(t, "reloaded", func() bool { return strings.Contains(p.log(), `"rules_added":"hot`) })
@@ -27,7 +27,7 @@ above  = 40
 	}
 	want := []string{
 		"RULE STATE DEVICES FIRED NEAREST LIMIT",
-		"typo never matched 0 0 - above 40",
+		"unheard never matched 0 0 - above 40",
 		"hot never fired 1 0 -12 °C (freezer-1) above 40 °C",
 		"warm firing 1 1 1 -12 °C (freezer-1) above -15 °C",
 	}
