@@ -311,7 +311,7 @@ func (r *rehearing) heard(ev *Event) {
 	}
 	from, to := nanos(began.Alarm.StartedAt), r.channel.alarm(rule).ended
 	if to < from { // not by a reading, and not by a timer
-		to = nanos(ev.Reading.At)
+		to = max(from, nanos(ev.Reading.At)) // its device's clock may have gone back
 	}
 	if a.tells(from, to) {
 		return // that episode was told when it happened
