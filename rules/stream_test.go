@@ -809,8 +809,8 @@ func backtestSame(t *testing.T, file *rules.File, program *rules.Program, stream
 	}
 	got, missed := 0, 0
 	for _, r := range report.Rules {
+		got += r.Episodes // of very many, the first are listed
 		for _, e := range r.List {
-			got++
 			if w := want[e.ID]; !w.fired.Equal(e.Fired) || !w.ended.Equal(e.Ended) {
 				if missed++; missed <= 3 {
 					t.Errorf("%s of %s fired at %v and ended at %v; a backtest says %v and %v", e.ID, e.Rule, w.fired, w.ended, e.Fired, e.Ended)
