@@ -259,7 +259,8 @@ func (e *Engine) begin(now int64) {
 	}
 }
 
-// pending reports whether there is anything to do before what comes now.
+// pending reports whether there may be something to do before what comes now: the
+// quick answer, for nearly every input.
 func (e *Engine) pending(now int64) bool {
 	return len(e.timers) > 0 && e.timers[0].due <= now ||
 		e.flood.due|e.excess.due|int64(e.away) != 0 || e.chores != 0 && e.chores <= now || e.leftovers()

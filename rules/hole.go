@@ -64,7 +64,7 @@ func (e *Engine) follow(c *channel, p point) {
 	from, n := c.last.at, len(c.holes)
 	if c.opens(p.at, int64(e.program.late)) {
 		if n == maxHoles {
-			c.dropHole()
+			c.holes = slices.Delete(c.holes, 0, 1)
 		}
 		if n > 2 { // windows are large, and what is that old rarely comes
 			if b := c.holes[len(c.holes)-2].before; b != nil {
@@ -85,18 +85,8 @@ func (e *Engine) follow(c *channel, p point) {
 		h.tail = append(h.tail, p)
 	} else {
 		c.holes = append(c.holes[:n-1], h.close()...)
-		for len(c.holes) > maxHoles {
-			c.dropHole()
-		}
+		c.holes = c.holes[max(0, len(c.holes)-maxHoles):]
 	}
-}
-
-// dropHole forgets the oldest hole, but not what was told of that time: what went on
-// after it may be judged again.
-func (c *channel) dropHole() {
-	told := append(slices.Clone(c.holes[0].told), c.holes[1].told...)
-	c.holes[1].told = told[max(0, len(told)-maxTales):]
-	c.holes = slices.Delete(c.holes, 0, 1)
 }
 
 // trails reports whether what comes after the newest hole is kept with it.

@@ -292,11 +292,15 @@ type MaxRate struct {
 	Per   time.Duration
 }
 
-// rateUnits are the times that a rate may be written in.
-var rateUnits = [...]struct {
+type rateUnit struct {
 	name string
 	per  time.Duration
-}{{"s", time.Second}, {"min", time.Minute}, {"h", time.Hour}}
+}
+
+// rateUnits are the times that a rate may be written in.
+func rateUnits() []rateUnit {
+	return []rateUnit{{"s", time.Second}, {"min", time.Minute}, {"h", time.Hour}}
+}
 
 // UnmarshalTOML reads false or "50/s".
 func (r *MaxRate) UnmarshalTOML(v any) error {
@@ -316,7 +320,7 @@ func (r *MaxRate) UnmarshalTOML(v any) error {
 func (r *MaxRate) parse(s string) error {
 	number, unit, _ := strings.Cut(s, "/")
 	count, ok := parseNumber(strings.TrimSpace(number))
-	for _, u := range rateUnits {
+	for _, u := range rateUnits() {
 		if u.name == strings.TrimSpace(unit) {
 			r.Per = u.per
 		}
@@ -335,7 +339,7 @@ func (r *MaxRate) parse(s string) error {
 }
 
 func (r MaxRate) String() string {
-	for _, u := range rateUnits {
+	for _, u := range rateUnits() {
 		if u.per == r.Per {
 			return shown(r.Count) + "/" + u.name
 		}

@@ -28,6 +28,10 @@ type pastDevice struct {
 	windows map[int64]*window.Window
 }
 
+// maxPastDevices bounds the devices of a metric whose windows are filled: as many
+// as an engine gets to know unless it is told otherwise.
+const maxPastDevices = 1_000_000
+
 // NewPast asks for the windows of a program that another one does not have; nil if
 // it has all of them.
 func NewPast(p, before *Program) *Past {
@@ -126,6 +130,9 @@ func (p *Past) take(s *Sample) {
 		return
 	}
 	if d == nil {
+		if len(m.devices) == maxPastDevices {
+			return
+		}
 		d = &pastDevice{windows: make(map[int64]*window.Window, len(m.windows))}
 		for over, n := range m.windows {
 			d.windows[over] = window.New(time.Duration(over), n)
