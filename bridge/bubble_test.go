@@ -22,6 +22,7 @@ import (
 	"tocsin/bridge"
 	"tocsin/bridge/decode"
 	"tocsin/bridge/history"
+	"tocsin/bridge/preset"
 	"tocsin/bridge/store"
 	"tocsin/bridge/webhook"
 	"tocsin/broker"
@@ -253,7 +254,7 @@ func (w *world) compile() *rules.Program {
 func (w *world) destinations() []bridge.Endpoint {
 	var all []bridge.Endpoint
 	for name, r := range w.endpoints {
-		all = append(all, bridge.Endpoint{Name: name, Target: w.targets[name], Send: r.send, Retry: w.retry, Match: w.match[name], Sync: w.sync, Revision: w.revision})
+		all = append(all, bridge.Endpoint{Name: name, Target: w.targets[name], Send: preset.Standard(r.send), Retry: w.retry, Match: w.match[name], Sync: w.sync, Revision: w.revision})
 	}
 	return all
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tocsin/bridge/preset"
 	"tocsin/bridge/webhook"
 )
 
@@ -20,8 +21,9 @@ type Endpoint struct {
 	// disabled under another target starts enabled.
 	Target string
 
-	// Send makes one attempt. It ends when its context does.
-	Send func(ctx context.Context, m webhook.Message) webhook.Result
+	// Send makes one attempt at telling the endpoint of a batch, which is never
+	// empty. It ends when its context does.
+	Send func(ctx context.Context, batch []preset.Notice) preset.Reply
 
 	Retry       RetryPolicy
 	Concurrency int // attempts at once, each for another alarm; 0 means 4
@@ -107,7 +109,12 @@ func (l *lane) notify() {
 type attempt struct {
 	delivery Delivery
 	target   string
-	result   webhook.Result
+	result   preset.Reply
+}
+
+// notice is what the endpoint is told.
+func (d *Delivery) notice() preset.Notice {
+	return preset.Notice{ID: d.ID, Type: d.Type, Alarm: d.Alarm, At: d.At, Data: d.Data, Attempt: d.Attempt}
 }
 
 // run delivers until ctx ends; attempts then in flight get the grace, after
@@ -170,8 +177,7 @@ func (l *lane) claim(ctx context.Context, free int, done chan<- attempt) (next t
 	due, next, err := l.store.Claim(ctx, e.Name, free)
 	for _, d := range due {
 		go func() {
-			result := e.Send(ctx, webhook.Message{ID: d.ID, Body: Body(d)})
-			done <- attempt{d, e.Target, result}
+			done <- attempt{d, e.Target, e.Send(ctx, []preset.Notice{d.notice()})}
 		}()
 	}
 	return next, len(due), err
@@ -200,7 +206,7 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	case res.Verdict == webhook.Gone:
 		o.Fate, o.Attempt = Released, d.Attempt
 		l.park(now)
-	case e.Retry.over(d, o.Attempt, now):
+	case res.Verdict == webhook.Refused, e.Retry.over(d, o.Attempt, now):
 		o.Fate = Dead
 		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error)
 	default:

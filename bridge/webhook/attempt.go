@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,6 +27,7 @@ const (
 	Retry    Verdict = iota // not accepted, perhaps later
 	Accepted                // the receiver answered 2xx: it has the message
 	Gone                    // the receiver answered 410: it wants no more of them
+	Refused                 // this message will never be accepted; Send itself never says so
 )
 
 func (v Verdict) String() string {
@@ -33,6 +36,8 @@ func (v Verdict) String() string {
 		return "accepted"
 	case Gone:
 		return "gone"
+	case Refused:
+		return "refused"
 	}
 	return "retry"
 }
@@ -41,6 +46,7 @@ func (v Verdict) String() string {
 type Result struct {
 	Verdict    Verdict
 	Status     int           // HTTP status; 0 when there was no answer
+	Header     http.Header   // of the answer: another's text, bounded to 64 KiB
 	Err        error         // nil when accepted; one line without secrets, the URL cut after its host
 	RetryAfter time.Duration // the receiver wants to be left alone for so long; 0: it did not say
 	Body       []byte        // the beginning of the answer's body: another's bytes, to be escaped when shown
@@ -60,7 +66,7 @@ func (s *Sender) Send(ctx context.Context, m Message) Result {
 }
 
 func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
-	if err := checkMessage(m); err != nil {
+	if err := s.checkMessage(m); err != nil {
 		return Result{Err: s.wrap(err)}
 	}
 	ctx, cancel := context.WithTimeout(parent, s.timeout)
@@ -72,7 +78,7 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	}
 	defer func() { _ = resp.Body.Close() }() // unread, it closes the connection: nothing is drained
 
-	r := Result{Status: resp.StatusCode, Reused: p.reused.Load()}
+	r := Result{Status: resp.StatusCode, Header: resp.Header, Reused: p.reused.Load()}
 	if r.Status >= 200 { // a 101 has no end
 		r.Body, r.Truncated = readBody(resp, s.responseBytes)
 	}
@@ -89,14 +95,50 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	return r
 }
 
-func checkMessage(m Message) error {
+func (s *Sender) checkMessage(m Message) error {
 	if m.ID == "" || len(m.ID) > 256 || !visible(m.ID) || strings.ContainsAny(m.ID, ". ") {
 		return fmt.Errorf("nothing was sent: message id %s must be 1 to 256 visible characters without a dot", clip(m.ID))
 	}
 	if !visible(m.ContentType) {
 		return errors.New("nothing was sent: content type contains a control character")
 	}
+	if m.URL != nil && (m.URL.Scheme != s.url.Scheme || m.URL.Host != s.url.Host || m.URL.User != nil) {
+		return errors.New("nothing was sent: the request is for another host than the endpoint's")
+	}
+	if !isToken(cmp.Or(m.Method, http.MethodPost)) {
+		return fmt.Errorf("nothing was sent: %s is no method", clip(m.Method))
+	}
+	for name, values := range m.Header {
+		switch {
+		case !isToken(name) || http.CanonicalHeaderKey(name) != name:
+			return fmt.Errorf("nothing was sent: %s is no name of a header", clip(name))
+		case reserved(name):
+			return fmt.Errorf("nothing was sent: header %s is not a message's to set", clip(name))
+		case slices.ContainsFunc(values, func(v string) bool { return !visible(v) }):
+			return fmt.Errorf("nothing was sent: header %s contains a character that is not visible ASCII", clip(name))
+		}
+	}
 	return nil
+}
+
+// isToken reports whether s is a token of RFC 9110, as methods and the names of
+// headers are.
+func isToken(s string) bool {
+	for _, c := range []byte(s) {
+		if !isAlnum(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// reserved are the headers that say how a message is framed, signed and by whom.
+func reserved(name string) bool {
+	switch name {
+	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "User-Agent", "Te", "Trailer", "Upgrade", "Proxy-Authorization":
+		return true
+	}
+	return strings.HasPrefix(name, "Webhook-")
 }
 
 // request is built by hand: the URL is parsed already, and there is no cookie,
@@ -115,9 +157,13 @@ func (s *Sender) request(ctx context.Context, m Message, now time.Time) *http.Re
 		contentType = "application/json"
 	}
 	v := [...]string{contentType, m.ID, ts, string(sig)}
+	u := s.url
+	if m.URL != nil {
+		u = m.URL
+	}
 	req := &http.Request{
-		Method: http.MethodPost,
-		URL:    s.url,
+		Method: cmp.Or(m.Method, http.MethodPost),
+		URL:    u,
 		Host:   s.url.Host,
 		Header: http.Header{
 			"User-Agent":    s.userAgent,
@@ -135,6 +181,9 @@ func (s *Sender) request(ctx context.Context, m Message, now time.Time) *http.Re
 		req.Body = http.NoBody
 	} else {
 		req.Body = io.NopCloser(bytes.NewReader(m.Body))
+	}
+	for name, values := range m.Header {
+		req.Header[name] = values
 	}
 	return req.WithContext(ctx)
 }

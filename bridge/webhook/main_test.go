@@ -127,6 +127,8 @@ type captured struct {
 	header http.Header
 	body   []byte
 	host   string
+	method string
+	target string // path and query
 }
 
 func capture(t testing.TB) (url string, requests <-chan captured) {
@@ -134,7 +136,7 @@ func capture(t testing.TB) (url string, requests <-chan captured) {
 	ch := make(chan captured, 64)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		ch <- captured{r.Header, body, r.Host}
+		ch <- captured{r.Header, body, r.Host, r.Method, r.RequestURI}
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	t.Cleanup(srv.Close)

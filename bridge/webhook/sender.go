@@ -45,6 +45,10 @@ type Message struct {
 	ID          string // the webhook-id: the same in every attempt, visible ASCII without a dot
 	Body        []byte // signed and sent as it is; not to be changed before Send returns
 	ContentType string // empty: application/json
+
+	Method string      // empty: POST
+	URL    *url.URL    // nil: the endpoint's; another one must be of the same scheme and host
+	Header http.Header // sent beside the message's own, by canonical name; none that is reserved
 }
 
 // A Sender makes attempts at one endpoint. Close it when it is no longer needed.

@@ -24,14 +24,15 @@ var mayImport = map[string][]string{
 	"broker":           {},
 	"bridge/decode":    {"rules", "broker"},
 	"bridge/webhook":   {},
-	"bridge":           {"rules", "broker", "bridge/decode", "bridge/webhook", "bridge/history"},
+	"bridge/preset":    {"rules", "bridge/webhook"},
+	"bridge":           {"rules", "broker", "bridge/decode", "bridge/webhook", "bridge/preset", "bridge/history"},
 	"bridge/store":     {"bridge", "rules"},
 	"bridge/storetest": {"bridge", "rules"},
-	"bridge/config":    {"rules", "bridge/webhook"},
+	"bridge/config":    {"rules", "bridge/webhook", "bridge/preset"},
 	"bridge/api":       {"bridge", "rules"},
 	"firmware-sim":     {}, // it judges the bridge, so it shares nothing with it
 	"cmd/tocsin": {
-		"rules", "broker", "bridge", "bridge/decode", "bridge/webhook",
+		"rules", "broker", "bridge", "bridge/decode", "bridge/webhook", "bridge/preset",
 		"bridge/store", "bridge/config", "bridge/api", "bridge/history", "rules/ruletest", "firmware-sim",
 	},
 	"cmd/firmware-sim": {"firmware-sim"},

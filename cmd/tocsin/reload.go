@@ -20,6 +20,7 @@ import (
 	"tocsin/bridge"
 	"tocsin/bridge/api"
 	"tocsin/bridge/config"
+	"tocsin/bridge/preset"
 	"tocsin/bridge/webhook"
 	"tocsin/rules"
 )
@@ -100,7 +101,7 @@ func newDestination(name string, e *config.Endpoint) (destination, error) {
 	}
 	target := sha256.Sum256([]byte(e.URL))
 	return destination{sender: sender, Endpoint: bridge.Endpoint{
-		Name: name, Target: hex.EncodeToString(target[:8]), Send: sender.Send,
+		Name: name, Target: hex.EncodeToString(target[:8]), Send: preset.Standard(sender.Send),
 		Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
 		Retry: bridge.RetryPolicy{
 			Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,

@@ -21,6 +21,7 @@ import (
 	"tocsin/bridge"
 	"tocsin/bridge/decode"
 	"tocsin/bridge/history"
+	"tocsin/bridge/preset"
 	"tocsin/bridge/store"
 	"tocsin/bridge/webhook"
 	"tocsin/broker"
@@ -152,7 +153,7 @@ func liveRun(t *testing.T, dir string, program *rules.Program, send func(context
 	}
 	b, err := bridge.New(ctx, bridge.Options{
 		Program: program, Decoders: []*decode.Decoder{d}, Source: quietSource{}, Store: db, History: past, LastAlive: db.LastAlive(),
-		Endpoints: []bridge.Endpoint{{Name: "ops", Send: send}}, Log: slog.New(slog.DiscardHandler),
+		Endpoints: []bridge.Endpoint{{Name: "ops", Send: preset.Standard(send)}}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
