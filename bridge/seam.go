@@ -115,6 +115,7 @@ type EndpointState struct {
 	Reason   string
 	Target   string // fingerprint of the URL that was disabled: another URL starts enabled
 	Since    time.Time
+	Memo     string // what the lane has to know after a restart, in a form of its own
 }
 
 // Backlog is what an endpoint is still owed.

@@ -20,10 +20,10 @@ import (
 
 const (
 	applicationID = 0x746f6373 // "tocs"
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
-// schema is the file's version 1. Times are nanoseconds since 1970, 0 for none:
+// schema is the file's version 2. Times are nanoseconds since 1970, 0 for none:
 // datetime(at/1000000000, 'unixepoch') reads one.
 const schema = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -47,7 +47,8 @@ CREATE TABLE endpoint (
 	disabled INTEGER,          -- NULL: nothing was said about this endpoint
 	reason   TEXT NOT NULL,
 	target   TEXT NOT NULL,
-	since    INTEGER NOT NULL
+	since    INTEGER NOT NULL,
+	memo     TEXT NOT NULL DEFAULT '' -- the lane's own, see bridge.EndpointState
 );
 CREATE TABLE delivery (
 	event   INTEGER NOT NULL,
@@ -135,10 +136,10 @@ func (w *writer) open(ctx context.Context) (err error) {
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
 			state = excluded.state, attempt = excluded.attempt, due = excluded.due,
 			status = excluded.status, error = excluded.error, at = excluded.at`},
-		{&w.endpoint, `INSERT INTO endpoint (num, name, cursor, owed, dead, disabled, reason, target, since)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (num) DO UPDATE SET
+		{&w.endpoint, `INSERT INTO endpoint (num, name, cursor, owed, dead, disabled, reason, target, since, memo)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (num) DO UPDATE SET
 			cursor = excluded.cursor, owed = excluded.owed, dead = excluded.dead, disabled = excluded.disabled,
-			reason = excluded.reason, target = excluded.target, since = excluded.since`},
+			reason = excluded.reason, target = excluded.target, since = excluded.since, memo = excluded.memo`},
 		{&w.probe, `INSERT INTO meta (name, value) VALUES ('probed', ?)
 			ON CONFLICT (name) DO UPDATE SET value = excluded.value`},
 	} {
@@ -166,6 +167,8 @@ func (w *writer) migrate(ctx context.Context) error {
 			version, schemaVersion)
 	case version == schemaVersion:
 		return nil
+	case version == 1:
+		return w.upgrade(ctx)
 	default:
 		return fmt.Errorf("has the unknown schema %d; restore a backup", version)
 	}
@@ -184,6 +187,25 @@ func (w *writer) migrate(ctx context.Context) error {
 		if _, err := w.conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("making the tables: %w", err)
 		}
+	}
+	return nil
+}
+
+// upgrade makes a file of schema 1 one of this schema, or leaves it as it was.
+func (w *writer) upgrade(ctx context.Context) error {
+	err := w.transact(ctx, func() error {
+		for _, s := range []string{
+			"ALTER TABLE endpoint ADD COLUMN memo TEXT NOT NULL DEFAULT ''",
+			fmt.Sprintf("PRAGMA user_version = %d", schemaVersion),
+		} {
+			if _, err := w.conn.ExecContext(ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("bringing the tables up to date: %w", err)
 	}
 	return nil
 }
@@ -258,7 +280,7 @@ func (w *writer) putRows(ctx context.Context, rows map[rowKey]row) error {
 func (w *writer) putEndpoint(ctx context.Context, l *lane, r record) error {
 	disabled := sql.NullBool{Bool: r.state.Disabled, Valid: r.known}
 	if _, err := w.endpoint.ExecContext(ctx, l.num, l.name, r.cursor, r.owed, r.dead, disabled,
-		r.state.Reason, r.state.Target, nanos(r.state.Since)); err != nil {
+		r.state.Reason, r.state.Target, nanos(r.state.Since), r.state.Memo); err != nil {
 		return fmt.Errorf("writing endpoint %s: %w", l.name, err)
 	}
 	return nil

@@ -165,7 +165,7 @@ func (d *DB) load(ctx context.Context) error {
 		return fmt.Errorf("reading when the store was made: %w", err)
 	}
 	d.born = fromNanos(born)
-	rows, err := d.read.QueryContext(ctx, `SELECT num, name, cursor, owed, dead, disabled, reason, target, since FROM endpoint`)
+	rows, err := d.read.QueryContext(ctx, `SELECT num, name, cursor, owed, dead, disabled, reason, target, since, memo FROM endpoint`)
 	if err != nil {
 		return fmt.Errorf("reading endpoints: %w", err)
 	}
@@ -174,7 +174,7 @@ func (d *DB) load(ctx context.Context) error {
 		var disabled sql.NullBool
 		var since int64
 		if err := rows.Scan(&l.num, &l.name, &l.cursor, &l.owed, &l.dead, &disabled,
-			&l.state.Reason, &l.state.Target, &since); err != nil {
+			&l.state.Reason, &l.state.Target, &since, &l.state.Memo); err != nil {
 			return err
 		}
 		l.known, l.state.Name, l.state.Disabled, l.state.Since = disabled.Valid, l.name, disabled.Bool, fromNanos(since)

@@ -372,7 +372,7 @@ func enabledEndpointIsDueAtOnce(t *testing.T, f *fixture) {
 func endpointStateSurvivesReopen(t *testing.T, f *fixture) {
 	f.commit("rule/a", "x", "silent")
 	want := []bridge.EndpointState{
-		{Name: "a", Disabled: true, Reason: "410 Gone", Target: "sha256:1", Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC)},
+		{Name: "a", Disabled: true, Reason: "410 Gone", Memo: `{"floor":1}`, Target: "sha256:1", Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC)},
 		{Name: "silent"},
 		{Name: "x", Target: "sha256:2"},
 	}
