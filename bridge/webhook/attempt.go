@@ -177,6 +177,9 @@ func (s *Sender) request(ctx context.Context, m Message, now time.Time) *http.Re
 		// before it wrote a byte. It never repeats what a receiver may have seen.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.Body)), nil },
 	}
+	if len(s.secrets) == 0 {
+		delete(req.Header, headerSignature)
+	}
 	if len(m.Body) == 0 {
 		req.Body = http.NoBody
 	} else {

@@ -59,3 +59,16 @@ func TestMessageCannotLeaveItsEndpointOrForgeItsFrame(t *testing.T) {
 		t.Error("something was sent")
 	}
 }
+
+// Some receivers know us by a key in the body, or by the URL alone.
+func TestUnsignedMessageCarriesItsIdAndNoSignature(t *testing.T) {
+	at, requests := capture(t)
+	s := newTestSender(t, at, func(o *Options) { o.Secrets, o.Unsigned = nil, true })
+	if r := s.Send(t.Context(), Message{ID: "evt_1", Body: []byte("{}")}); r.Verdict != Accepted {
+		t.Fatal(r.Err)
+	}
+	got := <-requests
+	if _, signed := got.header["Webhook-Signature"]; signed || got.header.Get("Webhook-Id") != "evt_1" {
+		t.Errorf("sent %v", got.header)
+	}
+}

@@ -24,11 +24,12 @@ const (
 // maxHeaderBytes bounds the head of an answer, interim (1xx) answers included.
 const maxHeaderBytes = 64 << 10
 
-// Options describe one endpoint. URL and Secrets are required.
+// Options describe one endpoint. URL is required, and Secrets unless Unsigned.
 type Options struct {
 	Name          string         // in errors of New; the endpoint's name
 	URL           string         // as [CheckURL] wants it
 	Secrets       []Secret       // each signs every attempt; several while one is being replaced
+	Unsigned      bool           // it may be without a secret: the receiver knows us by another credential
 	Timeout       time.Duration  // over a whole attempt, from the lookup to the answer's last byte; 0: DefaultTimeout
 	AllowCIDRs    []netip.Prefix // addresses to be reached although they are not public; loopback too must be named
 	AllowHTTP     bool           // accept http:// URLs
@@ -77,7 +78,7 @@ func newSender(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Secrets) == 0 || slices.ContainsFunc(o.Secrets, Secret.IsZero) {
+	if len(o.Secrets) == 0 && !o.Unsigned || slices.ContainsFunc(o.Secrets, Secret.IsZero) {
 		return nil, errors.New("secret is missing, and nothing is sent unsigned (make one with: tocsin keygen)")
 	}
 	if o.UserAgent == "" {
