@@ -72,7 +72,11 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	ctx, cancel := context.WithTimeout(parent, s.timeout)
 	defer cancel()
 	var p progress
-	resp, err := s.transport.RoundTrip(s.request(httptrace.WithClientTrace(ctx, p.trace()), m, now))
+	req, err := s.request(httptrace.WithClientTrace(ctx, p.trace()), m, now)
+	if err != nil {
+		return Result{Err: s.wrap(err)}
+	}
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return Result{Err: s.wrap(s.explain(parent, ctx, &p, err)), Reused: p.reused.Load()}
 	}
@@ -135,7 +139,8 @@ func isToken(s string) bool {
 // reserved are the headers that say how a message is framed, signed and by whom.
 func reserved(name string) bool {
 	switch name {
-	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "User-Agent", "Te", "Trailer", "Upgrade", "Proxy-Authorization":
+	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "User-Agent", "Te", "Trailer", "Upgrade", "Proxy-Authorization",
+		headerHub, headerHubDelivery, headerStripe, headerDigest, headerInput, headerMessage:
 		return true
 	}
 	return strings.HasPrefix(name, "Webhook-")
@@ -143,52 +148,57 @@ func reserved(name string) bool {
 
 // request is built by hand: the URL is parsed already, and there is no cookie,
 // no referrer and no redirect to prepare for.
-func (s *Sender) request(ctx context.Context, m Message, now time.Time) *http.Request {
-	ts := strconv.FormatInt(now.Unix(), 10)
-	sig := make([]byte, 0, 48*len(s.secrets))
-	for i, secret := range s.secrets {
-		if i > 0 {
-			sig = append(sig, ' ')
-		}
-		sig = appendSignature(sig, secret.bytes(), m.ID, ts, m.Body)
+func (s *Sender) request(ctx context.Context, m Message, now time.Time) (*http.Request, error) {
+	signing := toSign{
+		id: m.ID, ts: strconv.FormatInt(now.Unix(), 10),
+		method: cmp.Or(m.Method, http.MethodPost), body: m.Body,
+	}
+	sig, err := s.signing.standard(&signing, now)
+	if err != nil {
+		return nil, err
 	}
 	contentType := m.ContentType
 	if contentType == "" {
 		contentType = "application/json"
 	}
-	v := [...]string{contentType, m.ID, ts, string(sig)}
+	v := [...]string{contentType, m.ID, signing.ts, sig}
 	u := s.url
 	if m.URL != nil {
 		u = m.URL
 	}
 	req := &http.Request{
-		Method: cmp.Or(m.Method, http.MethodPost),
+		Method: signing.method,
 		URL:    u,
-		Host:   s.url.Host,
+		Host:   s.host,
 		Header: http.Header{
 			"User-Agent":    s.userAgent,
 			"Content-Type":  v[0:1:1],
 			headerID:        v[1:2:2],
 			headerTimestamp: v[2:3:3],
-			headerSignature: v[3:4:4],
 		},
 		ContentLength: int64(len(m.Body)),
 		// Lets the transport start over when it finds a kept connection closed
 		// before it wrote a byte. It never repeats what a receiver may have seen.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(m.Body)), nil },
 	}
-	if len(s.secrets) == 0 {
-		delete(req.Header, headerSignature)
-	}
 	if len(m.Body) == 0 {
 		req.Body = http.NoBody
 	} else {
 		req.Body = io.NopCloser(bytes.NewReader(m.Body))
 	}
+	if s.signing.webhook {
+		req.Header[headerSignature] = v[3:4:4]
+	}
 	for name, values := range m.Header {
 		req.Header[name] = values
 	}
-	return req.WithContext(ctx)
+	if s.signing.others {
+		signing.target = targetURI(u)
+		if err := s.signing.other(req.Header, &signing, now); err != nil {
+			return nil, err
+		}
+	}
+	return req.WithContext(ctx), nil
 }
 
 // readBody reads at most limit bytes. An error cuts the body short and nothing

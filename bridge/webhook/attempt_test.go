@@ -51,7 +51,7 @@ func TestAttemptVerifiesWithLibrariesThatAreNotOurs(t *testing.T) {
 		if err := w.Verify(got.body, got.header); err != nil {
 			t.Errorf("the Standard Webhooks library: %v", err)
 		}
-		if err := Verify([]Secret{secret}, got.header, got.body, VerifyOptions{}); err != nil {
+		if err := verifyStandard([]Secret{secret}, got.header, got.body, VerifyOptions{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -517,7 +517,7 @@ func TestSenderPrintsNoSecret(t *testing.T) {
 	var log strings.Builder
 	r := s.Send(t.Context(), Message{ID: "a.b"})
 	slog.New(slog.NewTextHandler(&log, nil)).Info("attempt", "error", r.Err, "sender", s, "result", r)
-	for _, leak := range []string{"canary", vectorSecret[6:16], fmt.Sprint(s.secrets[0].bytes()[:4])[1:10]} {
+	for _, leak := range []string{"canary", vectorSecret[6:16], fmt.Sprint(s.signing.secrets[0].bytes()[:4])[1:10]} {
 		if strings.Contains(log.String(), leak) {
 			t.Errorf("the log contains %q: %s", leak, &log)
 		}

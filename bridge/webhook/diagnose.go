@@ -309,7 +309,7 @@ func asciiJSON(b []byte) []byte {
 func decodeSignatures(entries []string) map[[sha256.Size]byte]slip {
 	out := make(map[[sha256.Size]byte]slip)
 	for _, e := range entries {
-		text, prefixed := strings.CutPrefix(e, scheme)
+		text, prefixed := strings.CutPrefix(e, versionHMAC)
 		var s slip
 		if !prefixed {
 			s = slip{mistake: "the signature is not prefixed with v1 and a comma", remedy: "write v1, before the base64"}

@@ -9,6 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -20,20 +23,45 @@ const (
 
 const redacted = "<secret>"
 
-// A Secret is an endpoint's signing key. It prints as <secret> in every format,
-// in logs and in JSON; [Secret.Reveal] is the only way to its text. The zero
-// Secret is none.
+// A Secret is what an endpoint and its receiver share to sign with. It prints as
+// <secret> in every format, in logs and in JSON; [Secret.Reveal] is the only way
+// to its text. The zero Secret is none.
 type Secret struct {
+	hidden
 	// Two pointers, because fmt cannot call the methods of a secret that lies in
 	// an unexported field. It would print bytes; it follows one pointer, when a
 	// verb does not fit; and of two it prints an address.
-	key **[]byte
+	of       **material
+	notAfter time.Time
 }
 
-func secretOf(key []byte) Secret {
-	p := &key
-	return Secret{&p}
+// material is a secret in its two forms. Standard Webhooks and RFC 9421 sign with
+// the decoded key, GitHub and Stripe with the text as it stands.
+type material struct {
+	key  []byte // nil: the text is not ours, and can sign only where text does
+	text []byte
 }
+
+func secretFrom(m *material) Secret { return Secret{of: &m} }
+
+func secretOf(key []byte) Secret {
+	return secretFrom(&material{key, base64.StdEncoding.AppendEncode([]byte(secretPrefix), key)})
+}
+
+// hidden has what holds it print as <secret>.
+type hidden struct{}
+
+// String returns <secret>.
+func (hidden) String() string { return redacted }
+
+// Format prints <secret> for every verb and flag.
+func (hidden) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue logs <secret>.
+func (hidden) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText writes <secret>, so that JSON, TOML and XML do too.
+func (hidden) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // ParseSecret reads a secret as Standard Webhooks writes it: whsec_ and the
 // standard base64 of 24 to 64 bytes. No error contains any of the secret.
@@ -59,7 +87,7 @@ func prefixError(s string) error {
 	case t != s && strings.HasPrefix(t, secretPrefix):
 		return errors.New("secret has quotes or white space before whsec_ (remove them)")
 	case strings.HasPrefix(t, "whsk_"), strings.HasPrefix(t, "whpk_"):
-		return errors.New("secret is an ed25519 key (whsk_ or whpk_), and a shared secret starts with whsec_")
+		return errors.New("secret is an ed25519 key (whsk_ or whpk_), and a shared secret starts with whsec_ (a private key is written as key = …)")
 	case strings.HasPrefix(strings.ToLower(t), secretPrefix):
 		return errors.New("secret must start with whsec_ in lower case")
 	}
@@ -90,33 +118,65 @@ func NewSecret() Secret {
 	return secretOf(key)
 }
 
-// Reveal returns the secret's text, whsec_ and base64, for the one moment in
-// which it is shown to its owner.
-func (s Secret) Reveal() string { return secretPrefix + base64.StdEncoding.EncodeToString(s.bytes()) }
+// TextSecret takes a secret that was made elsewhere, as it is written there, for
+// the schemes whose key is a text: GitHub and Stripe. One that begins with whsec_
+// is read as [ParseSecret] does, and signs everywhere. No error contains any of
+// the secret.
+func TextSecret(s string) (Secret, error) {
+	const least, most = 16, 512
+	switch {
+	case strings.HasPrefix(s, secretPrefix):
+		return ParseSecret(s)
+	case strings.TrimSpace(s) != s:
+		return Secret{}, errors.New("secret has white space around it (remove it)")
+	case strings.HasPrefix(s, privatePrefix), strings.HasPrefix(s, publicPrefix):
+		return Secret{}, prefixError(s)
+	case len(s) < least:
+		return Secret{}, fmt.Errorf("secret is %d bytes long, and at least %d are needed (make one with: tocsin keygen)", len(s), least)
+	case len(s) > most || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return Secret{}, fmt.Errorf("secret is not one line of text of at most %d bytes (make one with: tocsin keygen)", most)
+	}
+	return secretFrom(&material{text: []byte(s)}), nil
+}
+
+// Reveal returns the secret's text for the one moment in which it is shown to its
+// owner.
+func (s Secret) Reveal() string { return string(s.text()) }
 
 // IsZero reports whether there is no secret.
-func (s Secret) IsZero() bool { return s.key == nil }
+func (s Secret) IsZero() bool { return s.of == nil }
+
+// IsText reports whether the secret was made elsewhere and signs only where the
+// key is a text.
+func (s Secret) IsText() bool { return s.of != nil && (*s.of).key == nil }
+
+// Until returns the secret as one that signs nothing after t.
+func (s Secret) Until(t time.Time) Secret {
+	s.notAfter = t
+	return s
+}
+
+// NotAfter is when the secret signs for the last time; the zero time is never.
+func (s Secret) NotAfter() time.Time { return s.notAfter }
 
 // Equal reports whether both are the same key, in constant time.
 func (s Secret) Equal(other Secret) bool {
-	return s.IsZero() == other.IsZero() && hmac.Equal(s.bytes(), other.bytes())
+	return s.IsZero() == other.IsZero() && hmac.Equal(s.text(), other.text())
 }
-
-// String returns <secret>.
-func (s Secret) String() string { return redacted }
-
-// Format prints <secret> for every verb and flag.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue logs <secret>.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText writes <secret>, so that JSON, TOML and XML do too.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 func (s Secret) bytes() []byte {
-	if s.key == nil {
+	if s.of == nil {
 		return nil
 	}
-	return **s.key
+	return (*s.of).key
 }
+
+func (s Secret) text() []byte {
+	if s.of == nil {
+		return nil
+	}
+	return (*s.of).text
+}
+
+// signsAt reports whether what may sign until notAfter still does.
+func signsAt(now, notAfter time.Time) bool { return notAfter.IsZero() || !now.After(notAfter) }

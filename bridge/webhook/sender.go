@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"time"
 )
 
@@ -24,12 +23,15 @@ const (
 // maxHeaderBytes bounds the head of an answer, interim (1xx) answers included.
 const maxHeaderBytes = 64 << 10
 
-// Options describe one endpoint. URL is required, and Secrets unless Unsigned.
+// Options describe one endpoint. URL is required, and unless Unsigned something
+// to sign with.
 type Options struct {
 	Name          string         // in errors of New; the endpoint's name
 	URL           string         // as [CheckURL] wants it
-	Secrets       []Secret       // each signs every attempt; several while one is being replaced
-	Unsigned      bool           // it may be without a secret: the receiver knows us by another credential
+	Sign          []Scheme       // how attempts are signed; none: [DefaultSchemes]
+	Secrets       []Secret       // each that has not expired signs every attempt; several while one is being replaced
+	Keys          []PrivateKey   // the same, for the schemes of ed25519
+	Unsigned      bool           // it may be without any: the receiver knows us by another credential
 	Timeout       time.Duration  // over a whole attempt, from the lookup to the answer's last byte; 0: DefaultTimeout
 	AllowCIDRs    []netip.Prefix // addresses to be reached although they are not public; loopback too must be named
 	AllowHTTP     bool           // accept http:// URLs
@@ -56,7 +58,8 @@ type Message struct {
 type Sender struct {
 	url           *url.URL
 	shown         string // the URL as it may be printed
-	secrets       []Secret
+	host          string // of the Host header
+	signing       *signing
 	userAgent     []string
 	timeout       time.Duration
 	responseBytes int
@@ -78,8 +81,9 @@ func newSender(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Secrets) == 0 && !o.Unsigned || slices.ContainsFunc(o.Secrets, Secret.IsZero) {
-		return nil, errors.New("secret is missing, and nothing is sent unsigned (make one with: tocsin keygen)")
+	signing, err := newSigning(&o)
+	if err != nil {
+		return nil, err
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = "tocsin"
@@ -95,7 +99,8 @@ func newSender(o Options) (*Sender, error) {
 	return &Sender{
 		url:           u,
 		shown:         shown(u),
-		secrets:       slices.Clone(o.Secrets),
+		host:          hostHeader(u),
+		signing:       signing,
 		userAgent:     []string{o.UserAgent},
 		timeout:       o.Timeout,
 		responseBytes: orDefault(o.ResponseBytes, DefaultResponseBytes),
@@ -156,3 +161,6 @@ func visible(s string) bool {
 	}
 	return true
 }
+
+// Live is how many secrets and keys sign at now.
+func (s *Sender) Live(now time.Time) int { return s.signing.live(now) }

@@ -139,7 +139,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	got.Type, got.Title = summary(body)
 	if got.Problem == nil && len(r.o.Secrets) > 0 {
-		got.Problem = webhook.Verify(r.o.Secrets, req.Header, body, webhook.VerifyOptions{Now: got.At})
+		_, got.Problem = webhook.Verify(webhook.Keys{Secrets: r.o.Secrets}, webhook.Request{Header: req.Header, Body: body}, webhook.VerifyOptions{Now: got.At})
 		got.Verified = got.Problem == nil
 		if !got.Verified {
 			got.Status = http.StatusUnauthorized

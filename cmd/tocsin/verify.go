@@ -167,7 +167,7 @@ func isToken(s string) bool {
 // printVerdict prints the verdict and, when it is bad, what it looks like.
 func printVerdict(e env, secrets []webhook.Secret, header http.Header, body []byte, o webhook.VerifyOptions) error {
 	p := paletteFor(e.Stdout, e.LookupEnv)
-	err := webhook.Verify(secrets, header, body, o)
+	_, err := webhook.Verify(webhook.Keys{Secrets: secrets}, webhook.Request{Header: header, Body: body}, o)
 	if err == nil {
 		_, err := fmt.Fprintf(e.Stdout, "%s  %s\n", p.good("✓ verified"), cleanLine(header.Get("webhook-id")))
 		return err
