@@ -2,8 +2,9 @@
 // process lives, /readyz that it can accept and store and if not why, /metrics
 // shows a Prometheus registry, and /debug/pprof profiles the process on a
 // loopback listener. Under /api/v1 people and programs list alarms, take care of
-// them, and have the configuration read again. Whatever else is asked for is answered with a problem
-// document (RFC 9457).
+// them, and have the configuration read again; /openapi.yaml describes that, and
+// is made of the routes themselves. Whatever else is asked for is answered with a
+// problem document (RFC 9457).
 //
 // It is closed by default. A listener that is not loopback needs a token; where
 // a token is set, everything but the two probes asks for it. A loopback listener

@@ -39,6 +39,7 @@ func newHandler(o *Options, loopback bool) *handler {
 	}
 	if o.Bridge != nil {
 		h.control = newControl(o, orDiscard(o.Log))
+		h.routes["/openapi.yaml"] = http.HandlerFunc(h.control.serveDocument)
 	}
 	if o.Gatherer != nil {
 		// One metric that fails must not hide the others. Two scrapers and a

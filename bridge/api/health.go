@@ -1,42 +1,51 @@
 package api
 
 import (
-	"fmt"
-	"net/http"
+	"context"
 	"slices"
 	"strconv"
-	"strings"
 
 	"tocsin/rules"
 )
 
-// named takes rules/{id} apart.
-func named(path string) (rule string, ok bool) {
-	rule, ok = strings.CutPrefix(path, "rules/")
-	return rule, ok && rule != "" && !strings.Contains(rule, "/")
-}
-
-func (c *control) serveRules(w http.ResponseWriter, _ *http.Request) {
-	list, err := c.bridge.Health()
-	if err != nil {
-		c.fail(w, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, "application/json", struct {
+// addRules adds what says how rules stand, and why alarms stand as they do.
+func (c *control) addRules() {
+	type ruleList struct {
 		Rules []rules.Health `json:"rules"`
-	}{list})
-}
-
-func (c *control) serveRule(w http.ResponseWriter, id string) {
-	list, err := c.bridge.Health()
-	if err != nil {
-		c.fail(w, err)
-		return
 	}
-	i := slices.IndexFunc(list, func(h rules.Health) bool { return h.Rule == id })
-	if i < 0 {
-		problem(w, http.StatusNotFound, fmt.Sprintf("there is no rule %s (tocsin rules lists them)", strconv.QuoteToASCII(id)))
-		return
+	type asked struct {
+		ID string `path:"id"`
 	}
-	writeJSON(w, http.StatusOK, "application/json", list[i])
+	type explaining struct {
+		Device string `path:"id" doc:"a device, or the value of a group; percent-encoded"`
+		Rule   string `query:"rule" doc:"one rule; left out: all that look at the device"`
+	}
+	type explanationList struct {
+		Alarms []rules.Explanation `json:"alarms"`
+	}
+	reads(c, "rules", "List the rules and how they stand", func(context.Context, *struct{}) (ruleList, error) {
+		list, err := c.bridge.Health()
+		return ruleList{list}, err
+	})
+	reads(c, "rules/{id}", "Say how a rule stands", func(_ context.Context, in *asked) (rules.Health, error) {
+		list, err := c.bridge.Health()
+		if err != nil {
+			return rules.Health{}, err
+		}
+		i := slices.IndexFunc(list, func(h rules.Health) bool { return h.Rule == in.ID })
+		if i < 0 {
+			return rules.Health{}, nothing("there is no rule %s (tocsin rules lists them)", strconv.QuoteToASCII(in.ID))
+		}
+		return list[i], nil
+	})
+	reads(c, "devices/{id}/explain", "Say why the alarms of a device stand as they do", func(_ context.Context, in *explaining) (explanationList, error) {
+		alarms, err := c.bridge.Explain(in.Device, in.Rule)
+		switch {
+		case err != nil || len(alarms) > 0:
+			return explanationList{alarms}, err
+		case in.Rule != "":
+			return explanationList{}, nothing("rule %q does not look at a device %q, or the device was never heard of (leave the rule out to see what does)", in.Rule, in.Device)
+		}
+		return explanationList{}, nothing("no rule looks at a device %q, or it was never heard of (check its name, and the devices of your rules)", in.Device)
+	})
 }
