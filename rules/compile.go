@@ -14,6 +14,8 @@ import (
 type compiler struct {
 	file     *File
 	problems []Problem
+	keys     map[string]bool // of the first so many problems: see said
+	noted    int
 	errors   int
 
 	metrics   map[string]*metric
@@ -22,7 +24,13 @@ type compiler struct {
 	ids       []string       // of rules, ascending
 	index     map[string]int // of a rule in ids
 	attrUnits map[string]string
-	devices   []declared         // by ascending id; made at first need
+	devices   *inventory
+	rules     *names // ids
+	groups    *names
+	calendars *names             // schedules, and always
+	declares  *names             // metrics that the file describes
+	measured  *names             // and those that a rule has for its key
+	renames   map[string]string  // a former id of a rule → the first of those that had it
 	asks      []map[int][]string // by rule: see asked
 	sealed    bool               // compiled: from now on it is shared
 
@@ -51,15 +59,23 @@ func join(path []string, keys ...string) []string { return slices.Concat(path, k
 // the program is nil if one of them is not a warning. The program keeps f, which
 // must not be changed afterwards.
 func Compile(f *File) (*Program, []Problem) {
-	c := &compiler{file: f, metrics: map[string]*metric{}, untyped: map[string]bool{}, index: map[string]int{}, schedules: map[string]*schedule{}}
+	c := &compiler{file: f, metrics: map[string]*metric{}, untyped: map[string]bool{}, index: map[string]int{}, schedules: map[string]*schedule{}, renames: map[string]string{}}
 	if f.Schema < 0 || f.Schema > 1 {
 		c.fail([]string{"schema"}, fmt.Sprintf("schema %d is not known to this version", f.Schema), "write schema = 1, or use a newer version")
 	}
 	c.ids = slices.Sorted(maps.Keys(f.Rule))
 	for i, id := range c.ids {
 		c.index[id] = i
+		if from := f.Rule[id].RenamedFrom; c.renames[from] == "" {
+			c.renames[from] = id
+		}
 	}
+	calendars := append(slices.Collect(maps.Keys(f.Schedule)), "always")
+	slices.Sort(calendars)
+	c.calendars = &names{sorted: calendars}
+	c.rules, c.groups, c.declares = &names{sorted: c.ids}, namesOf(f.Group), namesOf(f.Metric)
 	p := &Program{byID: map[string]*rule{}, formerly: map[string]*rule{}, metrics: map[string]*metric{}, devices: map[string]*DeviceDef{}, compiler: c}
+	c.devices = newInventory(f.Device)
 	c.tables(p)
 	c.allMetrics()
 	c.defaults()
@@ -82,7 +98,7 @@ func Compile(f *File) (*Program, []Problem) {
 		c.place(p, r)
 		p.infos[i].describe(r)
 	}
-	c.untyped, c.origin, c.asked, c.problems, c.sealed = nil, nil, nil, nil, true
+	c.untyped, c.origin, c.asked, c.problems, c.keys, c.sealed = nil, nil, nil, nil, nil, true
 	return p, problems
 }
 
@@ -113,6 +129,17 @@ func sorted(problems []Problem) []Problem {
 // key is equal for problems that say the same of the same place.
 func (p *Problem) key() string {
 	return strings.Join(p.Path, "\x00") + "\x00" + p.Fact + "\x00" + fmt.Sprint(p.Offset)
+}
+
+// said reports whether p says what has been said of the same place.
+func (c *compiler) said(p Problem) bool {
+	if c.keys == nil {
+		c.keys = map[string]bool{}
+	}
+	for ; c.noted < len(c.problems); c.noted++ {
+		c.keys[c.problems[c.noted].key()] = true
+	}
+	return c.keys[p.key()]
 }
 
 // place puts a rule where the engine finds it, once nothing can change any more.
@@ -202,6 +229,7 @@ func (c *compiler) allMetrics() {
 		}
 		uses[def.Metric] = list
 	}
+	c.measured = namesOf(uses)
 	for _, name := range slices.Sorted(maps.Keys(uses)) {
 		c.metrics[name] = c.metric(name, c.file.Metric[name], uses[name])
 	}
@@ -263,7 +291,7 @@ func (c *compiler) subject(path []string, def *RuleDef, r *rule) {
 	}
 	r.metric = c.metrics[def.Metric] // nil without a name: what needs no metric is checked all the same
 	if r.metric != nil && c.file.Metric[def.Metric] == nil {
-		if n := nearest(def.Metric, slices.Sorted(maps.Keys(c.file.Metric))); n != "" {
+		if n := c.declares.nearest(def.Metric); n != "" {
 			fact := "no metric is declared as " + def.Metric
 			if slip(def.Metric, n) {
 				c.fail(at, fact, fmt.Sprintf("did you mean %q? if not, declare [metric.%s]", n, def.Metric))

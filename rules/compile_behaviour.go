@@ -96,7 +96,7 @@ func (c *compiler) calendar(path []string, ref *ScheduleRef, r *rule) {
 	at := join(path, "schedule")
 	s := c.schedules[ref.Name]
 	if s == nil {
-		remedy := c.orDeclare("schedule", ref.Name, append(slices.Sorted(maps.Keys(c.file.Schedule)), "always"))
+		remedy := c.orDeclare("schedule", ref.Name, c.calendars)
 		if strings.Contains(ref.Name, ":") {
 			days, hours := "", ref.Name
 			if before, after, both := strings.Cut(ref.Name, " "); both {
@@ -149,7 +149,7 @@ func (c *compiler) suppress(path []string, list Texts, r *rule) {
 		i, ok := c.index[id]
 		switch {
 		case !ok:
-			c.fail(at, "suppress_if names no rule "+strconv.Quote(id), didYouMean(id, c.ids))
+			c.fail(at, "suppress_if names no rule "+strconv.Quote(id), c.noRule(id))
 		case id == r.id:
 			c.fail(at, "suppress_if names the rule itself", "name another rule, one whose alarm explains this one's")
 		case c.file.Rule[id].Across != r.def.Across:
@@ -234,10 +234,8 @@ func (c *compiler) renamed(path []string, def *RuleDef, r *rule) {
 	case exists:
 		c.fail(at, "renamed_from names the rule "+strconv.Quote(def.RenamedFrom)+", which still exists", "remove that rule, or remove renamed_from")
 	}
-	for _, id := range c.ids {
-		if id < r.id && c.file.Rule[id].RenamedFrom == def.RenamedFrom {
-			c.fail(at, "rule "+id+" is renamed from "+strconv.Quote(def.RenamedFrom)+" too", "let one of them follow it")
-		}
+	if first := c.renames[def.RenamedFrom]; first < r.id {
+		c.fail(at, "rule "+first+" is renamed from "+strconv.Quote(def.RenamedFrom)+" too", "let one of them follow it")
 	}
 	r.renamed = def.RenamedFrom
 }

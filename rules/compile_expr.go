@@ -56,7 +56,7 @@ func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 	program, problems := expr.Compile(text, expr.Scope{
 		Metric:  c.known,
 		Near:    c.nearMetric,
-		Rules:   c.ids,
+		Rule:    c.ruleID,
 		Convert: convertValue,
 		Group:   r.across != "",
 	})

@@ -116,8 +116,8 @@ func (c *compiler) upkeep(name string, def *MaintenanceDef) upkeep {
 		switch {
 		case err != nil:
 			c.fail(join(at, "rules"), strconv.Quote(pattern)+" is no pattern: a bracket is not closed", "close it")
-		case len(c.ids) > 0 && !slices.ContainsFunc(c.ids, func(id string) bool { ok, _ := path.Match(pattern, id); return ok }):
-			c.fail(join(at, "rules"), "no rule is called "+strconv.Quote(pattern), didYouMean(pattern, c.ids), []string{"rule", pattern})
+		case len(c.ids) > 0 && !c.ruleCalled(pattern):
+			c.fail(join(at, "rules"), "no rule is called "+strconv.Quote(pattern), c.noRule(pattern), []string{"rule", pattern})
 		}
 	}
 	switch {
@@ -187,7 +187,7 @@ func (c *compiler) scope(at []string, s Scope) {
 			c.fail(at, "holds an empty pattern", `write "*" for every device`)
 		case kind == "group":
 			if c.file.Group[rest] == nil {
-				c.fail(at, strconv.Quote(pattern)+" is not declared", c.orDeclare("group", rest, slices.Sorted(maps.Keys(c.file.Group))), []string{"group", rest})
+				c.fail(at, strconv.Quote(pattern)+" is not declared", c.orDeclare("group", rest, c.groups), []string{"group", rest})
 			}
 		case kind == "label" && (!pair || label == ""):
 			c.fail(at, strconv.Quote(pattern)+" is no label pattern", `write "label:name=value"`)
@@ -207,20 +207,9 @@ func (c *compiler) scope(at []string, s Scope) {
 }
 
 // orDeclare is the remedy for the name of a table that is not there.
-func (c *compiler) orDeclare(table, name string, names []string) string {
-	if n := nearest(name, names); n != "" {
+func (c *compiler) orDeclare(table, name string, of *names) string {
+	if n := of.nearest(name); n != "" {
 		return "did you mean " + strconv.Quote(n) + "?"
 	}
 	return "declare [" + table + "." + name + "]"
-}
-
-// selects reports whether a pattern selects a declared device.
-func (c *compiler) selects(pattern string) bool {
-	s := c.selector(Scope{pattern})
-	for id, def := range c.file.Device {
-		if s.matches(id, def) {
-			return true
-		}
-	}
-	return false
 }

@@ -278,7 +278,7 @@ func (c *compiler) title(path []string, def *RuleDef, r *rule) {
 		switch part.name {
 		case "limit":
 			if _, ok := c.index[part.text]; !ok {
-				c.fail(at, "{limit:"+part.text+"} names no rule", didYouMean(part.text, c.ids))
+				c.fail(at, "{limit:"+part.text+"} names no rule", c.noRule(part.text))
 			}
 		case "eta":
 			if len(r.gauges) == 0 || !slices.ContainsFunc(r.gauges, func(g gauge) bool { return g.source == slope }) {

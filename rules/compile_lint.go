@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,7 +125,7 @@ func (c *compiler) nobody(at []string, s Scope) {
 	}
 	if ids, ok := s.ids(); ok {
 		for _, id := range ids {
-			if n := nearest(id, slices.Sorted(maps.Keys(c.file.Device))); n != "" && c.scopeMeant(id) == "" {
+			if n := c.devices.names.nearest(id); n != "" && c.scopeMeant(id) == "" {
 				c.warn(at, "selects no declared device", "did you mean "+strconv.Quote(n)+"?", []string{"device", id})
 			}
 		}
@@ -182,7 +181,7 @@ func (c *compiler) unused(r *rule, o *override) {
 	at := []string{"rule", r.id, "override", o.key}
 	if o.rank == len(ranks) {
 		def := c.file.Device[o.key]
-		switch n := nearest(o.key, slices.Sorted(maps.Keys(c.file.Device))); {
+		switch n := c.devices.names.nearest(o.key); {
 		case !r.applies(o.key, def) && (def != nil || !r.byLabel()):
 			c.warn(at, "is never used: the rule does not look at "+o.key, "add it to devices, or remove the override", []string{"device", o.key})
 		case def == nil && n != "":
@@ -193,8 +192,8 @@ func (c *compiler) unused(r *rule, o *override) {
 	if len(c.file.Device) == 0 || ranks[o.rank] == "label" || !c.selects(o.key) {
 		return // a topic may give a label; a type that nobody has, has been warned of
 	}
-	for id, def := range c.declared(r) {
-		if o.matches.matches(id, def) {
+	for id, def := range c.devices.candidates(o.matches) {
+		if o.matches.matches(id, def) && r.applies(id, def) {
 			return
 		}
 	}

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,12 +20,15 @@ func slip(s, meant string) bool {
 	}
 	for i := range a {
 		longer := max(len(a[i]), len(b[i]))
-		if a[i] != b[i] && longer > 2 && (edits(a[i], b[i]) <= max(1, longer/4) || longer > 3 && letters(a[i]) == letters(b[i])) {
+		if a[i] != b[i] && longer > 2 && (within(a[i], b[i], max(1, longer/4)) || longer > 3 && letters(a[i]) == letters(b[i])) {
 			return true
 		}
 	}
 	return false
 }
+
+// within reports whether one word is at most so many edits from another.
+func within(a, b string, most int) bool { return edits(a, b, most+1) <= most }
 
 // letters are those of a word in the order of the alphabet: a slip swaps some.
 func letters(word string) string {
@@ -38,17 +40,10 @@ func letters(word string) string {
 // nearMetric is a metric of nearly that name, or "": one that is declared or that a
 // rule has for its key. sure says that it must be meant.
 func (c *compiler) nearMetric(name string) (near string, sure bool) {
-	names := slices.Collect(maps.Keys(c.file.Metric))
-	for _, def := range c.file.Rule {
-		if def.Metric != "" {
-			names = append(names, def.Metric)
-		}
-	}
-	if slices.Contains(names, name) { // nothing says yet of what type it is
+	if _, ok := slices.BinarySearch(c.measured.sorted, name); ok { // nothing says yet of what type it is
 		return "", false
 	}
-	slices.Sort(names)
-	if near = nearest(name, names); near != "" && len(name) < 4 && edits(name, near) > 1 {
+	if near = c.measured.nearest(name); near != "" && len(name) < 4 && edits(name, near, 3) > 1 {
 		return "", false // two letters of three are another word: ext is no bat
 	}
 	return near, near != "" && slip(name, near)
@@ -70,15 +65,12 @@ func (c *compiler) scopeKind(at []string, pattern string) {
 	}
 	near := nearest(strings.ToLower(kind), ranks[:])
 	meant := strconv.Quote(near + ":" + rest)
-	declared := slices.Sorted(maps.Keys(c.file.Device))
-	if nearest(pattern, declared) != "" {
+	if c.devices.names.nearest(pattern) != "" {
 		return // which is warned of
 	}
-	for _, id := range declared {
-		if near != "" && strings.HasPrefix(id, kind+":") {
-			c.warn(at, strconv.Quote(pattern)+" is read as a device's id, as "+strconv.Quote(id)+" is", "did you mean "+meant+"?")
-			return
-		}
+	if id := c.devices.kinds[kind]; near != "" && id != "" {
+		c.warn(at, strconv.Quote(pattern)+" is read as a device's id, as "+strconv.Quote(id)+" is", "did you mean "+meant+"?")
+		return
 	}
 	switch {
 	case near != "" && len(at) > 2 && at[2] == "override":
@@ -87,7 +79,7 @@ func (c *compiler) scopeKind(at []string, pattern string) {
 		c.fail(at, strconv.Quote(kind+":")+" is no kind of scope", "did you mean "+meant+"? a device of that id is written "+strconv.Quote(kind+"[:]"+rest))
 	case kind == "device" || kind == "id":
 		c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote(rest)+"?")
-	case c.labelled(kind):
+	case c.devices.labeled[kind]:
 		c.warn(at, strconv.Quote(pattern)+" is read as a device's id", "did you mean "+strconv.Quote("label:"+kind+"="+rest)+"?")
 	}
 }
@@ -98,7 +90,7 @@ func (c *compiler) scopeMeant(pattern string) string {
 	switch {
 	case pair && slices.Contains(ranks[:], name):
 		return name + ":" + value
-	case pair && c.labelled(name):
+	case pair && c.devices.labeled[name]:
 		return "label:" + pattern
 	case c.file.Group[pattern] != nil:
 		return "group:" + pattern
@@ -108,28 +100,13 @@ func (c *compiler) scopeMeant(pattern string) string {
 	return ""
 }
 
-// labelled reports whether a declared device has a label of that name.
-func (c *compiler) labelled(name string) bool {
-	for _, def := range c.file.Device {
-		if _, ok := def.Labels[name]; ok {
-			return true
-		}
-	}
-	return false
-}
-
 // labelPattern warns of a label that no declared device has, where one has nearly
 // it. Others may come with a topic.
 func (c *compiler) labelPattern(at []string, pattern string) {
 	if c.selects(pattern) {
 		return
 	}
-	var known []string
-	for _, def := range c.file.Device {
-		known = append(known, labelPatterns(def.Labels)...)
-	}
-	slices.Sort(known)
-	if near := nearest(pattern, known); near != "" && slip(pattern, near) {
+	if near := c.devices.labels().nearest(pattern); near != "" && slip(pattern, near) {
 		c.warn(at, strconv.Quote(pattern)+" selects no declared device", "did you mean "+strconv.Quote(near)+"?", []string{"device"})
 	}
 }
@@ -141,4 +118,20 @@ func labelPatterns(labels map[string]string) []string {
 		list = append(list, "label:"+name+"="+value)
 	}
 	return list
+}
+
+// noRule is the remedy for the id of a rule that is not there.
+func (c *compiler) noRule(id string) string {
+	if n := c.rules.nearest(id); n != "" {
+		return "did you mean " + strconv.Quote(n) + "?"
+	}
+	return listed(c.ids)
+}
+
+// ruleID is what expressions may know of the id of a rule.
+func (c *compiler) ruleID(id string) (near string, known bool) {
+	if _, known = c.index[id]; !known {
+		near = c.rules.nearest(id)
+	}
+	return near, known
 }

@@ -3,7 +3,6 @@ package rules
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -34,6 +33,7 @@ func (c *compiler) whole(id string, def *RuleDef) *rule {
 	before := c.errors
 	r := c.rule(id, def)
 	r.overrides = c.overrides([]string{"rule", id, "override"}, def)
+	r.overridden = indexOverrides(r.overrides)
 	r.attrs = attributes(&def.Condition)
 	for _, level := range def.Level {
 		r.attrs = append(r.attrs, attributes(&level.Condition)...)
@@ -116,15 +116,10 @@ func attributes(c *Condition) []string {
 // have: what is wrong with them is found before one of them is met.
 func (c *compiler) vary(r *rule) {
 	r.variants = map[string]*rule{}
-	said := map[string]bool{}
-	for i := range c.problems {
-		said[c.problems[i].key()] = true
-	}
 	findings, before := 0, c.errors
 	report := func(found []Problem) {
 		for _, p := range found {
-			if key := p.key(); !said[key] && findings < maxFindings {
-				said[key] = true
+			if findings < maxFindings && !c.said(p) {
 				findings++
 				c.problems = append(c.problems, p)
 				if !p.Warning {
@@ -149,6 +144,9 @@ func (c *compiler) vary(r *rule) {
 	for id, def := range c.declared(r) {
 		list := r.overriding(id, def)
 		report(c.conflicts(r, list, id))
+		if c.errors > before && findings >= maxFindings {
+			return
+		}
 		key := r.variantKey(list, def)
 		if key == "" || r.variants[key] != nil {
 			continue
@@ -171,43 +169,14 @@ func (c *compiler) vary(r *rule) {
 	}
 }
 
-// A declared is a device of the file.
-type declared struct {
-	id  string
-	def *DeviceDef
-}
-
-// declared yields the declared devices that a rule looks at, in a stable order.
-func (c *compiler) declared(r *rule) iter.Seq2[string, *DeviceDef] {
-	if c.devices == nil {
-		c.devices = make([]declared, 0, len(c.file.Device))
-		for _, id := range slices.Sorted(maps.Keys(c.file.Device)) {
-			c.devices = append(c.devices, declared{id, c.file.Device[id]})
-		}
-	}
-	list := c.devices
-	if ids, ok := r.devices.scope.ids(); ok {
-		list = nil
-		for _, id := range ids {
-			if def := c.file.Device[id]; def != nil {
-				list = append(list, declared{id, def})
-			}
-		}
-	}
-	return func(yield func(string, *DeviceDef) bool) {
-		for _, d := range list {
-			if r.applies(d.id, d.def) && !yield(d.id, d.def) {
-				return
-			}
-		}
-	}
-}
-
 // conflicts finds keys that two overrides of equal rank write for one device.
 func (c *compiler) conflicts(r *rule, list []int, id string) []Problem {
 	var found []Problem
 	for i := 1; i < len(list); i++ {
 		for j := range i {
+			if len(found) >= maxFindings {
+				return found
+			}
 			a, b := &r.overrides[list[j]], &r.overrides[list[i]]
 			here, there := a.both(b)
 			if a.rank != b.rank || here == nil {
@@ -336,18 +305,6 @@ func (c *compiler) merge(path []string, r *rule, list []int) *RuleDef {
 		}
 	}
 	return &out
-}
-
-// overriding lists the overrides that apply to a device, by ascending precedence.
-func (r *rule) overriding(id string, def *DeviceDef) []int {
-	var list []int
-	for i := range r.overrides {
-		o := &r.overrides[i]
-		if o.is(id, def) {
-			list = append(list, i)
-		}
-	}
-	return list
 }
 
 // is reports whether the override is of the device.

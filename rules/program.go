@@ -108,10 +108,11 @@ type rule struct {
 	varies  bool   // it has overrides or attributes: see Program.variant
 	variant string // which variant this is, "" for the rule itself
 
-	overrides []override       // ascending by precedence
-	attrs     []string         // attributes of devices that it compares with, sorted
-	variants  map[string]*rule // those of declared devices, by key; read only
-	def       *RuleDef
+	overrides  []override // ascending by precedence
+	overridden overridden
+	attrs      []string         // attributes of devices that it compares with, sorted
+	variants   map[string]*rule // those of declared devices, by key; read only
+	def        *RuleDef
 }
 
 // A subject is what an alarm of a rule is about.

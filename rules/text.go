@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -83,22 +84,36 @@ func clock(t, at time.Time) string {
 func nearest(s string, candidates []string) string {
 	best, distance := "", 3
 	for _, c := range candidates {
-		if d := edits(s, c); d < distance && d < len(c) {
+		if d := edits(s, c, distance); d < distance && d < len(c) {
 			best, distance = c, d
 		}
 	}
 	return best
 }
 
-// edits is the Levenshtein distance of two short strings.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
+// edits is the Levenshtein distance of two strings, or limit if it is not less.
+func edits(a, b string, limit int) int {
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	var few [longName + 1]int // on the stack
+	row := few[:]
+	if len(b) > longName {
+		row = make([]int, len(b)+1)
+	}
+	for j := range len(b) + 1 {
 		row[j] = j
 	}
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1
+		least := row[0]
 		for j := range len(b) {
 			cost := diagonal
 			if a[i] != b[j] {
@@ -106,9 +121,13 @@ func edits(a, b string) int {
 			}
 			diagonal = row[j+1]
 			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			least = min(least, row[j+1])
+		}
+		if least >= limit {
+			return limit
 		}
 	}
-	return row[len(b)]
+	return min(row[len(b)], limit)
 }
 
 // didYouMean is a remedy that names the nearest candidate, or otherwise lists them.
@@ -119,8 +138,18 @@ func didYouMean(s string, candidates []string) string {
 	if n := nearest(s, candidates); n != "" {
 		return "did you mean " + strconv.Quote(n) + "?"
 	}
+	return listed(candidates)
+}
+
+// listed says that one of the candidates is meant.
+func listed(candidates []string) string {
+	if more := len(candidates) - maxListed; more > 0 {
+		return fmt.Sprintf("one of %s, or of %d more", strings.Join(candidates[:maxListed], ", "), more)
+	}
 	return "one of " + strings.Join(candidates, ", ")
 }
+
+const maxListed = 24 // names that are listed where none is like the one written
 
 // elsewhere is our word for one that other tools have, "" for any other.
 func elsewhere(word string) string {

@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -269,13 +268,18 @@ func (c *compiler) named(kind RefKind, function string, arg ast.Node, at span) *
 // rule is firing, share_firing or count_firing.
 func (c *compiler) rule(kind RefKind, function string, arg ast.Node, at span) *node {
 	id, ok := arg.(*ast.StringNode)
-	switch {
-	case !ok:
+	if !ok {
 		c.fail(c.spot(arg), function+" wants the id of a rule", "write "+ofRule.example(function))
 		return nil
-	case !slices.Contains(c.scope.Rules, id.Value):
+	}
+	near, known := "", false
+	if c.scope.Rule != nil {
+		near, known = c.scope.Rule(id.Value)
+	}
+	switch {
+	case !known:
 		remedy := "write the id of a [rule.ID] table"
-		if near := nearest(id.Value, c.scope.Rules); near != "" {
+		if near != "" {
 			remedy = fmt.Sprintf("did you mean %q?", near)
 		}
 		c.fail(c.spot(arg), fmt.Sprintf("there is no rule %q", id.Value), remedy)

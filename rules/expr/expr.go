@@ -101,7 +101,9 @@ type Scope struct {
 	// warned of, or refused where that one is sure to be meant.
 	Metric func(name string) (m Metric, known bool)
 	Near   func(name string) (near string, sure bool)
-	Rules  []string // ids, for firing, share_firing and count_firing
+	// Rule looks the id of one up, for firing, share_firing and count_firing; near is
+	// what a wrong one was probably meant to be, or "". Without it there are none.
+	Rule func(id string) (near string, known bool)
 	// Convert takes a number from one unit to another; false where the
 	// dimensions differ. "" is any unit, and s, min and h are times. Without it
 	// nothing is converted.

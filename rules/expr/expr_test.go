@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,9 @@ func scope() expr.Scope {
 			}
 			return "", false
 		},
-		Rules:   []string{"device-silent", "door-open", "cold.room"},
+		Rule: func(id string) (string, bool) {
+			return map[string]string{"device-silnt": "device-silent", "door-opn ": "door-open", "door-opn": "door-open"}[id], slices.Contains([]string{"device-silent", "door-open", "cold.room"}, id)
+		},
 		Convert: convert,
 		Group:   true,
 	}
