@@ -161,6 +161,10 @@ type Endpoint struct {
 	Retry  Retry      `toml:"retry"`
 	Limits Limits     `toml:"limits"`
 
+	TLS     EndpointTLS       `toml:"tls" json:",omitzero"`
+	Auth    Auth              `toml:"auth" json:",omitzero"`
+	Headers map[string]string `toml:"headers" json:",omitzero"` // of every request
+
 	Secrets []webhook.Secret `toml:"-"` // to sign with; never empty
 }
 

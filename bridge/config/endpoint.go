@@ -42,6 +42,7 @@ func (l *loader) checkEndpoint(path []string, e *Endpoint) {
 		l.main.atValue(at("sign"), "sign is empty", `use sign = "standard"`)
 	}
 	l.checkSecrets(at("secret"), e)
+	l.checkTransport(path, e)
 	l.checkMatch(at("match"), &e.Match)
 	l.checkRetry(at("retry"), &e.Retry)
 	l.checkLimits(at("limits"), &e.Limits)

@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -115,4 +117,51 @@ func TestNearestNameIsSuggestedOnlyIfItIsNear(t *testing.T) {
 	f("until", "")
 	f("", "")
 	f(strings.Repeat("x", 10_000), "")
+}
+
+// TestRenewedCertificateIsAnotherEndpoint holds a reload to what files hold, not
+// to what they are called.
+func TestRenewedCertificateIsAnotherEndpoint(t *testing.T) {
+	setUp(t, &txtar.Archive{Files: []txtar.File{{Name: "tocsin.toml", Data: []byte(`
+rules = ["rules/*.toml"]
+[source.plant]
+topic = "plants/{device}"
+[endpoint.ops]
+url = "https://alerts.example.com"
+secret = { file = "secrets/ops" }
+tls = { ca = "tls/ca.crt", cert = "tls/a.crt", key = "tls/a.key" }
+auth = { header = { name = "X-Key", value = { file = "secrets/key" } } }
+`)}, {Name: "secrets/key", Data: []byte("k")}}})
+	load := func() *Endpoint {
+		t.Helper()
+		c, problems := Load("tocsin.toml", Options{Getenv: lookup(nil)})
+		if c == nil || len(problems) != 1 || !strings.Contains(problems[0].String(), "tls.cert: the certificate expires on") {
+			t.Fatal(problems) // these last an hour
+		}
+		watched := Watched(c)
+		for _, file := range []string{"tls/ca.crt", "tls/a.crt", "tls/a.key", "secrets/key"} {
+			if !slices.Contains(watched, file) {
+				t.Errorf("%s is not watched", file)
+			}
+		}
+		return c.Endpoints["ops"]
+	}
+	writePair(t, "tls/a.crt", "tls/a.key")
+	writePair(t, "tls/ca.crt", "tls/ca.key")
+	first := load()
+	if !reflect.DeepEqual(first, load()) {
+		t.Error("it differs from itself")
+	}
+	for _, change := range []func(){
+		func() { writePair(t, "tls/a.crt", "tls/a.key") },
+		func() { writePair(t, "tls/ca.crt", "tls/ca.key") },
+		func() { write(t, "secrets/key", []byte("other")) },
+	} {
+		change()
+		next := load()
+		if reflect.DeepEqual(first, next) {
+			t.Error("a renewed file changes nothing")
+		}
+		first = next
+	}
 }

@@ -52,6 +52,9 @@ func Watched(cfg *Config) []string {
 		for _, s := range e.Secret {
 			add(s.path)
 		}
+		for _, file := range e.files() {
+			add(file)
+		}
 	}
 	return slices.Sorted(maps.Keys(paths))
 }

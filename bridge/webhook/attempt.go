@@ -10,12 +10,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -27,7 +27,7 @@ const (
 	Retry    Verdict = iota // not accepted, perhaps later
 	Accepted                // the receiver answered 2xx: it has the message
 	Gone                    // the receiver answered 410: it wants no more of them
-	Refused                 // this message will never be accepted; Send itself never says so
+	Refused                 // this message will never be accepted; Send says so of one that cannot be sent
 )
 
 func (v Verdict) String() string {
@@ -53,6 +53,11 @@ type Result struct {
 	Truncated  bool          // Body is not the whole body
 	Reused     bool          // the attempt went over a connection that was already open, which may have been dead
 	Took       time.Duration
+
+	Timing     Timing
+	Addr       netip.AddrPort // what was connected to: the endpoint, or its proxy
+	TLSVersion uint16         // as crypto/tls numbers them; 0: no TLS, or no answer
+	CertExpiry time.Time      // when the certificates that vouch for the endpoint end, as last seen; zero: not seen
 }
 
 // Send makes one attempt and returns within the endpoint's timeout, or sooner
@@ -67,7 +72,7 @@ func (s *Sender) Send(ctx context.Context, m Message) Result {
 
 func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	if err := s.checkMessage(m); err != nil {
-		return Result{Err: s.wrap(err)}
+		return Result{Verdict: Refused, Err: s.wrap(err)} // it will be as unfit the next time
 	}
 	ctx, cancel := context.WithTimeout(parent, s.timeout)
 	defer cancel()
@@ -77,12 +82,18 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 		return Result{Err: s.wrap(err)}
 	}
 	resp, err := s.transport.RoundTrip(req)
+	r := Result{CertExpiry: s.seen.time()}
+	p.note(&r)
 	if err != nil {
-		return Result{Err: s.wrap(s.explain(parent, ctx, &p, err)), Reused: p.reused.Load()}
+		r.Err = s.wrap(s.explain(parent, ctx, &p, err))
+		return r
 	}
 	defer func() { _ = resp.Body.Close() }() // unread, it closes the connection: nothing is drained
 
-	r := Result{Status: resp.StatusCode, Header: resp.Header, Reused: p.reused.Load()}
+	r.Status, r.Header = resp.StatusCode, resp.Header
+	if resp.TLS != nil {
+		r.TLSVersion = resp.TLS.Version
+	}
 	if r.Status >= 200 { // a 101 has no end
 		r.Body, r.Truncated = readBody(resp, s.responseBytes)
 	}
@@ -139,7 +150,8 @@ func isToken(s string) bool {
 // reserved are the headers that say how a message is framed, signed and by whom.
 func reserved(name string) bool {
 	switch name {
-	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "User-Agent", "Te", "Trailer", "Upgrade", "Proxy-Authorization",
+	case "Host", "Content-Length", "Content-Encoding", "Content-Type", "User-Agent", "Transfer-Encoding", "Te", "Trailer",
+		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Upgrade", "Expect", "Accept-Encoding",
 		headerHub, headerHubDelivery, headerStripe, headerDigest, headerInput, headerMessage:
 		return true
 	}
@@ -189,6 +201,9 @@ func (s *Sender) request(ctx context.Context, m Message, now time.Time) (*http.R
 	if s.signing.webhook {
 		req.Header[headerSignature] = v[3:4:4]
 	}
+	for name, values := range s.headers {
+		req.Header[name] = values
+	}
 	for name, values := range m.Header {
 		req.Header[name] = values
 	}
@@ -197,6 +212,9 @@ func (s *Sender) request(ctx context.Context, m Message, now time.Time) (*http.R
 		if err := s.signing.other(req.Header, &signing, now); err != nil {
 			return nil, err
 		}
+	}
+	if !s.auth.Value.IsZero() {
+		req.Header[s.auth.Header] = []string{s.auth.Value.Reveal()}
 	}
 	return req.WithContext(ctx), nil
 }
@@ -281,47 +299,4 @@ func clean(s string) string {
 		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
-}
-
-// progress knows how far an attempt has come. The transport tells it from
-// goroutines of its own, even after the attempt has ended.
-type progress struct {
-	step   atomic.Uint32
-	reused atomic.Bool
-}
-
-const (
-	stepLookup uint32 = iota
-	stepConnect
-	stepTLS
-	stepWrite
-	stepAnswer
-)
-
-func (p *progress) String() string {
-	return [...]string{"looking up the host", "connecting", "agreeing on TLS", "sending the request", "waiting for the answer"}[p.step.Load()]
-}
-
-func (p *progress) trace() *httptrace.ClientTrace {
-	at := func(step uint32) { // dials race each other: never step back
-		for {
-			old := p.step.Load()
-			if old >= step || p.step.CompareAndSwap(old, step) {
-				return
-			}
-		}
-	}
-	return &httptrace.ClientTrace{
-		ConnectStart:      func(_, _ string) { at(stepConnect) },
-		TLSHandshakeStart: func() { at(stepTLS) },
-		GotConn: func(i httptrace.GotConnInfo) {
-			p.reused.Store(i.Reused)
-			at(stepWrite)
-		},
-		WroteRequest: func(i httptrace.WroteRequestInfo) {
-			if i.Err == nil {
-				at(stepAnswer)
-			}
-		},
-	}
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -39,8 +40,15 @@ type Options struct {
 	Concurrency   int            // attempts at once, for which connections are kept open; 0: DefaultConcurrency
 	ResponseBytes int            // how much of an answer's body is read and kept; 0: DefaultResponseBytes
 	RetryAfterMax time.Duration  // what Retry-After may ask for at most; 0: DefaultRetryAfterMax
-	RootCAs       *x509.CertPool // who may vouch for the endpoint; nil: the system's
 	Resolver      *net.Resolver  // nil: the system's
+
+	Headers map[string]string // sent with every message, unless it has its own; as [CheckHeader] wants them
+	Auth    Auth
+
+	RootCAs     *x509.CertPool   // who may vouch for the endpoint; nil: the system's
+	Pins        []Pin            // one of these keys must be in its verified chain; none: any may
+	Certificate *tls.Certificate // who we are to it; nil: nobody
+	MinTLS      uint16           // tls.VersionTLS13, or 0 for TLS 1.2
 }
 
 // A Message is what one or more attempts deliver.
@@ -64,7 +72,10 @@ type Sender struct {
 	timeout       time.Duration
 	responseBytes int
 	retryAfterMax time.Duration
+	headers       http.Header // not to be changed
+	auth          Auth        // Header is canonical
 	transport     *http.Transport
+	seen          *expiry
 }
 
 // New checks the options and returns a sender. It connects to nothing.
@@ -95,7 +106,16 @@ func newSender(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
+	headers, err := checkHeaders(o.Headers)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Auth.check(); err != nil {
+		return nil, err
+	}
+	o.Auth.Header = http.CanonicalHeaderKey(cmp.Or(o.Auth.Header, "Authorization"))
 	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
+	seen := new(expiry)
 	return &Sender{
 		url:           u,
 		shown:         shown(u),
@@ -105,11 +125,18 @@ func newSender(o Options) (*Sender, error) {
 		timeout:       o.Timeout,
 		responseBytes: orDefault(o.ResponseBytes, DefaultResponseBytes),
 		retryAfterMax: orDefault(o.RetryAfterMax, DefaultRetryAfterMax),
-		transport:     newTransport(o, g),
+		headers:       headers,
+		auth:          o.Auth,
+		transport:     newTransport(&o, g, seen),
+		seen:          seen,
 	}, nil
 }
 
-func newTransport(o Options, g *guard) *http.Transport {
+// CertificateExpiry is when the certificates that vouch for the endpoint end, as
+// the last handshake saw them; zero before the first.
+func (s *Sender) CertificateExpiry() time.Time { return s.seen.time() }
+
+func newTransport(o *Options, g *guard, seen *expiry) *http.Transport {
 	concurrency := orDefault(o.Concurrency, DefaultConcurrency)
 	dialer := &net.Dialer{
 		Timeout:        o.Timeout, // a dial outlives the attempt that asked for it
@@ -120,11 +147,8 @@ func newTransport(o Options, g *guard) *http.Transport {
 		Proxy:               nil, // not even the environment's: the guard must see the endpoint's address
 		DialContext:         dialer.DialContext,
 		TLSHandshakeTimeout: o.Timeout,
-		TLSClientConfig: &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			RootCAs:            o.RootCAs,
-			ClientSessionCache: tls.NewLRUClientSessionCache(concurrency),
-		},
+		TLSClientConfig:     tlsConfig(o, seen, concurrency),
+
 		ForceAttemptHTTP2:      true, // a dialer of one's own switches it off
 		DisableCompression:     true, // nothing is unpacked, so no answer is larger than it looks
 		MaxResponseHeaderBytes: maxHeaderBytes,

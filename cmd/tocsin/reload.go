@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +39,8 @@ type reloader struct {
 	running   *config.Config // rules and endpoints; the rest is as it was started
 	endpoints map[string]destination
 	rejected  string // what was wrong the last time, "" when nothing was
+
+	senders atomic.Pointer[map[string]destination] // endpoints, for who must not wait for a reload
 }
 
 // A destination is an endpoint with what has to be closed behind it.
@@ -57,6 +60,7 @@ func newReloader(cfg *config.Config, o assemblyOptions) (*reloader, error) {
 	r.success.Set(1) // with an error there would be no bridge
 	var err error
 	r.endpoints, err = r.destinations(cfg)
+	r.senders.Store(new(r.endpoints))
 	return r, err
 }
 
@@ -90,12 +94,7 @@ func (r *reloader) destinations(cfg *config.Config) (map[string]destination, err
 }
 
 func newDestination(name string, e *config.Endpoint) (destination, error) {
-	sender, err := webhook.New(webhook.Options{
-		Name: name, URL: e.URL, Secrets: e.Secrets,
-		Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
-		AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
-		RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),
-	})
+	sender, err := newSender(name, e)
 	if err != nil {
 		return destination{}, err // it says which endpoint
 	}
@@ -149,6 +148,7 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 	}
 	mended := r.rejected != ""
 	r.running, r.endpoints, r.rejected = cfg, next, ""
+	r.senders.Store(&next)
 	r.success.Set(1)
 	if asked || mended || !diff.Empty() || len(about.Definitions) > 0 || !slices.Equal(about.Restart, told) {
 		r.tell(diff, about, problems)

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+
+	"tocsin/bridge/webhook"
+)
+
+// EndpointTLS says whom an endpoint has to be, and who we are to it.
+type EndpointTLS struct {
+	Min string `toml:"min"` // "1.2" ("" is that) or "1.3"
+	ClientTLS
+	Pins PinList `toml:"pin_sha256"` // keys, one of which must vouch for the endpoint
+
+	files [sha256.Size]byte // of what ca, cert and key hold: a reload sees when they change
+}
+
+// PinList is one pin or several.
+type PinList []webhook.Pin
+
+func (PinList) acceptsOne() {}
+
+// Auth says who sends, beside the signature; one of these, or none.
+type Auth struct {
+	Basic  *BasicAuth  `toml:"basic"`
+	Bearer Secret      `toml:"bearer"` // a token that does not change
+	Header *HeaderAuth `toml:"header"`
+}
+
+// BasicAuth is a user with a password.
+type BasicAuth struct {
+	User     string `toml:"user"`
+	Password Secret `toml:"password"`
+}
+
+// HeaderAuth is a header of any name that holds a key.
+type HeaderAuth struct {
+	Name  string `toml:"name"`
+	Value Secret `toml:"value"`
+}
+
+// Webhook is what a sender needs of it. The configuration has been checked.
+func (a *Auth) Webhook() webhook.Auth {
+	hidden := func(s Secret) webhook.Credential { return webhook.NewCredential(s.Reveal()) }
+	switch {
+	case a.Basic != nil:
+		return webhook.Basic(a.Basic.User, hidden(a.Basic.Password))
+	case a.Bearer.IsSet():
+		return webhook.Bearer(hidden(a.Bearer))
+	case a.Header != nil:
+		return webhook.Auth{Header: a.Header.Name, Value: hidden(a.Header.Value)}
+	}
+	return webhook.Auth{}
+}
+
+// checkTransport checks how an endpoint is connected to and logged in at.
+func (l *loader) checkTransport(path []string, e *Endpoint) {
+	l.checkHeaders(under(path, "headers"), e.Headers)
+	l.checkAuth(under(path, "auth"), e)
+	l.checkEndpointTLS(under(path, "tls"), e)
+}
+
+func (l *loader) checkHeaders(path []string, headers map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if err := webhook.CheckHeader(name, headers[name]); err != nil {
+			l.main.leaf(under(path, name), err, "write it as in { X-Site = \"lyon\" }")
+		}
+	}
+}
+
+func (l *loader) checkAuth(path []string, e *Endpoint) {
+	a := &e.Auth
+	var ways []string
+	for _, way := range []struct {
+		key     string
+		written bool
+	}{{"basic", a.Basic != nil}, {"bearer", a.Bearer.written()}, {"header", a.Header != nil}} {
+		if way.written {
+			ways = append(ways, way.key)
+		}
+	}
+	if len(ways) == 0 {
+		return
+	}
+	if len(ways) > 1 {
+		l.main.atValue(under(path, ways[1]), fmt.Sprintf("both %q and %q are written, and a request carries one of them", ways[0], ways[1]), "remove one of them")
+	}
+	if u, err := url.Parse(e.URL); err == nil && u.Scheme == "http" && !loopback(u.Hostname()+":0") {
+		l.main.warnValue(path, "the credential crosses the network in the clear", "use https in the url")
+	}
+	l.secret(under(path, "bearer"), &a.Bearer)
+	if b := a.Basic; b != nil {
+		if b.User == "" {
+			l.main.atValue(under(path, "basic", "user"), "there is no user", `write { user = "…", password = { file = "PATH" } }`)
+		}
+		l.needSecret(under(path, "basic", "password"), &b.Password)
+	}
+	if h := a.Header; h != nil {
+		switch {
+		case h.Name == "":
+			l.main.atValue(under(path, "header", "name"), "the header has no name", `write { name = "X-Api-Key", value = { file = "PATH" } }`)
+		case l.needSecret(under(path, "header", "value"), &h.Value):
+			if err := webhook.CheckAuth(h.Name, webhook.NewCredential(h.Value.Reveal())); err != nil {
+				l.main.leaf(under(path, "header"), err, "name the header that the receiver reads its key from")
+			}
+		}
+	}
+	if a.Bearer.IsSet() {
+		if err := webhook.CheckAuth("", webhook.NewCredential(a.Bearer.Reveal())); err != nil {
+			l.main.leaf(under(path, "bearer"), err, "write the token alone")
+		}
+	}
+}
+
+// needSecret is secret where there must be one.
+func (l *loader) needSecret(path []string, s *Secret) bool {
+	if !s.written() && !l.main.undecoded(path) {
+		l.main.atValue(path, fmt.Sprintf("there is no %s", path[len(path)-1]), fmt.Sprintf(`add %s = { file = "PATH" } or { env = "NAME" }`, path[len(path)-1]))
+		return false
+	}
+	return l.secret(path, s)
+}
+
+func (l *loader) checkEndpointTLS(path []string, e *Endpoint) {
+	t := &e.TLS
+	if t.Min != "" {
+		l.oneOf(under(path, "min"), t.Min, "1.2", "1.3")
+	}
+	if ca := t.CA; ca != "" {
+		t.CA = l.resolve(ca)
+		if _, err := t.Roots(); l.readable(under(path, "ca"), ca) && err != nil {
+			l.main.leaf(under(path, "ca"), err, "name a PEM file of certificates")
+		}
+	}
+	l.keyPair(path, &t.KeyPair)
+	l.checkAge(under(path, "cert"), t)
+	t.files = hashFiles(t.CA, t.Cert, t.Key)
+	u, err := url.Parse(e.URL)
+	if err == nil && u.Scheme == "http" && (t.Min != "" || t.CA != "" || t.Cert != "" || len(t.Pins) > 0) {
+		l.main.atValue(path, "TLS is set up, and the url is not of TLS", "use https in the url, or remove tls")
+	}
+}
+
+// checkAge warns of a client certificate that the receiver will refuse. Nothing
+// is refused here for it: the other endpoints are needed all the same.
+func (l *loader) checkAge(path []string, t *EndpointTLS) {
+	if t.Cert == "" || t.Key == "" || l.noSecrets {
+		return
+	}
+	pair, err := t.Certificate()
+	if err != nil || pair.Leaf == nil {
+		return // it has been reported
+	}
+	const soon = 14 * 24 * time.Hour
+	switch left := time.Until(pair.Leaf.NotAfter); {
+	case left <= 0:
+		l.main.warnValue(path, fmt.Sprintf("the certificate expired on %s, and the receiver will refuse it", pair.Leaf.NotAfter.UTC().Format(time.DateOnly)), "renew it; it is read again when the file changes")
+	case left < soon:
+		l.main.warnValue(path, fmt.Sprintf("the certificate expires on %s", pair.Leaf.NotAfter.UTC().Format(time.DateOnly)), "renew it; it is read again when the file changes")
+	case time.Until(pair.Leaf.NotBefore) > 0:
+		l.main.warnValue(path, fmt.Sprintf("the certificate is not valid before %s", pair.Leaf.NotBefore.UTC().Format(time.DateTime)), "wait, or set this machine's clock")
+	}
+}
+
+// hashFiles is one sum over what files hold. A file that cannot be read counts
+// as empty: it has been reported.
+func hashFiles(names ...string) [sha256.Size]byte {
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	if len(names) == 0 {
+		return [sha256.Size]byte{}
+	}
+	h := sha256.New()
+	for _, name := range names {
+		b, _ := readFile(name, maxPEM)
+		sum := sha256.Sum256(b)
+		_, _ = h.Write(sum[:]) // documented never to fail
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// files are what the endpoint's transport was read from.
+func (e *Endpoint) files() []string {
+	list := []string{e.TLS.CA, e.TLS.Cert, e.TLS.Key, e.Auth.Bearer.path}
+	if b := e.Auth.Basic; b != nil {
+		list = append(list, b.Password.path)
+	}
+	if h := e.Auth.Header; h != nil {
+		list = append(list, h.Value.path)
+	}
+	return list
+}
