@@ -152,9 +152,10 @@ type HTTP struct {
 // An Endpoint is somebody to be told.
 type Endpoint struct {
 	URL    string     `toml:"url"`
-	Preset string     `toml:"preset"` // standard
-	Sign   OneOrMore  `toml:"sign"`   // standard
-	Secret SecretList `toml:"secret"` // as written; Secrets is what they say
+	Preset string     `toml:"preset"`                // standard
+	Sign   OneOrMore  `toml:"sign" json:",omitzero"` // standard, ed25519, github, stripe, rfc9421; none: by what there is to sign with
+	Secret SecretList `toml:"secret"`                // as written; Secrets is what they say
+	Key    SecretList `toml:"key" json:",omitzero"`  // the same of ed25519, and Keys
 	Match  Match      `toml:"match"`
 	Sync   bool       `toml:"sync"` // alarm.sync after the store was lost: all alarms under way
 	Egress Egress     `toml:"egress"`
@@ -165,7 +166,9 @@ type Endpoint struct {
 	Auth    Auth              `toml:"auth" json:",omitzero"`
 	Headers map[string]string `toml:"headers" json:",omitzero"` // of every request
 
-	Secrets []webhook.Secret `toml:"-"` // to sign with; never empty
+	Schemes []webhook.Scheme     `toml:"-"` // how to sign; empty only where a preset needs no signature
+	Secrets []webhook.Secret     `toml:"-"` // to sign with
+	Keys    []webhook.PrivateKey `toml:"-" json:",omitzero"`
 }
 
 // Match says which events an endpoint is told of when a rule names nobody.

@@ -39,9 +39,13 @@ func (d decoder) decode(v any) {
 
 // Types that decide for themselves how they are decoded.
 type (
-	textSetter  interface{ setText(s string) } // a struct that may be a string
-	oneAccepter interface{ acceptsOne() }      // a list that may be one element
-	defaulter   interface{ setDefaults() }     // a table with defaults
+	textSetter interface{ setText(s string) } // a struct that may be a string
+	timeSetter interface {
+		encoding.TextUnmarshaler
+		setTime(t time.Time) error
+	}
+	oneAccepter interface{ acceptsOne() }  // a list that may be one element
+	defaulter   interface{ setDefaults() } // a table with defaults
 )
 
 // value decodes one value, which is at path, into v.
@@ -70,6 +74,15 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 		return
 	case *netip.Prefix:
 		d.text(path, value, (*prefix)(target))
+		return
+	case timeSetter:
+		if t, ok := value.(time.Time); ok {
+			if err := target.setTime(t); err != nil {
+				d.refuse(path, err, momentForm)
+			}
+			return
+		}
+		d.text(path, value, target)
 		return
 	case textSetter:
 		if s, ok := value.(string); ok {

@@ -30,7 +30,6 @@ func (s *Source) setDefaults() {
 
 func (e *Endpoint) setDefaults() {
 	e.Preset = "standard"
-	e.Sign = OneOrMore{"standard"}
 	e.Retry = Retry{
 		Schedule: []time.Duration{0, 5 * time.Second, 15 * time.Second, 30 * time.Second,
 			time.Minute, 2 * time.Minute, 5 * time.Minute},

@@ -33,52 +33,11 @@ func (l *loader) checkEndpoint(path []string, e *Endpoint) {
 	if e.Preset != "standard" {
 		l.main.atValue(at("preset"), fmt.Sprintf("preset %q is not supported by this version", e.Preset), `use preset = "standard"`)
 	}
-	for i, s := range e.Sign {
-		if s != "standard" {
-			l.main.atValue(at("sign", strconv.Itoa(i)), fmt.Sprintf("signature %q is not supported by this version", s), `use sign = "standard"`)
-		}
-	}
-	if len(e.Sign) == 0 {
-		l.main.atValue(at("sign"), "sign is empty", `use sign = "standard"`)
-	}
-	l.checkSecrets(at("secret"), e)
+	l.checkSigning(path, e)
 	l.checkTransport(path, e)
 	l.checkMatch(at("match"), &e.Match)
 	l.checkRetry(at("retry"), &e.Retry)
 	l.checkLimits(at("limits"), &e.Limits)
-}
-
-// checkSecrets reads the secrets an endpoint's requests are signed with.
-func (l *loader) checkSecrets(path []string, e *Endpoint) {
-	if len(e.Secret) == 0 {
-		l.main.atValue(path, "there is no secret to sign with", `make one with: tocsin keygen, and add secret = { file = "secrets/NAME" }`)
-		return
-	}
-	for i := range e.Secret {
-		at := under(path, strconv.Itoa(i))
-		if _, ok := l.main.places[pathKey(at)]; !ok {
-			at = path // one secret, not a list
-		}
-		if !e.Secret[i].written() {
-			if l.main.undecoded(at) {
-				continue
-			}
-			l.main.atValue(at, "the secret is empty", `write { file = "PATH" } or { env = "NAME" }`)
-			continue
-		}
-		if !l.secret(at, &e.Secret[i]) {
-			continue
-		}
-		key, err := webhook.ParseSecret(e.Secret[i].Reveal())
-		switch {
-		case err != nil:
-			l.main.leaf(at, err, "make one with: tocsin keygen")
-		case slices.ContainsFunc(e.Secrets, key.Equal):
-			l.main.atValue(at, "the secret is in the list twice", "remove one of them")
-		default:
-			e.Secrets = append(e.Secrets, key)
-		}
-	}
 }
 
 // needed reports that something is missing without which rules do nothing. A

@@ -31,8 +31,6 @@ func laterMain() []later {
 		{path: "endpoint.*.egress.proxy", remedy: "remove it; connections are direct"},
 		{path: "endpoint.*.limits.rate", remedy: "remove it; limits.concurrency bounds what is sent at once"},
 		{path: "endpoint.*.limits.backlog", remedy: "remove it; what is owed waits in the store", harmless: true},
-		{path: "endpoint.*.secret.not_after", remedy: "remove it; take the old secret out of the list by hand"},
-		{path: "endpoint.*.secret.*.not_after", remedy: "remove it; take the old secret out of the list by hand"},
 		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
 		{path: "source.*.register", remedy: "remove it; register in [defaults] of a rule file is for all sources", same: []string{"auto"}},
 		{path: "source.*.zero_when_absent", remedy: "remove it; a missing field is missing"},

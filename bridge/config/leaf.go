@@ -162,8 +162,3 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// SecretList is one secret or several, the newest first.
-type SecretList []Secret
-
-func (SecretList) acceptsOne() {}

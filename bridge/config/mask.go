@@ -76,7 +76,8 @@ func (m *masker) value(path []string, at span) {
 		plain := strings.Trim(text, `"'`)
 		reference := len(path) > 1 && (last == "env" && isVariableName(plain) || last == "file" && !looksSecret(plain))
 		keyFile := last == "key" && (strings.HasSuffix(plain, ".pem") || strings.HasSuffix(plain, ".key")) && !looksSecret(plain)
-		if !reference && !keyFile {
+		date := last == "not_after" && strings.Trim(plain, "0123456789-:.TZ+ ") == "" && len(plain) < 40
+		if !reference && !keyFile && !date {
 			mask(m.text, at.start, at.end)
 		}
 	case text[0] != '{' && text[0] != '[':

@@ -102,6 +102,8 @@ func secretAdvice(path []string, file string, err error) string {
 		return "let the user who runs tocsin read it: chown that user " + file
 	case !errors.Is(err, fs.ErrNotExist):
 		return "name a file that holds the secret"
+	case path[0] == "endpoint" && len(path) > 2 && path[2] == "key":
+		return "make it with: tocsin keygen --type ed25519 --out " + file
 	case path[0] == "endpoint", path[0] == "http":
 		return "make it with: tocsin keygen --out " + file
 	case strings.HasPrefix(pathKey(path), pathKey(keys("broker.embedded.user"))):

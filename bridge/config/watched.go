@@ -49,7 +49,7 @@ func Watched(cfg *Config) []string {
 	pair(cfg.HTTP.TLS)
 	add(cfg.HTTP.Token.path)
 	for _, e := range cfg.Endpoints {
-		for _, s := range e.Secret {
+		for _, s := range slices.Concat(e.Secret, e.Key) {
 			add(s.path)
 		}
 		for _, file := range e.files() {

@@ -506,7 +506,7 @@ func TestNewRefusesAnEndpointThatCannotWork(t *testing.T) {
 		}
 	}
 	f("egress.allow_http", func(o *Options) { o.URL = "http://example.com" })
-	f("secret is missing", func(o *Options) { o.Secrets = nil })
+	f("signs with a secret, and there is none", func(o *Options) { o.Secrets = nil })
 	f("secret is missing", func(o *Options) { o.Secrets = []Secret{NewSecret(), {}} })
 	f("user agent", func(o *Options) { o.UserAgent = "a\nb" })
 	f("egress.allow_cidrs", func(o *Options) { o.AllowCIDRs = slices.Grow(o.AllowCIDRs, 1)[:1] })

@@ -166,7 +166,7 @@ func keyPrefixError(s, prefix, kind string) error {
 	case trimmed == "":
 		return fmt.Errorf("%s key is empty (make one with: tocsin keygen --type ed25519)", kind)
 	case strings.HasPrefix(trimmed, secretPrefix):
-		return fmt.Errorf("%s key is a shared secret (whsec_), and an ed25519 key starts with %s (a shared secret is written as secret = …)", kind, prefix)
+		return fmt.Errorf("%s key is a shared secret, and an ed25519 key starts with %s (a shared secret is written as secret = …)", kind, prefix)
 	case kind == "private" && strings.HasPrefix(trimmed, publicPrefix):
 		return errors.New("private key is a public one (whpk_), which cannot sign (take the other half, whsk_)")
 	case kind == "public" && strings.HasPrefix(trimmed, privatePrefix):

@@ -52,7 +52,7 @@ func newSigning(o *Options) (*signing, error) {
 		g.schemes = DefaultSchemes(len(g.secrets) > 0, len(g.keys) > 0)
 	}
 	for _, s := range g.schemes {
-		if err := s.needs(g.secrets, g.keys); err != nil {
+		if err := s.Check(g.secrets, g.keys); err != nil {
 			return nil, err
 		}
 	}
@@ -80,19 +80,16 @@ func DefaultSchemes(secrets, keys bool) []Scheme {
 	return []Scheme{Standard}
 }
 
-// needs says what the scheme lacks to sign with.
-func (s Scheme) needs(secrets []Secret, keys []PrivateKey) error {
-	if !slices.Contains(Schemes(), s) {
-		return fmt.Errorf("%s is no way to sign", clip(string(s)))
-	}
-	decoded := slices.ContainsFunc(secrets, func(s Secret) bool { return !s.IsText() })
+// Check says what the scheme lacks to sign with.
+func (s Scheme) Check(secrets []Secret, keys []PrivateKey) error {
+	ours := slices.ContainsFunc(secrets, func(s Secret) bool { return !s.IsText() })
 	switch {
+	case !slices.Contains(Schemes(), s):
+		return fmt.Errorf("%s is no way to sign", clip(string(s)))
 	case s == Ed25519 && len(keys) == 0:
-		return errors.New("there is no private key, and ed25519 signs with one (make one with: tocsin keygen --type ed25519)")
-	case s == RFC9421 && len(keys) == 0 && !decoded,
-		s == Standard && !decoded,
-		(s == GitHub || s == Stripe) && len(secrets) == 0:
-		return errors.New("secret is missing, and nothing is sent unsigned (make one with: tocsin keygen)")
+		return errors.New("ed25519 signs with a private key, and there is none (make one with: tocsin keygen --type ed25519, and name its file in key)")
+	case s == RFC9421 && len(keys) == 0 && !ours, s == Standard && !ours, (s == GitHub || s == Stripe) && len(secrets) == 0:
+		return fmt.Errorf("%s signs with a secret, and there is none; nothing is sent unsigned (make one with: tocsin keygen, and name its file in secret)", s)
 	}
 	return nil
 }

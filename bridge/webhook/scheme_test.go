@@ -149,16 +149,16 @@ func TestASchemeWithoutItsKeyIsRefused(t *testing.T) {
 		}
 	}
 	secrets, keys := []Secret{NewSecret()}, []PrivateKey{NewPrivateKey()}
-	f(Options{}, "secret is missing")
-	f(Options{Sign: []Scheme{Standard}, Keys: keys}, "secret is missing")
-	f(Options{Sign: []Scheme{GitHub}, Keys: keys}, "secret is missing")
-	f(Options{Sign: []Scheme{Stripe}, Keys: keys}, "secret is missing")
-	f(Options{Sign: []Scheme{Standard}, Secrets: []Secret{text}}, "secret is missing")
-	f(Options{Sign: []Scheme{RFC9421}, Secrets: []Secret{text}}, "secret is missing")
-	f(Options{Sign: []Scheme{Ed25519}, Secrets: secrets}, "no private key")
+	f(Options{}, "signs with a secret, and there is none")
+	f(Options{Sign: []Scheme{Standard}, Keys: keys}, "signs with a secret, and there is none")
+	f(Options{Sign: []Scheme{GitHub}, Keys: keys}, "signs with a secret, and there is none")
+	f(Options{Sign: []Scheme{Stripe}, Keys: keys}, "signs with a secret, and there is none")
+	f(Options{Sign: []Scheme{Standard}, Secrets: []Secret{text}}, "signs with a secret, and there is none")
+	f(Options{Sign: []Scheme{RFC9421}, Secrets: []Secret{text}}, "signs with a secret, and there is none")
+	f(Options{Sign: []Scheme{Ed25519}, Secrets: secrets}, "signs with a private key, and there is none")
 	f(Options{Sign: []Scheme{"hmac"}, Secrets: secrets}, "no way to sign")
 	f(Options{Keys: []PrivateKey{{}}}, "missing")
-	f(Options{Unsigned: true, Sign: []Scheme{GitHub}}, "secret is missing")
+	f(Options{Unsigned: true, Sign: []Scheme{GitHub}}, "signs with a secret, and there is none")
 	for _, s := range []Scheme{GitHub, Stripe} {
 		if _, err := newSigning(&Options{Sign: []Scheme{s}, Secrets: []Secret{text}}); err != nil {
 			t.Error(err)
@@ -312,7 +312,7 @@ func TestKeysNameTheMistake(t *testing.T) {
 		}
 	}
 	f(private, "", "is empty")
-	f(private, vectorSecret, "shared secret (whsec_)")
+	f(private, vectorSecret, "is a shared secret")
 	f(private, vectorPublic, "cannot sign")
 	f(private, vectorPrivate+"\n", "not standard base64")
 	f(private, "whsk_aGVsbG8=", "5 bytes")
