@@ -24,10 +24,12 @@ func (e *Engine) bindDevice(d *device) {
 
 // bindSelf gives a device an alarm about itself; nil if there is no room.
 func (e *Engine) bindSelf(d *device, r *rule) *instance {
-	r = e.variant(r, d)
+	v := e.variant(r, d)
+	if v.disabled {
+		e.unfit(v, d)
+	}
 	switch {
-	case r.disabled:
-		e.unfit(r, d)
+	case v.disabled && !r.switched:
 		return nil
 	case e.counts[r.index].instances >= e.options.MaxInstances:
 		e.full(r, d)
@@ -37,7 +39,7 @@ func (e *Engine) bindSelf(d *device, r *rule) *instance {
 		d.self = &channel{device: d}
 	}
 	e.counts[r.index].instances++
-	e.add(d.self, []*rule{r})
+	e.add(d.self, []*rule{v})
 	return d.self.alarm(r)
 }
 
@@ -265,9 +267,11 @@ func (e *Engine) bindRules(c *channel, limit int) {
 				continue
 			}
 			v := e.variant(r, d)
-			switch {
-			case v.disabled:
+			if v.disabled {
 				e.unfit(v, d)
+			}
+			switch {
+			case v.disabled && !r.switched:
 			case e.counts[r.index].instances >= limit:
 				c.refused = true
 				e.full(r, d)
@@ -292,24 +296,33 @@ func (e *Engine) add(c *channel, bound []*rule) {
 		a.equip()
 		c.alarms = append(c.alarms, a)
 		e.counts[r.index].standing[Unset][inactive]++
+		if r.disabled {
+			e.counts[r.index].off++
+		}
 	}
 	slices.SortFunc(c.alarms, func(a, b *instance) int { return a.rule.index - b.rule.index })
 	for i := range fresh {
 		a := &fresh[i]
-		switch {
-		case a.rule.subject == ofMetric:
-			for g := range a.rule.gauges {
-				c.prepare(&a.rule.gauges[g])
-			}
-		case a.rule.subject == ofDevice:
-			e.listen(a, c.device)
-			if slices.ContainsFunc(a.rule.gauges, func(g gauge) bool { return g.source == silence }) {
-				c.device.silent = append(c.device.silent, a)
-			}
+		e.attune(a)
+		if a.rule.subject == ofDevice && slices.ContainsFunc(a.rule.gauges, func(g gauge) bool { return g.source == silence }) {
+			c.device.silent = append(c.device.silent, a)
 		}
 		if !a.rule.plain {
 			e.queue(a, false)
 		}
+	}
+}
+
+// attune makes the windows that an alarm's rule asks for, and has it hear of what
+// it asks.
+func (e *Engine) attune(a *instance) {
+	switch a.rule.subject {
+	case ofMetric:
+		for g := range a.rule.gauges {
+			a.channel.prepare(&a.rule.gauges[g])
+		}
+	case ofDevice:
+		e.listen(a, a.channel.device)
 	}
 }
 
@@ -322,11 +335,18 @@ func (a *instance) equip() {
 	if a.extra == nil {
 		return
 	}
-	if len(a.extra.gauges) != len(r.gauges) && slices.ContainsFunc(r.gauges, func(g gauge) bool { return g.remembers() }) {
-		a.extra.gauges = make([]gaugeMemory, len(r.gauges))
+	gauges, rungs := 0, 0
+	if slices.ContainsFunc(r.gauges, func(g gauge) bool { return g.remembers() }) {
+		gauges = len(r.gauges)
 	}
-	if len(a.extra.rungs) != len(r.rungs) && slices.ContainsFunc(r.rungs, func(g rung) bool { return g.repeats != nil || g.share > 0 }) {
-		a.extra.rungs = make([]rungMemory, len(r.rungs))
+	if slices.ContainsFunc(r.rungs, func(g rung) bool { return g.repeats != nil || g.share > 0 }) {
+		rungs = len(r.rungs)
+	}
+	if len(a.extra.gauges) != gauges {
+		a.extra.gauges = make([]gaugeMemory, gauges)
+	}
+	if len(a.extra.rungs) != rungs {
+		a.extra.rungs = make([]rungMemory, rungs)
 	}
 }
 

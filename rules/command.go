@@ -6,7 +6,7 @@ import "strings"
 // problem of the output, in words.
 func (e *Engine) command(c *Command, out *Output) {
 	a := e.find(c.Key)
-	if a == nil {
+	if a == nil || a.rule.disabled {
 		out.Problems = append(out.Problems, "there is no alarm "+c.Key)
 		return
 	}

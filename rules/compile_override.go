@@ -20,7 +20,9 @@ type override struct {
 }
 
 // ranks are the kinds of keys, by ascending precedence; a device comes last.
-var ranks = [...]string{"type", "group", "label"}
+var ranks = [...]string{"type", groupRank: "group", labelRank: "label"}
+
+const groupRank, labelRank = 1, 2
 
 // maxFindings bounds what is said of one rule's variants: a file of ten thousand
 // devices has as many attributes.
@@ -41,6 +43,7 @@ func (c *compiler) whole(id string, def *RuleDef) *rule {
 	slices.Sort(r.attrs)
 	r.attrs = slices.Compact(r.attrs)
 	r.varies = len(r.overrides) > 0 || len(r.attrs) > 0
+	r.switched = slices.ContainsFunc(r.overrides, func(o override) bool { return o.rank == groupRank || o.rank == labelRank })
 	if c.errors == before {
 		c.lintRule(r, def)
 		if r.varies {
@@ -131,6 +134,7 @@ func (c *compiler) vary(r *rule) {
 	for i := range r.overrides {
 		v, found := c.make(r, []int{i}, nil, "")
 		report(found)
+		r.alone = append(r.alone, v)
 		for _, asked := range v.asks {
 			if !slices.Contains(r.asks, asked) {
 				r.asks = append(r.asks, asked)

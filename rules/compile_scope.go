@@ -9,7 +9,11 @@ import (
 
 // matches reports whether a pattern of s selects the device. def is nil for a
 // device that the file does not describe.
-func (s Scope) matches(id string, def *DeviceDef) bool {
+func (s Scope) matches(id string, def *DeviceDef) bool { return s.selects(id, def, false) }
+
+// selects is matches, or, with some, whether the device would be selected with some
+// labels beside those that it has.
+func (s Scope) selects(id string, def *DeviceDef, some bool) bool {
 	for _, pattern := range s {
 		kind, rest, _ := strings.Cut(pattern, ":")
 		switch kind {
@@ -20,10 +24,12 @@ func (s Scope) matches(id string, def *DeviceDef) bool {
 			continue
 		case "label":
 			key, want, _ := strings.Cut(rest, "=")
+			have, known := "", false
 			if def != nil {
-				if have, ok := def.Labels[key]; ok && have == want {
-					return true
-				}
+				have, known = def.Labels[key]
+			}
+			if known && have == want || !known && some {
+				return true
 			}
 			continue
 		}
@@ -52,16 +58,18 @@ type selector struct {
 	groups map[string][]Scope // by name; every one of the scopes must match
 }
 
-func (s selector) matches(id string, def *DeviceDef) bool {
+func (s selector) matches(id string, def *DeviceDef) bool { return s.selects(id, def, false) }
+
+func (s selector) selects(id string, def *DeviceDef, some bool) bool {
 	if s.groups == nil {
-		return s.scope.matches(id, def)
+		return s.scope.selects(id, def, some)
 	}
 	for i, pattern := range s.scope {
 		name, group := strings.CutPrefix(pattern, "group:")
-		if !group && s.scope[i:i+1].matches(id, def) {
+		if !group && s.scope[i:i+1].selects(id, def, some) {
 			return true
 		}
-		if group && !slices.ContainsFunc(s.groups[name], func(part Scope) bool { return !part.matches(id, def) }) {
+		if group && !slices.ContainsFunc(s.groups[name], func(part Scope) bool { return !part.selects(id, def, some) }) {
 			return true
 		}
 	}

@@ -134,19 +134,11 @@ func delayed(in Input, by time.Duration) Input {
 	return in
 }
 
-// newlyEnabled is left out: a rule that labels disable for a device, and enable
-// again, looks at the device's newest reading when it was restored, and otherwise
-// at the next one.
-const newlyEnabled = "override.\"label:room=s\"]\nenabled = false\n"
-
 // I4: a crash at whatever moments, with snapshots at whatever moments, changes
 // nothing but words.
 func TestWhateverTheRulesACrashChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		file, p := drawFile(t)
-		if strings.Contains(file, newlyEnabled) {
-			t.Skip("see newlyEnabled")
-		}
 		story := drawInputs(t, storyLength)
 		a, b := begun(t, p), newCrashing(t, p)
 		late, how := time.Duration(0), ""

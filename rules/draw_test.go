@@ -89,7 +89,7 @@ func drawBehaviour(t *rapid.T) string {
 		`for = "2m"`, "for = \"5m\"\nfor_share = \"60%\"", `clear_for = "3m"`, `samples = 2`, `clear_samples = 2`,
 		`cooldown = "15m"`, `renotify = ["5m", "20m"]`, `latch = true`, `schedule = "shift"`, `schedule = { not = "shift" }`, `schedule = "open"`,
 		`no_data = "fire"`, `no_data = "resolve"`, `stale_after = "4m"`, `suppress_if = ["base"]`,
-		`retained = "use"`, `retained = "ignore"`, `backfill = "ignore"`, `shadow = true`,
+		`devices = "label:room=r"`, `retained = "use"`, `retained = "ignore"`, `backfill = "ignore"`, `shadow = true`,
 	} {
 		key, _, _ := strings.Cut(line, " ")
 		if rapid.IntRange(0, 5).Draw(t, line) == 5 && !strings.Contains("\n"+b.String(), "\n"+key+" ") {
@@ -108,6 +108,7 @@ func drawTables(t *rapid.T, id, condition string) string {
 		"level.major]\nfor = \"6m\"",
 		"override.b]\nfor = \"1m\"",
 		"override.\"label:room=s\"]\nenabled = false",
+		"override.\"label:room=s\"]\nover = \"8m\"",
 	} {
 		if rapid.IntRange(0, 4).Draw(t, fmt.Sprint("table ", name)) == 4 {
 			b.WriteString("[rule." + id + "." + table + "\n")

@@ -54,7 +54,9 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 func (e *Engine) nextDue(a *instance) int64 {
 	due := a.timerDue()
 	if x := a.extra; x != nil {
-		due = sooner(due, x.wake)
+		if !a.rule.disabled {
+			due = sooner(due, x.wake)
+		}
 		if x.shelved != nil {
 			due = sooner(due, x.shelved.until)
 		}

@@ -162,6 +162,7 @@ type foreignUnit struct {
 // it came to what it decided.
 type ruleCount struct {
 	instances int
+	off       int // of them, disabled by the labels of their devices
 	standing  [Critical + 1][recovering + 1]int
 	health    health
 }

@@ -83,7 +83,11 @@ func (e *Engine) about(device string) []*instance {
 	var all []*instance
 	if d := e.devices[device]; d != nil {
 		for _, c := range d.all() {
-			all = append(all, c.alarms...)
+			for _, a := range c.alarms {
+				if !a.rule.disabled {
+					all = append(all, a)
+				}
+			}
 		}
 	}
 	for name, g := range e.groups {
@@ -219,7 +223,7 @@ func (a *instance) forecast(p titlePart) string {
 	var other *instance
 	for _, c := range d.all() {
 		for _, b := range c.alarms {
-			if b.rule.id == name {
+			if b.rule.id == name && !b.rule.disabled {
 				other = b
 			}
 		}

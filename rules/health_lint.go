@@ -219,6 +219,9 @@ func (l *Linter) gather() []finding {
 		every, known := d.interval()
 		for _, c := range d.all() {
 			for _, a := range c.alarms {
+				if a.rule.disabled {
+					continue
+				}
 				x := &f[a.rule.index]
 				if t := l.chatty[a]; t != nil && len(t.returns) >= manyReturns {
 					x.chatty = append(x.chatty, a)

@@ -169,6 +169,7 @@ func (e *Engine) weigh(a *instance, p, before point, retained bool, out *Output)
 	retained = retained && (a.rule.retained == ignoreRetained || a.channel.clock == ClockArrival || !e.young(a, at))
 	switch {
 	case a.rule.disabled:
+		e.observe(a, v.num, at) // what it measures goes on
 	case retained && a.rule.retained == ignoreRetained, e.past && !a.rule.backfill && a.episode == nil:
 		e.schedule(a) // it may become too old all the same
 	case a.rule.forward:

@@ -55,6 +55,9 @@ func (e *Engine) look(a *instance, sampled bool, out *Output) {
 	if a.rule.forward || a.rule.disabled {
 		return
 	}
+	if a.episode == nil && !c.device.looks(a.rule) {
+		return // its labels say so; they may select it again
+	}
 	out.Depends = max(out.Depends, c.mark)
 	if c.device.group && len(a.extra.members) == 0 && a.episode != nil {
 		e.disband(a, "no_members", out)
@@ -87,11 +90,10 @@ func (e *Engine) disband(a *instance, reason string, out *Output) {
 	e.cancel(&s, reason, out)
 	a.episode, a.seq = nil, s.Seq
 	if len(out.Transitions) == told {
-		out.Transitions = append(out.Transitions, Transition{State: a.state()})
+		out.Transitions = append(out.Transitions, Transition{})
 	}
-	out.Transitions[told].channel = a.channel
-	e.counts[a.rule.index].standing[was.severity][was.phase]--
-	e.counts[a.rule.index].standing[Unset][inactive]++
+	out.Transitions[told].State, out.Transitions[told].channel = a.state(), a.channel // it may come back: cooldown and shelving stay
+	e.recount(a, was)
 	e.schedule(a)
 	if was.on() {
 		e.changedFor(a, false)

@@ -32,9 +32,11 @@ func (e *Engine) label(d *device, labels map[string]string, fresh bool) {
 			news = true
 		}
 	}
-	switch {
-	case !news:
+	if !news {
 		return
+	}
+	before := d.selected()
+	switch {
 	case all:
 		d.learnt = labels // shared: a fleet has few different ones
 	case fresh:
@@ -43,13 +45,41 @@ func (e *Engine) label(d *device, labels map[string]string, fresh bool) {
 		d.learnt = merged(labels, d.learnt)
 	}
 	d.def = labelled(e.program.devices[d.id], d.learnt)
+	d.moved = d.moved || len(d.channels) > 0 || d.self != nil
 	for _, c := range d.channels {
-		d.moved = true
 		e.bindRules(c, e.options.MaxInstances)
 	}
 	e.leave(d)
 	e.bindDevice(d)
 	e.vary(d)
+	for _, c := range d.all() {
+		for _, a := range c.alarms {
+			if d.looks(a.rule) && !slices.Contains(before, a) {
+				e.ask(a)
+			}
+		}
+	}
+}
+
+// ask has an alarm judged by what is known, before the step ends: its rule has
+// changed, or looks at the device again.
+func (e *Engine) ask(a *instance) {
+	if !e.recalling && !slices.Contains(e.recheck, a) {
+		e.recheck = append(e.recheck, a)
+	}
+}
+
+// selected are the alarms of a device whose rules look at it.
+func (d *device) selected() []*instance {
+	var list []*instance
+	for _, c := range d.all() {
+		for _, a := range c.alarms {
+			if d.looks(a.rule) {
+				list = append(list, a)
+			}
+		}
+	}
+	return list
 }
 
 // vary gives a device's alarms the variants of their rules that its new labels
@@ -62,20 +92,22 @@ func (e *Engine) vary(d *device) {
 				continue
 			}
 			v := e.variant(r, d)
-			if v == a.rule || v.disabled && a.rule.disabled {
+			if v == a.rule {
 				continue
 			}
-			if v.disabled && e.recalling {
-				e.drop(a)
-				continue
+			switch off := &e.counts[r.index].off; {
+			case v.disabled && !a.rule.disabled:
+				*off++
+			case a.rule.disabled && !v.disabled:
+				*off--
 			}
-			s := a.state()
+			was, s := a.standing(), a.state()
 			a.rule = v
 			a.equip()
+			e.attune(a)
 			a.restore(&s)
-			if !e.recalling {
-				e.recheck = append(e.recheck, a)
-			}
+			e.recount(a, was)
+			e.ask(a)
 		}
 	}
 }

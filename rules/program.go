@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tocsin/rules/expr"
+	"tocsin/rules/window"
 )
 
 // A Program is a checked rule file, ready to be run by engines. It is immutable.
@@ -29,7 +30,8 @@ type Program struct {
 	flood   *floodRule     // nil: none
 	zone    *time.Location // of hours and weekdays in expressions
 
-	compiler *compiler // what variants are made with at run time
+	windows  map[string]map[int64]window.Needs // that rules may ask for, by metric and length
+	compiler *compiler                         // what variants are made with at run time
 }
 
 // An upkeep is planned maintenance of devices, on the bridge's clock.
@@ -108,10 +110,12 @@ type rule struct {
 	varies  bool   // it has overrides or attributes: see Program.variant
 	variant string // which variant this is, "" for the rule itself
 
+	switched   bool       // labels may select overrides of it, and disable it with them
 	overrides  []override // ascending by precedence
 	overridden overridden
 	attrs      []string         // attributes of devices that it compares with, sorted
 	variants   map[string]*rule // those of declared devices, by key; read only
+	alone      []*rule          // it with each override by itself
 	def        *RuleDef
 }
 
@@ -283,6 +287,12 @@ type rung struct {
 // applies reports whether the rule looks at a device.
 func (r *rule) applies(id string, def *DeviceDef) bool {
 	return (len(r.devices.scope) == 0 || r.devices.matches(id, def)) && !r.except.matches(id, def)
+}
+
+// mayApply reports whether the rule would look at a device with labels that it may
+// learn beside those the file says.
+func (r *rule) mayApply(id string, declared *DeviceDef) bool {
+	return (len(r.devices.scope) == 0 || r.devices.selects(id, declared, true)) && !r.except.matches(id, declared)
 }
 
 // wakes reports whether v would start something in an alarm that is at rest.

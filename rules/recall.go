@@ -124,7 +124,13 @@ func (e *Engine) recallDevice(r *reader) {
 	for range r.count(8) {
 		e.recallChannel(d, r)
 	}
+	if d.self == nil {
+		d.self = &channel{device: d}
+	}
 	e.recallAlarms(d.self, r)
+	if len(d.self.alarms) == 0 {
+		d.self = nil
+	}
 	e.recallLate(d, r)
 	e.recallExcess(d, r)
 	e.recallUsed(d, r)
@@ -163,6 +169,11 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 		left[over], stored[over] = r.marks(), r.blob()
 	}
 	if c != nil && r.err == nil {
+		for _, over := range slices.Sorted(maps.Keys(stored)) { // labels may select a rule again that asks for it
+			if n, asked := e.program.windows[m.name][over]; asked {
+				c.need(over, n)
+			}
+		}
 		for _, s := range c.windows {
 			s.left = left[s.over]
 			if len(stored) == 0 && c.last.at != 0 && c.metric.kind != Text {
@@ -202,17 +213,25 @@ func (s *span) recall(stored map[int64][]byte) error {
 }
 
 func (e *Engine) recallAlarms(c *channel, r *reader) {
-	e.recallEach(r, func(rule *rule) *instance {
+	e.recallEach(r, func(rule *rule, revision string) *instance {
 		if c == nil {
 			return nil
 		}
-		return c.alarm(rule)
+		a := c.alarm(rule)
+		if mine := rule.subject == ofMetric && rule.metric == c.metric || rule.subject == ofDevice && c.metric == nil; a != nil || !mine {
+			return a
+		}
+		d := c.device
+		if v := e.variant(rule, d); v.revision == revision && rule.mayApply(d.id, e.program.devices[d.id]) { // labels that it had have selected it
+			return e.keepAlarm(c, rule, v)
+		}
+		return nil
 	})
 }
 
 // recallGroup takes the alarms of a group back, which may have lost its members.
 func (e *Engine) recallGroup(across, value string, r *reader) {
-	e.recallEach(r, func(rule *rule) *instance {
+	e.recallEach(r, func(rule *rule, _ string) *instance {
 		if rule.subject != ofGroup || rule.across != across || rule.disabled {
 			return nil
 		}
@@ -220,7 +239,7 @@ func (e *Engine) recallGroup(across, value string, r *reader) {
 	})
 }
 
-func (e *Engine) recallEach(r *reader, find func(*rule) *instance) {
+func (e *Engine) recallEach(r *reader, find func(r *rule, revision string) *instance) {
 	for range r.count(3) {
 		id, revision, blob := r.text(), r.text(), r.blob()
 		rule := e.program.byID[id]
@@ -230,7 +249,7 @@ func (e *Engine) recallEach(r *reader, find func(*rule) *instance) {
 		if rule == nil || r.err != nil {
 			continue
 		}
-		a := find(rule)
+		a := find(rule, revision)
 		if a == nil || a.extra == nil {
 			continue
 		}
@@ -238,7 +257,7 @@ func (e *Engine) recallEach(r *reader, find func(*rule) *instance) {
 		a.recall(x)
 		a.extra.seen = e.warm.kept && len(x.b) > 0 && x.bool()
 		if a.rule.revision == revision {
-			a.extra.queued = false // it has been looked at
+			a.extra.queued, a.extra.sampled, a.extra.nudged = false, false, false // it has been looked at
 			e.schedule(a)
 		}
 		if x.err != nil {

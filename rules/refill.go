@@ -35,16 +35,9 @@ const maxPastDevices = 1_000_000
 // NewPast asks for the windows of a program that another one does not have; nil if
 // it has all of them.
 func NewPast(p, before *Program) *Past {
-	had := make(map[string]map[int64]bool)
-	before.eachWindow(func(m *metric, over int64, _ window.Needs) {
-		if had[m.name] == nil {
-			had[m.name] = make(map[int64]bool)
-		}
-		had[m.name][over] = true
-	})
 	var past Past
 	p.eachWindow(func(m *metric, over int64, n window.Needs) {
-		if !had[m.name][over] {
+		if _, had := before.windows[m.name][over]; !had {
 			past.want(m, over, n)
 		}
 	})
@@ -227,8 +220,24 @@ func (p *Program) eachWindow(yield func(m *metric, over int64, n window.Needs)) 
 	}
 	for _, r := range p.rules {
 		each(r)
+		for _, v := range r.alone {
+			each(v)
+		}
 		for _, v := range r.variants {
 			each(v)
 		}
 	}
+}
+
+// askedWindows are the windows of each metric that some rule, as it is for some
+// device, asks for.
+func (p *Program) askedWindows() map[string]map[int64]window.Needs {
+	asked := make(map[string]map[int64]window.Needs)
+	p.eachWindow(func(m *metric, over int64, n window.Needs) {
+		if asked[m.name] == nil {
+			asked[m.name] = make(map[int64]window.Needs)
+		}
+		asked[m.name][over] |= n
+	})
+	return asked
 }

@@ -48,8 +48,7 @@ func (e *Engine) forget(a *instance) {
 	if x := a.extra; x != nil {
 		x.fired, x.shelved, x.flips = 0, nil, nil
 	}
-	e.counts[a.rule.index].standing[was.severity][was.phase]--
-	e.counts[a.rule.index].standing[Unset][inactive]++
+	e.recount(a, was)
 	e.wait(a, 0)
 }
 

@@ -47,9 +47,7 @@ func (e *Engine) restore(s State) bool {
 	if c.seen = true; a.extra != nil { // what is stored was judged
 		a.extra.seen = true
 	}
-	now := a.standing()
-	e.counts[a.rule.index].standing[was.severity][was.phase]--
-	e.counts[a.rule.index].standing[now.severity][now.phase]++
+	e.recount(a, was)
 	if a.episode != nil && a.episode.muted == floodMute {
 		e.flood.alarms = append(e.flood.alarms, a)
 	}
@@ -58,6 +56,13 @@ func (e *Engine) restore(s State) bool {
 	}
 	e.schedule(a)
 	return true
+}
+
+// recount counts an alarm as it stands now, and not as it stood.
+func (e *Engine) recount(a *instance, was standing) {
+	now, counts := a.standing(), &e.counts[a.rule.index].standing
+	counts[was.severity][was.phase]--
+	counts[now.severity][now.phase]++
 }
 
 // phaseLeft reports whether a stored alarm is not at rest.
@@ -81,7 +86,7 @@ func resting(rule string, s *State) State {
 
 // claim finds or makes the alarm of a stored state; nil if no rule looks at it.
 func (e *Engine) claim(r *rule, s *State) *instance {
-	if r == nil || r.disabled {
+	if r == nil || r.disabled && !r.varies {
 		return nil
 	}
 	if r.subject == ofGroup {
@@ -110,7 +115,7 @@ func (e *Engine) claim(r *rule, s *State) *instance {
 		}
 	}
 	v := e.variant(r, d)
-	if v.disabled {
+	if v.disabled && !r.switched {
 		return nil
 	}
 	// It is only by labels of its own that the rule looks at it, or there was no room.
@@ -118,9 +123,15 @@ func (e *Engine) claim(r *rule, s *State) *instance {
 		d.self = &channel{device: d}
 		c = d.self
 	}
+	return e.keepAlarm(c, r, v)
+}
+
+// keepAlarm gives a channel an alarm of a rule that need not look at its device any
+// more: see [device.looks].
+func (e *Engine) keepAlarm(c *channel, r, v *rule) *instance {
 	e.counts[r.index].instances++
 	e.add(c, []*rule{v})
-	d.moved = true
+	c.device.moved = true
 	return c.alarm(r)
 }
 
@@ -146,32 +157,24 @@ func (e *Engine) restoreLast(c *channel, s *State) {
 	}
 }
 
-// drop forgets an alarm at rest that its rule is disabled for.
-func (e *Engine) drop(a *instance) {
-	if !slices.Contains(a.channel.alarms, a) {
-		return // labels that changed to and fro within a message have asked for it before
-	}
-	isIt := func(other *instance) bool { return other == a }
-	a.channel.alarms = slices.DeleteFunc(a.channel.alarms, isIt)
-	a.channel.device.silent = slices.DeleteFunc(a.channel.device.silent, isIt)
-	for _, c := range a.channel.device.channels {
-		c.asked = slices.DeleteFunc(c.asked, isIt)
-	}
-	e.counts[a.rule.index].instances--
-	e.wait(a, 0)
-}
-
 // reconsider judges an alarm by its changed rule on what is known now.
 func (e *Engine) reconsider(a *instance, out *Output) {
-	was, c := a.standing(), a.channel
+	c := a.channel
 	if a.rule.disabled { // by an override that its device's new labels select
 		if a.episode != nil {
 			e.disband(a, "", out)
 		}
-		e.drop(a)
+		if a.extra != nil {
+			clear(a.extra.rungs) // what it was asked before is not part of what it will be asked
+		}
+		e.schedule(a)
 		return
 	}
 	if a.episode == nil {
+		e.schedule(a) // it may wait for something else than before
+		if !c.device.looks(a.rule) || c.metric != nil && c.metric.event {
+			return
+		}
 		if a.rule.plain && (c.last.at == 0 || !a.rule.wakes(c.last.value)) {
 			return
 		}
@@ -194,12 +197,13 @@ func (e *Engine) reconsider(a *instance, out *Output) {
 	}
 	if a.episode != nil {
 		a.episode.changed = false
-		e.settle(a, was, e.now, true, out) // the new revision is stored
+		e.settle(a, a.standing(), e.now, true, out) // the new revision is stored
 	}
 }
 
 // restores reports whether a rule looks at a stored alarm's device, by what is
-// known of it or by the labels it had when the alarm was stored.
+// known of it or by the labels it had when the alarm was stored; or did before that,
+// as a rule does that has not changed.
 func (e *Engine) restores(r *rule, s *State) bool {
 	def := e.program.devices[s.Device]
 	if def == nil && e.program.declared {
@@ -208,8 +212,10 @@ func (e *Engine) restores(r *rule, s *State) bool {
 	if r.applies(s.Device, labelled(def, s.Labels)) {
 		return true
 	}
-	d := e.devices[s.Device]
-	return d != nil && r.applies(s.Device, labelled(def, d.learnt))
+	if d := e.devices[s.Device]; d != nil && r.applies(s.Device, labelled(def, d.learnt)) {
+		return true
+	}
+	return s.Revision != "" && r.mayApply(s.Device, def) && e.program.variant(r, s.Device, labelled(def, s.Labels)).revision == s.Revision
 }
 
 // Devices is how many devices the engine knows.
@@ -246,7 +252,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		reason = first(reason, "rule_removed")
 	default:
 		rule, fact, reason = r.public(), "rule "+s.Rule+" does not look at "+s.Device+" any more", "rule_changed"
-		if r.disabled {
+		if r.disabled && !r.varies {
 			fact, reason = "rule "+s.Rule+" is disabled", "rule_disabled"
 		} else if d := e.devices[s.Device]; d != nil && r.subject != ofGroup && e.variant(r, d).disabled {
 			fact, reason = "rule "+s.Rule+" is disabled for "+s.Device, "rule_disabled"
@@ -299,7 +305,7 @@ func (e *Engine) instances() iter.Seq[*instance] {
 		for _, d := range e.sortedDevices() {
 			for _, c := range d.all() {
 				for _, a := range c.alarms {
-					if !a.rule.disabled && (a.episode != nil || a.started != 0 || a.extra != nil && (a.extra.shelved != nil || len(a.extra.flips) > 0)) && !yield(a) {
+					if (a.episode != nil || a.started != 0 || a.extra != nil && (a.extra.shelved != nil || len(a.extra.flips) > 0)) && !yield(a) {
 						return
 					}
 				}

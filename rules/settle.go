@@ -274,7 +274,7 @@ func (x *escalation) reason() string {
 // muting says why an alarm may not be told of now, "" if it may.
 func (e *Engine) muting(a *instance) string {
 	r, d := a.rule, a.channel.device
-	if e.past && a.episode.severity == Unset {
+	if was := a.episode.muted; e.past && a.episode.severity == Unset && (was == "" || was == pastMute) {
 		return pastMute
 	}
 	if x := a.extra; x != nil && x.shelved != nil && e.now < x.shelved.until {
@@ -322,7 +322,7 @@ func (e *Engine) benefit(a *instance) int64 {
 	}
 	ask := func(d *device) reach {
 		own := d.alarm(a.rule)
-		if own == nil {
+		if own == nil || own.rule.disabled {
 			return reach{}
 		}
 		g := &own.rule.rungs[0]

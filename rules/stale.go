@@ -44,7 +44,7 @@ func (a *instance) freeze(now int64) {
 // that looks at a metric; 0 for never, or where that has been dealt with.
 func (e *Engine) staleDue(a *instance) int64 {
 	c, ep := a.channel, a.episode
-	if ep != nil && ep.stale || ep == nil && a.rule.noData != fireAlarm {
+	if ep != nil && ep.stale || ep == nil && (a.rule.noData != fireAlarm || a.rule.disabled) {
 		return 0
 	}
 	d := c.device
