@@ -52,18 +52,19 @@ type Engine struct {
 	deaf      int64 // until then nothing was heard: the start, or the end of a gap
 	begun     int64 // since when it has listened at all, but for gaps; 0 is not known
 
-	gaps    []gap       // downtime that late samples may still cover
-	absent  []gap       // downtime, on the present clock
-	renamed []State     // what is stored under a rule's former id, now that it goes on under another
-	shifted []*instance // alarms that have changed and are not yet in a transition
-	recheck []*instance // alarms whose rule has changed since they were stored
-	dirty   []*instance // to be looked at before the step ends
-	flood   flood
-	excess  excess
-	warm    warmth
-	crowded bool   // it was told that the devices are nearly as many as there may be
-	chores  int64  // when what is no alarm's is looked at again, floods and links aside; 0 for never
-	mark    uint64 // of every channel, at least: see Reload
+	gaps     []gap       // downtime that late samples may still cover
+	absent   []gap       // downtime, on the present clock
+	renamed  []State     // what is stored under a rule's former id, now that it goes on under another
+	shifted  []*instance // alarms that have changed and are not yet in a transition
+	recheck  []*instance // alarms whose rule has changed since they were stored
+	selected []*instance // alarms whose rule looks at their device again, or for the first time
+	dirty    []*instance // to be looked at before the step ends
+	flood    flood
+	excess   excess
+	warm     warmth
+	crowded  bool   // it was told that the devices are nearly as many as there may be
+	chores   int64  // when what is no alarm's is looked at again, floods and links aside; 0 for never
+	mark     uint64 // of every channel, at least: see Reload
 
 	recalling  bool                // nothing is looked at
 	isPast     bool                // it judges anew what is over: see rehearing
@@ -246,7 +247,7 @@ func (e *Engine) Step(in Input, out *Output) {
 	if len(e.dirty) > 0 {
 		e.settleDirty(out)
 	}
-	if e.recheck != nil { // new labels have changed what rules say of a device
+	if len(e.recheck)+len(e.selected) > 0 { // new labels have changed what rules say of a device
 		e.deliverLeftovers(e.now, out)
 		e.settleDirty(out)
 	}
@@ -269,7 +270,7 @@ func (e *Engine) pending(now int64) bool {
 
 // leftovers reports whether something was decided without a step.
 func (e *Engine) leftovers() bool {
-	return e.ended != len(e.orphans) || len(e.renamed)+len(e.shifted)+len(e.recheck) != 0
+	return e.ended != len(e.orphans) || len(e.renamed)+len(e.shifted)+len(e.recheck)+len(e.selected) != 0
 }
 
 // listened lets the time go by up to now, in which nothing else came.
@@ -304,6 +305,12 @@ func (e *Engine) deliverLeftovers(now int64, out *Output) {
 	for _, a := range recheck {
 		e.reconsider(a, out)
 	}
+	for _, a := range e.selected {
+		if a.episode == nil { // or the reading that brought the labels was judged
+			e.reconsider(a, out)
+		}
+	}
+	e.selected = nil
 }
 
 // advance lets everything happen that is due by now, in the order of time, so

@@ -54,15 +54,15 @@ func (e *Engine) label(d *device, labels map[string]string, fresh bool) {
 	e.vary(d)
 	for _, c := range d.all() {
 		for _, a := range c.alarms {
-			if d.looks(a.rule) && !slices.Contains(before, a) {
-				e.ask(a)
+			if d.looks(a.rule) && !e.recalling && !slices.Contains(before, a) {
+				e.selected = append(e.selected, a)
 			}
 		}
 	}
 }
 
 // ask has an alarm judged by what is known, before the step ends: its rule has
-// changed, or looks at the device again.
+// changed.
 func (e *Engine) ask(a *instance) {
 	if !e.recalling && !slices.Contains(e.recheck, a) {
 		e.recheck = append(e.recheck, a)

@@ -98,7 +98,7 @@ func TestAWindowOutlastsThatLabelsAskForAnother(t *testing.T) {
 		1m d x=1 label:room=s
 		6m d x=1 label:room=r
 		7m d x=1 label:room=s`,
-		"0s fired warning busy/d", "6m resolved warning busy/d reason=rule_changed", "7m fired warning busy/d")
+		"0s fired warning busy/d", "6m resolved warning busy/d", "7m fired warning busy/d")
 	anywhere(t, "[rule.few]\nmetric = \"x\"\nagg = \"count\"\nover = \"5m\"\nbelow = 2\n[rule.few.override.\"label:room=s\"]\nenabled = false\n", `
 		0s d x=3 label:room=r
 		1m d x=3 label:room=s

@@ -33,7 +33,7 @@ func (e *Engine) rehearsal() {
 		return
 	}
 	e.rehearsed, e.chores = false, e.now
-	e.flood.alarms, e.shifted, e.renamed, e.recheck, e.orphans, e.ended = nil, nil, nil, nil, nil, 0
+	e.flood.alarms, e.shifted, e.renamed, e.recheck, e.selected, e.orphans, e.ended = nil, nil, nil, nil, nil, nil, 0
 	e.played = map[*instance]State{}
 	for _, a := range slices.Collect(e.instances()) {
 		e.played[a] = a.state()

@@ -274,7 +274,7 @@ func (x *escalation) reason() string {
 // muting says why an alarm may not be told of now, "" if it may.
 func (e *Engine) muting(a *instance) string {
 	r, d := a.rule, a.channel.device
-	if was := a.episode.muted; e.past && a.episode.severity == Unset && (was == "" || was == pastMute) {
+	if e.past && a.episode.severity == Unset && (a.episode.muted == "" || a.episode.muted == pastMute) {
 		return pastMute
 	}
 	if x := a.extra; x != nil && x.shelved != nil && e.now < x.shelved.until {
