@@ -92,6 +92,7 @@ type lane struct {
 
 	// Owned by run.
 	floor time.Time // no attempt begins before: the endpoint asked for it
+	clock skewed    // of the endpoint, against ours
 
 	// Written by run, read by the gauges.
 	disabled atomic.Bool
@@ -222,6 +223,7 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 			l.floor = until
 		}
 	}
+	l.clock.observe(l.log, res.Skew, res.Status)
 	l.observe(a, o)
 	// The delivery's fate must be written even when everything is stopping.
 	return l.store.Finish(context.WithoutCancel(flight), []Outcome{o})

@@ -48,6 +48,7 @@ type Result struct {
 	Status     int           // HTTP status; 0 when there was no answer
 	Header     http.Header   // of the answer: another's text, bounded to 64 KiB
 	Err        error         // nil when accepted; one line without secrets, the URL cut after its host
+	Skew       time.Duration // how far the receiver's clock is ahead of ours, by its Date; negative: behind
 	RetryAfter time.Duration // the receiver wants to be left alone for so long; 0: it did not say
 	Body       []byte        // the beginning of the answer's body: another's bytes, to be escaped when shown
 	Truncated  bool          // Body is not the whole body
@@ -90,7 +91,7 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	}
 	defer func() { _ = resp.Body.Close() }() // unread, it closes the connection: nothing is drained
 
-	r.Status, r.Header = resp.StatusCode, resp.Header
+	r.Status, r.Header, r.Skew = resp.StatusCode, resp.Header, skew(resp.Header, now, time.Now())
 	if resp.TLS != nil {
 		r.TLSVersion = resp.TLS.Version
 	}
