@@ -115,7 +115,7 @@ type attempt struct {
 
 // notice is what the endpoint is told.
 func (d *Delivery) notice() preset.Notice {
-	return preset.Notice{ID: d.ID, Type: d.Type, Alarm: d.Alarm, At: d.At, Data: d.Data, Attempt: d.Attempt}
+	return preset.Notice{ID: d.ID, Type: d.Type, Alarm: d.Alarm, At: d.At, Data: d.Data, Attempt: d.Attempt, Kept: d.Kept}
 }
 
 // run delivers until ctx ends; attempts then in flight get the grace, after
@@ -175,7 +175,7 @@ func (l *lane) claim(ctx context.Context, free int, done chan<- attempt) (next t
 		return l.floor, 0, nil
 	}
 	e := l.endpoint.Load()
-	due, next, err := l.store.Claim(ctx, e.Name, free)
+	due, next, err := l.store.Claim(ctx, Ask{Endpoint: e.Name, Limit: free})
 	for _, d := range due {
 		go func() {
 			done <- attempt{d, e.Target, e.Send(ctx, []preset.Notice{d.notice()})}
@@ -192,6 +192,7 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	o := Outcome{
 		Event: d.Event, Endpoint: d.Endpoint, At: now,
 		Attempt: d.Attempt + 1, Status: res.Status,
+		Keep: res.Keep, Took: res.Took, Answer: res.Body, Cut: res.Truncated,
 	}
 	if res.Err != nil {
 		o.Error = res.Err.Error()
@@ -270,4 +271,4 @@ func (l *lane) condition() string {
 }
 
 // fateNames are the values of the label outcome.
-var fateNames = [...]string{Delivered: "delivered", Retry: "retry", Dead: "dead", Released: "released"}
+var fateNames = [...]string{Delivered: "delivered", Retry: "retry", Dead: "dead", Released: "released", Superseded: "superseded", Cancelled: "cancelled"}

@@ -26,18 +26,27 @@ type Store interface {
 	// written and the store goes on; after any other error the store is broken
 	// and the process must end. An empty batch is written too: it is how the
 	// bridge asks whether there is space again.
+	//
+	// A transition need not have an alarm: one without a State.Key writes its
+	// events alone, which is how the bridge tells of itself (endpoint.failing,
+	// test.ping). Such events are told in order of their Alarm.Key, their
+	// Device.ID or their Source, whichever is set first; those with none of them
+	// form one order.
 	Commit(ctx context.Context, b Batch) error
 
 	// States yields every alarm's state, at start and after a failed commit.
 	States(ctx context.Context) iter.Seq2[rules.State, error]
 
-	// Claim leases up to limit deliveries that endpoint is owed now, in the order
-	// in which they were committed; next is when another will fall due (zero:
-	// not before something is committed or finished). A delivery is leased until
-	// it is finished; the lease is in memory, so a restart makes it due again.
-	// While an alarm has an earlier delivery that is unfinished at the same
-	// endpoint, its later ones are not handed out.
-	Claim(ctx context.Context, endpoint string, limit int) (due []Delivery, next time.Time, err error)
+	// Claim leases deliveries that an endpoint is owed now, in the order in which
+	// they were committed; next is when another will fall due (zero: not before
+	// something is committed or finished). A delivery is leased until it is
+	// finished; the lease is in memory, so a restart makes it due again. While an
+	// alarm has an earlier delivery that is unfinished at the same endpoint, its
+	// later ones are not handed out.
+	//
+	// Whoever is handed a delivery is about to attempt it: one that was handed out
+	// and not finished when the process died counts as an attempt made.
+	Claim(ctx context.Context, ask Ask) (due []Delivery, next time.Time, err error)
 
 	// Finish records how attempts ended. It does not wait for the disk: outcomes
 	// ride on the next commit, 100 ms at most, and a crash before that makes the
@@ -71,6 +80,29 @@ type Batch struct {
 	Endpoints   []EndpointState // changes of endpoints themselves
 }
 
+// An Ask says which deliveries a lane wants.
+type Ask struct {
+	Endpoint string
+	Limit    int // deliveries at most
+	Stale    Stale
+}
+
+// Stale says what becomes of several deliveries of one alarm that wait for the
+// same endpoint. What is not sent for it is Superseded, and stays in the log.
+type Stale uint8
+
+const (
+	// StaleAll sends every event.
+	StaleAll Stale = iota
+	// StaleLatest sends the newest state, and what was remarked after it
+	// (reminders, acknowledgements). An alarm may begin with alarm.escalated then,
+	// and an alarm.resolved may come to a receiver that was not told of a start.
+	StaleLatest
+	// StaleCollapse sends an episode of which nothing can have been heard, and
+	// which is over, as one alarm.occurred. Everything else is sent as it is.
+	StaleCollapse
+)
+
 // A Delivery is one event owed to one endpoint. Its body is made of Type, At
 // and Data alone, so that it is the same in every attempt.
 type Delivery struct {
@@ -82,17 +114,23 @@ type Delivery struct {
 	At       time.Time
 	Data     []byte    // the event as JSON
 	Attempt  int       // attempts made before this one
-	Owed     time.Time // when the event was committed
+	Owed     time.Time // since when: the event's commit, or its replay
+
+	// Kept is what Outcome.Keep left for the alarm the last time. It must not be
+	// changed.
+	Kept map[string]string
 }
 
 // Fate is how an attempt left a delivery.
 type Fate uint8
 
 const (
-	Delivered Fate = iota // accepted by the endpoint
-	Retry                 // to be tried again at Due
-	Dead                  // given up; kept for replay
-	Released              // not attempted: as it was before it was claimed
+	Delivered  Fate = iota // accepted by the endpoint
+	Retry                  // to be tried again at Due
+	Dead                   // given up; kept for replay
+	Released               // not attempted: as it was before it was claimed
+	Superseded             // not to be sent: another message tells it
+	Cancelled              // not to be sent
 )
 
 // An Outcome ends the lease of a delivery.
@@ -105,6 +143,21 @@ type Outcome struct {
 	Status   int       // HTTP status, 0 without an answer
 	Error    string    // what happened in words, without secrets
 	At       time.Time
+
+	// Unheard says that the receiver cannot have taken the message: no connection
+	// was made, or it was refused by its status. It is what [StaleCollapse] goes by.
+	Unheard bool
+
+	// Keep replaces what is kept for the alarm at this endpoint, in the same
+	// transaction as the outcome; see [Delivery.Kept]. Nil leaves it as it is, an
+	// empty map forgets it.
+	Keep map[string]string
+
+	// For the log. They are the first to go when too much waits for the disk.
+	Took    time.Duration
+	Timings []byte // how long its parts took, as JSON
+	Answer  []byte // the beginning of the answer: 1 KiB of one that accepted, 16 KiB of another are kept
+	Cut     bool   // Answer is not the whole answer
 }
 
 // EndpointState is an endpoint's switch. A disabled endpoint is owed what it
@@ -120,7 +173,9 @@ type EndpointState struct {
 
 // Backlog is what an endpoint is still owed.
 type Backlog struct {
-	Count  int       // deliveries neither accepted nor given up
-	Dead   int       // given up, kept for replay
-	Oldest time.Time // commit time of the oldest still owed; zero when Count is 0
+	Count   int       // deliveries that have not ended
+	Bytes   int64     // of their events
+	Dead    int       // given up, kept for replay
+	Dropped int       // for want of room, since the store was made
+	Oldest  time.Time // since when the first of them is owed; zero when Count is 0
 }

@@ -69,7 +69,7 @@ func BenchmarkDeliver(b *testing.B) {
 				}
 				b.StartTimer()
 				from := time.Now()
-				due, _, err := d.Claim(ctx, "x", 64)
+				due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 64})
 				if err != nil {
 					b.Fatal(err)
 				}

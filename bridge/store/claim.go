@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -16,11 +18,14 @@ const (
 	// maxWaiting outcomes may wait for the disk; with more, nothing is leased.
 	maxWaiting = 32768
 
+	// flushRows are written without waiting for more, where reading makes them.
+	flushRows = 4096
+
 	tailEvents = 1024    // the newest events are kept in memory, so many
 	tailBytes  = 2 << 20 // and of so many bytes
 )
 
-const selectBodies = `SELECT num, id, type, alarm, at, committed, payload FROM event
+const selectBodies = `SELECT num, id, type, alarm, at, committed, payload, told FROM event
 	WHERE num IN (SELECT value FROM json_each(?))`
 
 // States yields every alarm's state, by key. No lock is held while the caller
@@ -71,15 +76,15 @@ func (d *DB) statesAfter(ctx context.Context, key string) (page []rules.State, e
 	return page, d.reading("alarms", err)
 }
 
-// Claim leases up to limit deliveries that are due, in the order in which they
-// were committed, and says when another falls due. An endpoint that was never
-// committed is owed nothing. Data must not be changed.
-func (d *DB) Claim(ctx context.Context, endpoint string, limit int) (due []bridge.Delivery, next time.Time, err error) {
+// Claim leases up to ask.Limit deliveries that are due, in the order in which
+// they were committed, and says when another falls due. An endpoint that was
+// never committed is owed nothing. Data must not be changed.
+func (d *DB) Claim(ctx context.Context, ask bridge.Ask) (due []bridge.Delivery, next time.Time, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, time.Time{}, fmt.Errorf("claiming for %s: %w", endpoint, err)
+		return nil, time.Time{}, fmt.Errorf("claiming for %s: %w", ask.Endpoint, err)
 	}
 	d.mu.Lock()
-	l := d.byName[endpoint]
+	l := d.byName[ask.Endpoint]
 	err = d.ended
 	d.mu.Unlock()
 	if l == nil || err != nil {
@@ -87,7 +92,7 @@ func (d *DB) Claim(ctx context.Context, endpoint string, limit int) (due []bridg
 	}
 	l.claiming.Lock()
 	defer l.claiming.Unlock()
-	picked, next, err := d.lease(ctx, l, limit)
+	picked, next, err := d.lease(ctx, l, ask)
 	if err == nil {
 		due, err = d.deliveries(ctx, l, picked)
 	}
@@ -95,13 +100,13 @@ func (d *DB) Claim(ctx context.Context, endpoint string, limit int) (due []bridg
 		d.mu.Lock()
 		l.release(picked)
 		d.mu.Unlock()
-		return nil, time.Time{}, fmt.Errorf("claiming for %s: %w", endpoint, err)
+		return nil, time.Time{}, fmt.Errorf("claiming for %s: %w", ask.Endpoint, err)
 	}
 	return due, next, nil
 }
 
 // lease picks heads, and takes in from the disk as long as that brings more.
-func (d *DB) lease(ctx context.Context, l *lane, limit int) (picked []*line, next time.Time, err error) {
+func (d *DB) lease(ctx context.Context, l *lane, ask bridge.Ask) (picked []*line, next time.Time, err error) {
 	for {
 		d.mu.Lock()
 		now := time.Now()
@@ -109,15 +114,26 @@ func (d *DB) lease(ctx context.Context, l *lane, limit int) (picked []*line, nex
 			d.mu.Unlock()
 			return picked, time.Time{}, nil
 		}
-		if len(d.rows) >= maxWaiting {
+		if len(d.next.rows) >= maxWaiting {
 			d.mu.Unlock()
 			return picked, now.Add(time.Second), nil
 		}
-		picked = l.pick(now, limit, picked)
+		l.stale = ask.Stale
+		// What is stale shows by what came later: that is looked at first.
+		ahead := l.stale != bridge.StaleAll && l.behind && l.room() > 0
+		if !ahead {
+			picked = l.pick(now, ask.Limit, picked, d.next.rows)
+		}
 		next = l.next(now)
-		more := l.behind && len(picked) < limit && l.room() > 0
+		more := ahead || l.behind && len(picked) < ask.Limit && l.room() > 0
+		flush := len(d.next.rows) >= flushRows
 		d.mu.Unlock()
-		if !more {
+		if flush {
+			if err := d.flush(ctx, false); err != nil && !errors.Is(err, bridge.ErrFull) {
+				return picked, time.Time{}, err
+			}
+		}
+		if !more || ctx.Err() != nil {
 			return picked, next, nil
 		}
 		if err := d.takeIn(ctx, l); err != nil {
@@ -126,110 +142,195 @@ func (d *DB) lease(ctx context.Context, l *lane, limit int) (picked []*line, nex
 	}
 }
 
-// takeIn reads the next events for a lane that is behind.
+// A found is a delivery as it was read.
+type found struct {
+	alarm string
+	item
+	try
+}
+
+// takeIn reads more of what a lane is owed: what has a row, and after that what
+// has none. The caller holds claiming.
 func (d *DB) takeIn(ctx context.Context, l *lane) error {
 	d.mu.Lock()
-	from, to, limit := l.seen, min(l.seen+takeInRange, d.last), l.room()
+	limit, read, rowed := l.room(), l.read, l.rows
+	from, to := l.rowsSeen, d.last
+	if !rowed {
+		from, to = l.seen, min(l.seen+takeInRange, d.last)
+	}
+	ended := d.underWay(l)
 	d.mu.Unlock()
-	type found struct {
-		num   int64
-		alarm string
+
+	query := `SELECT e.num, e.alarm, e.type, e.class, octet_length(e.payload), 0, 0, 0, 0, 0 FROM event e
+		WHERE num > ? AND num <= ? AND instr(eps, ?4) > 0
+		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?3) ORDER BY num LIMIT ?5`
+	if rowed {
+		query = `SELECT e.num, e.alarm, e.type, e.class, octet_length(e.payload), d.attempt, d.due, d.heard, d.began, d.owed
+			FROM delivery d INDEXED BY delivery_open JOIN event e ON e.num = d.event
+			WHERE d.state = 0 AND d.ep = ?3 AND d.event > ?1 AND d.event <= ?2 AND ?4 <> '' ORDER BY d.event LIMIT ?5`
 	}
-	var list []found
-	rows, err := d.read.QueryContext(ctx, `SELECT num, alarm FROM event e
-		WHERE num > ? AND num <= ? AND instr(eps, ?) > 0
-		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?)
-		ORDER BY num LIMIT ?`, from, to, epToken(l.num), l.num, limit)
+	list, err := d.find(ctx, query, from, to, l.num, epToken(l.num), limit)
 	if err != nil {
-		return d.reading("events", err)
-	}
-	err = each(rows, func() error {
-		var f found
-		err := rows.Scan(&f.num, &f.alarm)
-		list = append(list, f)
 		return err
-	})
-	if err != nil {
-		return d.reading("events", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if l.read != read { // what was read is not what it was
+		return nil
+	}
 	for _, f := range list {
-		if l.add(f.num, f.alarm) {
-			d.rows[rowKey{f.num, l.num}] = row{state: stateOpen}
+		if ended[f.num] {
+			continue
+		}
+		l.add(f.alarm, f.item, rowed, f.try, d.next.rows)
+		if ln := l.lines[f.alarm]; l.stale != bridge.StaleAll && !ln.leased {
+			l.unready(ln)
+			l.condense(ln, d.next.rows)
+			l.ready(ln)
 		}
 	}
-	l.seen = to
 	if len(list) == limit {
-		l.seen = list[limit-1].num
+		to = list[limit-1].num
 	}
-	l.behind = l.seen < d.last
+	switch {
+	case rowed && len(list) == limit:
+		l.rowsSeen = to
+	case rowed:
+		l.rows = false
+	default:
+		l.seen = to
+		l.behind = l.seen < d.last
+		l.rewound = l.rewound && l.behind
+	}
 	return nil
 }
 
-// deliveries gives the leased heads their bodies.
+func (d *DB) find(ctx context.Context, query string, args ...any) (list []found, err error) {
+	rows, err := d.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, d.reading("events", err)
+	}
+	err = each(rows, func() error {
+		var f found
+		var typ rules.Type
+		var c sql.NullInt64
+		var due, owed int64
+		if err := rows.Scan(&f.num, &f.alarm, &typ, &c, &f.size, &f.attempt, &due, &f.heard, &f.began, &owed); err != nil {
+			return err
+		}
+		f.class, f.due, f.owed = classFrom(c, typ), fromNanos(due), fromNanos(owed)
+		list = append(list, f)
+		return nil
+	})
+	return list, d.reading("events", err)
+}
+
+// underWay are events that a lane which reads again must not take for owed: what
+// the disk says of them is behind, or will be. The caller holds mu.
+func (d *DB) underWay(l *lane) map[int64]bool {
+	if !l.rewound {
+		return nil
+	}
+	nums := make(map[int64]bool)
+	for num := range l.leased {
+		nums[num] = true
+	}
+	for _, rows := range []map[rowKey]row{d.next.rows, d.flying.rows} {
+		for key, r := range rows {
+			if key.ep == l.num && r.state != stateOpen {
+				nums[key.event] = true
+			}
+		}
+	}
+	return nums
+}
+
+// deliveries gives the leased heads their bodies, and what is kept for their
+// alarms.
 func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.Delivery, error) {
 	if len(picked) == 0 {
 		return nil, nil
 	}
 	due := make([]bridge.Delivery, len(picked))
-	byNum := make(map[int64]*bridge.Delivery)
+	byNum := make(map[int64][]int)
 	var missing []int64
 	d.mu.Lock()
-	slices.SortFunc(picked, func(a, b *line) int { return int(a.nums[0] - b.nums[0]) })
+	slices.SortFunc(picked, func(a, b *line) int { return int(a.items[0].num - b.items[0].num) })
 	for i, ln := range picked {
-		e, ok := d.tail.events[ln.nums[0]]
-		due[i] = e
-		due[i].Event, due[i].Endpoint, due[i].Attempt = ln.nums[0], l.name, ln.attempt
+		num := ln.items[0].num
+		e, ok := d.tail.events[num]
+		due[i], ln.told = e.Delivery, e.told
 		if !ok {
-			missing = append(missing, ln.nums[0])
-			byNum[ln.nums[0]] = &due[i]
+			missing = append(missing, num)
+			byNum[num] = append(byNum[num], i)
 		}
 	}
 	d.mu.Unlock()
-	if len(missing) == 0 {
-		return due, nil
-	}
-	rows, err := d.bodies.QueryContext(ctx, numList(missing))
-	if err != nil {
-		return nil, d.reading("events", err)
-	}
-	err = each(rows, func() error {
-		var num, at, committed int64
-		var e bridge.Delivery
-		if err := rows.Scan(&num, &e.ID, &e.Type, &e.Alarm, &at, &committed, &e.Data); err != nil {
-			return err
+	if err := d.bodies(ctx, missing, func(num int64, e newest) {
+		for _, i := range byNum[num] {
+			due[i], picked[i].told = e.Delivery, e.told
 		}
-		to := byNum[num]
-		to.ID, to.Type, to.Alarm, to.Data = e.ID, e.Type, e.Alarm, e.Data
-		to.At, to.Owed = fromNanos(at), fromNanos(committed)
 		delete(byNum, num)
-		return nil
-	})
-	if err != nil {
-		return nil, d.reading("events", err)
+	}); err != nil {
+		return nil, err
 	}
 	for num := range byNum {
 		return nil, fmt.Errorf("event %d is owed and is not in the store; it was deleted by another program", num)
 	}
-	return due, nil
+	for i, ln := range picked {
+		due[i].Event, due[i].Endpoint, due[i].Attempt = ln.items[0].num, l.name, ln.attempt
+		if !ln.owed.IsZero() {
+			due[i].Owed = ln.owed
+		}
+	}
+	if err := d.tellWhole(ctx, picked, due); err != nil {
+		return nil, err
+	}
+	return due, d.addKept(ctx, l, picked, due)
+}
+
+// bodies reads events.
+func (d *DB) bodies(ctx context.Context, nums []int64, to func(num int64, e newest)) error {
+	if len(nums) == 0 {
+		return nil
+	}
+	rows, err := d.selectBodies.QueryContext(ctx, numList(nums))
+	if err != nil {
+		return d.reading("events", err)
+	}
+	return d.reading("events", each(rows, func() error {
+		var num, at, committed int64
+		var e newest
+		if err := rows.Scan(&num, &e.ID, &e.Type, &e.Alarm, &at, &committed, &e.Data, &e.told); err != nil {
+			return err
+		}
+		e.At, e.Owed = fromNanos(at), fromNanos(committed)
+		to(num, e)
+		return nil
+	}))
 }
 
 // A tail keeps the newest events, so that what has just been committed is
 // delivered without being read again.
 type tail struct {
-	events map[int64]bridge.Delivery // Event, Endpoint and Attempt are not set
+	events map[int64]newest
 	order  []int64
 	bytes  int
 }
 
+// A newest is an event as it is delivered; Event, Endpoint and Attempt are not set.
+type newest struct {
+	bridge.Delivery
+	told string // the alarm's key for receivers, where it is another
+}
+
 func (t *tail) put(e *newEvent, committed time.Time) {
 	if t.events == nil {
-		t.events = make(map[int64]bridge.Delivery)
+		t.events = make(map[int64]newest)
 	}
-	t.events[e.num] = bridge.Delivery{
+	t.events[e.num] = newest{told: e.told, Delivery: bridge.Delivery{
 		ID: e.id, Alarm: e.alarm, Type: e.typ, At: fromNanos(nanos(e.at)), Data: e.data, Owed: fromNanos(nanos(committed)),
-	}
+	}}
 	t.order = append(t.order, e.num)
 	t.bytes += len(e.data)
 	for len(t.order) > tailEvents || t.bytes > tailBytes {

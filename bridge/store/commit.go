@@ -40,12 +40,12 @@ type work struct {
 	// Filled in on the way; none of it is visible before the disk agreed.
 	committed time.Time
 	last      int64
-	rows      map[rowKey]row
-	lanes     map[string]*lane // new
-	records   map[*lane]record // as they are to be
-	written   []*newEvent
-	switched  []*lane
-	deadGone  map[*lane]int
+	outcomes
+	lanes    map[string]*lane // new
+	records  map[*lane]record // as they are to be
+	written  []*newEvent
+	switched []*lane
+	moved    map[*lane]record // what is to be added to counters
 }
 
 type newState struct {
@@ -60,6 +60,8 @@ type newEvent struct {
 	alarm     string
 	at        time.Time
 	data      []byte
+	class     class
+	told      string // the alarm's key for receivers, where it is another
 	endpoints []string
 	lanes     []*lane
 }
@@ -121,9 +123,14 @@ func encode(b bridge.Batch) (*work, error) {
 			if err != nil {
 				return nil, err
 			}
-			k.events = append(k.events, newEvent{
-				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key, e.Device.ID, e.Source), at: e.At, data: data, endpoints: e.Endpoints,
-			})
+			n := newEvent{
+				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key, e.Device.ID, e.Source), at: e.At, data: data,
+				class: classify(e.Type, e.Alarm.Severity), endpoints: e.Endpoints,
+			}
+			if e.Alarm.Key != n.alarm {
+				n.told = e.Alarm.Key
+			}
+			k.events = append(k.events, n)
 		}
 	}
 	return k, nil
@@ -146,7 +153,7 @@ func (d *DB) flush(ctx context.Context, closing bool) error {
 func (d *DB) waiting() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.rows) > 0
+	return len(d.next.rows) > 0
 }
 
 // write does one transaction. The caller holds writing.
@@ -179,7 +186,11 @@ func (d *DB) prepare(k *work) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k.last = d.last
-	k.rows, d.rows = d.rows, make(map[rowKey]row)
+	k.outcomes, d.next = d.next, newOutcomes()
+	d.flying = k.outcomes
+	if d.full {
+		k.attempts = nil // the space is for the outcomes themselves
+	}
 	k.records = make(map[*lane]record, len(d.byName))
 	for _, l := range d.byName {
 		r := l.record
@@ -194,11 +205,8 @@ func (d *DB) prepare(k *work) {
 func (d *DB) putBack(k *work) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for key, r := range k.rows {
-		if _, newer := d.rows[key]; !newer {
-			d.rows[key] = r
-		}
-	}
+	d.next.putBack(k.outcomes)
+	d.flying = outcomes{}
 }
 
 // run is the body of the transaction.
@@ -211,7 +219,7 @@ func (d *DB) run(ctx context.Context, k *work) error {
 	if err := d.runEvents(ctx, k); err != nil {
 		return err
 	}
-	if err := d.w.putRows(ctx, k.rows); err != nil {
+	if err := d.w.putOutcomes(ctx, &k.outcomes); err != nil {
 		return err
 	}
 	for _, s := range k.endpoints {
@@ -232,12 +240,9 @@ func (d *DB) run(ctx context.Context, k *work) error {
 		if err != nil {
 			return err
 		}
-		k.deadGone = make(map[*lane]int)
 		for ep, n := range dead {
 			if l := d.byNum[ep]; l != nil {
-				r := k.records[l]
-				r.dead -= n
-				k.records[l], k.deadGone[l] = r, n
+				k.move(l, record{dead: -n})
 			}
 		}
 	}
@@ -287,10 +292,31 @@ func (d *DB) runEvents(ctx context.Context, k *work) error {
 		for _, l := range e.lanes {
 			r := k.records[l]
 			r.owed++
+			r.bytes += int64(len(e.data))
 			k.records[l] = r
 		}
 	}
 	return nil
+}
+
+// move changes counters of a lane in this transaction.
+func (k *work) move(l *lane, by record) {
+	r := k.records[l]
+	r.add(by)
+	k.records[l] = r
+	if k.moved == nil {
+		k.moved = make(map[*lane]record)
+	}
+	m := k.moved[l]
+	m.add(by)
+	k.moved[l] = m
+}
+
+func (r *record) add(by record) {
+	r.owed += by.owed
+	r.bytes += by.bytes
+	r.dead += by.dead
+	r.dropped += by.dropped
 }
 
 // laneFor finds the lane of an endpoint or makes one, which exists for others
@@ -320,14 +346,13 @@ func (d *DB) apply(k *work) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.flying = outcomes{}
 	for name, l := range k.lanes {
 		d.byName[name], d.byNum[l.num] = l, l
 	}
 	for _, e := range k.written {
 		for _, l := range e.lanes {
-			if l.commit(e.num, e.alarm) {
-				d.rows[rowKey{e.num, l.num}] = row{state: stateOpen}
-			}
+			l.commit(e.alarm, item{num: e.num, size: int32(len(e.data)), class: e.class}, d.next.rows) // #nosec G115 -- no event is that long
 		}
 		if len(e.lanes) > 0 {
 			d.tail.put(e, k.committed)
@@ -340,8 +365,8 @@ func (d *DB) apply(k *work) {
 	for _, l := range k.switched {
 		l.set(k.records[l].state)
 	}
-	for l, n := range k.deadGone {
-		l.dead -= n
+	for l, by := range k.moved {
+		l.record.add(by)
 	}
 }
 
@@ -357,10 +382,10 @@ func (d *DB) Finish(ctx context.Context, outcomes []bridge.Outcome) error {
 	}
 	for _, o := range outcomes {
 		if l := d.byName[o.Endpoint]; l != nil {
-			l.finish(o, d.rows)
+			d.next.finish(l, o)
 		}
 	}
-	if len(d.rows) > 0 {
+	if len(d.next.rows) > 0 {
 		signal(d.soon)
 	}
 	return nil

@@ -245,7 +245,7 @@ func TestFileThatIsNotOursIsRefusedWithARemedy(t *testing.T) {
 	refuses(t, with(func(_ *testing.T, path string) { sql(path, "PRAGMA application_id = 7") }), "another program", "choose another store.path")
 	refuses(t, with(func(_ *testing.T, path string) { sql(path, "PRAGMA user_version = 99") }), "newer tocsin", "99")
 	refuses(t, with(func(_ *testing.T, path string) {
-		sql(path, "INSERT INTO delivery VALUES (1, 77, 0, 1, 0, 0, '', 0)")
+		sql(path, "INSERT INTO delivery (event, ep, state, attempt, due, status, error, at) VALUES (1, 77, 0, 1, 0, 0, '', 0)")
 	}), "endpoint number 77", "restore a backup")
 	refuses(t, "", "store.path")
 	file := filepath.Join(t.TempDir(), "file")
@@ -275,7 +275,7 @@ func TestFileThatIsNotOursIsRefusedWithARemedy(t *testing.T) {
 		}
 	}
 	if err == nil {
-		_, _, err = d.Claim(context.Background(), "x", 100)
+		_, _, err = d.Claim(context.Background(), bridge.Ask{Endpoint: "x", Limit: 100})
 	}
 	if !errors.Is(err, ErrBroken) {
 		t.Errorf("reading a damaged file = %v", err)

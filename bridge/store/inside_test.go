@@ -24,7 +24,7 @@ func TestOutcomeReachesTheDiskWithoutACommit(t *testing.T) {
 	ctx := context.Background()
 	d := open(t, t.TempDir())
 	commit(t, d, event("1", "rule/a", "x"))
-	due, _, err := d.Claim(ctx, "x", 1)
+	due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestClosedStoreSaysSo(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		_, _, claimed := d.Claim(ctx, "x", 1)
+		_, _, claimed := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 1})
 		_, listed := d.Log().Endpoints(ctx)
 		_, counted := d.Log().Backlog(ctx, "x")
 		errs := []error{d.Commit(ctx, bridge.Batch{}), claimed, d.Finish(ctx, nil), listed, counted, d.Log().Trim(ctx, time.Now(), 1)}
@@ -148,7 +148,7 @@ func TestOneFailingAlarmCannotStopALane(t *testing.T) {
 	ctx := context.Background()
 	d := open(t, t.TempDir())
 	commit(t, d, event("first", "rule/bad", "x"))
-	due, _, err := d.Claim(ctx, "x", 1)
+	due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestOneFailingAlarmCannotStopALane(t *testing.T) {
 		commit(t, d, ts...)
 	}
 	commit(t, d, event("other", "rule/good", "x"))
-	due, _, err = d.Claim(ctx, "x", 10)
+	due, _, err = d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 10})
 	if err != nil || len(due) != 1 || due[0].ID != "other" {
 		t.Errorf("Claim = %v, %v", due, err)
 	}
@@ -175,7 +175,7 @@ func TestCursorPassesWhatIsSettled(t *testing.T) {
 	dir := t.TempDir()
 	d := open(t, dir)
 	commit(t, d, event("1", "rule/a", "x", "y"), event("2", "rule/b", "x"))
-	due, _, err := d.Claim(ctx, "x", 10)
+	due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestRefusedOutcomesAreKeptAndTheNewestCounts(t *testing.T) {
 		}
 	}
 	finish := func(fate bridge.Fate) {
-		due, _, err := d.Claim(ctx, "x", n)
+		due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: n})
 		if err != nil || len(due) != n {
 			t.Fatalf("%d claimed: %v", len(due), err)
 		}
@@ -282,17 +282,17 @@ func TestNothingIsLeasedWhileTooManyOutcomesWait(t *testing.T) {
 	commit(t, d, event("1", "rule/a", "x"))
 	d.mu.Lock()
 	for i := range int64(maxWaiting) {
-		d.rows[rowKey{1000 + i, 1}] = row{state: stateDelivered}
+		d.next.rows[rowKey{1000 + i, 1}] = row{state: stateDelivered}
 	}
 	d.mu.Unlock()
-	due, next, err := d.Claim(ctx, "x", 1)
+	due, next, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 1})
 	if len(due) > 0 || next.IsZero() || err != nil {
 		t.Errorf("Claim = %v, %v, %v", due, next, err)
 	}
 	d.mu.Lock()
-	clear(d.rows)
+	clear(d.next.rows)
 	d.mu.Unlock()
-	if due, _, err := d.Claim(ctx, "x", 1); len(due) != 1 || err != nil {
+	if due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 1}); len(due) != 1 || err != nil {
 		t.Errorf("Claim = %v, %v", due, err)
 	}
 }

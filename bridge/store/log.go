@@ -52,33 +52,39 @@ func (j journal) Backlog(ctx context.Context, endpoint string) (bridge.Backlog, 
 		defer d.mu.Unlock()
 		return bridge.Backlog{}, d.ended
 	}
-	b := bridge.Backlog{Count: l.owed, Dead: l.dead}
-	first, after, newest := l.oldest(), l.seen, d.last
+	b := bridge.Backlog{Count: l.owed, Bytes: l.bytes, Dead: l.dead, Dropped: l.dropped}
+	first, after, newest, rows := l.oldest(), l.seen, d.last, l.rows
 	d.mu.Unlock()
 	if b.Count == 0 {
 		return b, nil
 	}
-	if first == math.MaxInt64 {
-		var err error
-		if first, err = d.firstAfter(ctx, l.num, after, newest); err != nil {
+	if first == math.MaxInt64 || rows {
+		onDisk, err := d.firstOwed(ctx, l.num, after, newest)
+		if err != nil {
 			return b, err
 		}
+		if onDisk > 0 {
+			first = min(first, onDisk)
+		}
 	}
-	var committed int64
-	err := d.read.QueryRowContext(ctx, `SELECT committed FROM event WHERE num = ?`, first).Scan(&committed)
+	var since int64
+	err := d.read.QueryRowContext(ctx, `SELECT max(e.committed, coalesce(d.owed, 0)) FROM event e
+		LEFT JOIN delivery d ON d.event = e.num AND d.ep = ? WHERE e.num = ?`, l.num, first).Scan(&since)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil // delivered and deleted while we looked
 	}
-	b.Oldest = fromNanos(committed)
+	b.Oldest = fromNanos(since)
 	return b, d.reading("events", err)
 }
 
-// firstAfter finds the first event after a position that is owed to an endpoint
-// and was not taken in, 0 for none.
-func (d *DB) firstAfter(ctx context.Context, ep, after, newest int64) (num int64, err error) {
-	err = d.read.QueryRowContext(ctx, `SELECT num FROM event e WHERE num > ? AND num <= ? AND instr(eps, ?) > 0
-		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?)
-		ORDER BY num LIMIT 1`, after, newest, epToken(ep), ep).Scan(&num)
+// firstOwed finds the first event that is owed to an endpoint: one with a row,
+// or one without after a position. It is 0 for none.
+func (d *DB) firstOwed(ctx context.Context, ep, after, newest int64) (num int64, err error) {
+	err = d.read.QueryRowContext(ctx, `SELECT min(first) FROM (
+		SELECT min(event) AS first FROM delivery INDEXED BY delivery_open WHERE state = 0 AND ep = ?1
+		UNION ALL SELECT * FROM (SELECT num FROM event e WHERE num > ?2 AND num <= ?3 AND instr(eps, ?4) > 0
+		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?1) ORDER BY num LIMIT 1))
+		WHERE first IS NOT NULL HAVING count(*) > 0`, ep, after, newest, epToken(ep)).Scan(&num)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
@@ -165,10 +171,12 @@ func (d *DB) candidates(ctx context.Context, after, before int64) (settled []int
 	if err := d.state(); err != nil {
 		return nil, 0, err
 	}
-	// The newest event stays, so that its number is never given to another.
+	// The newest event stays, so that its number is never given to another, and so
+	// does the beginning of an episode while what tells it whole is there.
 	rows, err := d.read.QueryContext(ctx, `SELECT e.num, e.committed, e.eps, count(d.ep), coalesce(max(d.at), 0)
 		FROM event e LEFT JOIN delivery d ON d.event = e.num AND d.state <> 0
 		WHERE e.num > ? AND e.num < (SELECT max(num) FROM event)
+		AND NOT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_began WHERE began = e.num AND began <> 0)
 		GROUP BY e.num ORDER BY e.num LIMIT ?`, after, trimSlice)
 	if err != nil {
 		return nil, 0, d.reading("events", err)

@@ -153,7 +153,7 @@ func commitForEver(dir, name string) int {
 	}
 	go func() {
 		for {
-			due, _, err := d.Claim(ctx, "x", 5)
+			due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 5})
 			if err != nil {
 				return
 			}
@@ -187,7 +187,7 @@ func commitForEver(dir, name string) int {
 // afterwards looks at a store that has broken.
 func afterwards(d *DB, ts []rules.Transition) int {
 	ctx := context.Background()
-	_, _, claimed := d.Claim(ctx, "x", 1)
+	_, _, claimed := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 1})
 	for _, err := range []error{
 		d.Commit(ctx, bridge.Batch{Transitions: ts}), claimed, d.Finish(ctx, nil), d.Close(),
 	} {
@@ -264,15 +264,19 @@ func audit(t *testing.T, d *DB, acknowledged []string) {
 		t.Fatalf("states %v do not belong to the newest events %v", states, newest)
 	}
 	for name, l := range d.byName {
-		var owed, dead int
+		var found record
 		if err := d.read.QueryRowContext(ctx, `SELECT
 			(SELECT count(*) FROM event e WHERE instr(eps, ?1) > 0
 				AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?2 AND state <> 0)),
-			(SELECT count(*) FROM delivery WHERE ep = ?2 AND state = 2)`, epToken(l.num), l.num).Scan(&owed, &dead); err != nil {
+			(SELECT coalesce(sum(length(CAST(payload AS BLOB))), 0) FROM event e WHERE instr(eps, ?1) > 0
+				AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?2 AND state <> 0)),
+			(SELECT count(*) FROM delivery WHERE ep = ?2 AND state = 2)`, epToken(l.num), l.num).Scan(&found.owed, &found.bytes, &found.dead); err != nil {
 			t.Fatal(err)
 		}
-		if owed != l.written.owed || dead != l.written.dead {
-			t.Fatalf("%s: counted %d owed and %d dead, the file says %d and %d", name, owed, dead, l.written.owed, l.written.dead)
+		w := l.written
+		if found.owed != w.owed || found.bytes != w.bytes || found.dead != w.dead {
+			t.Fatalf("%s: counted %d owed of %d bytes and %d dead, the file says %d of %d and %d",
+				name, found.owed, found.bytes, found.dead, w.owed, w.bytes, w.dead)
 		}
 	}
 }
@@ -284,7 +288,7 @@ func drain(t *testing.T, d *DB, endpoint string) (n int) {
 	ctx := context.Background()
 	last := make(map[string]int64)
 	for {
-		due, _, err := d.Claim(ctx, endpoint, 500)
+		due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: endpoint, Limit: 500})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,13 +1,11 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,57 +17,26 @@ import (
 )
 
 const (
-	applicationID = 0x746f6373 // "tocs"
-	schemaVersion = 2
+	stateOpen       = 0
+	stateDelivered  = 1
+	stateDead       = 2
+	stateCancelled  = 3
+	stateSuperseded = 4
+	stateDropped    = 5
 )
 
-// schema is the file's version 2. Times are nanoseconds since 1970, 0 for none:
-// datetime(at/1000000000, 'unixepoch') reads one.
-const schema = `
-CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE alarm (key TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE event (
-	num       INTEGER PRIMARY KEY,
-	id        TEXT NOT NULL UNIQUE,
-	type      TEXT NOT NULL,
-	alarm     TEXT NOT NULL,
-	at        INTEGER NOT NULL,
-	committed INTEGER NOT NULL,
-	eps       TEXT NOT NULL, -- numbers of the endpoints it is for: ' 1 7 '
-	payload   TEXT NOT NULL
-);
-CREATE TABLE endpoint (
-	num      INTEGER PRIMARY KEY,
-	name     TEXT NOT NULL UNIQUE,
-	cursor   INTEGER NOT NULL, -- a later event for it without a row in delivery is owed, untried
-	owed     INTEGER NOT NULL, -- count of what it is owed, with and without a row
-	dead     INTEGER NOT NULL,
-	disabled INTEGER,          -- NULL: nothing was said about this endpoint
-	reason   TEXT NOT NULL,
-	target   TEXT NOT NULL,
-	since    INTEGER NOT NULL,
-	memo     TEXT NOT NULL DEFAULT '' -- the lane's own, see bridge.EndpointState
-);
-CREATE TABLE delivery (
-	event   INTEGER NOT NULL,
-	ep      INTEGER NOT NULL,
-	state   INTEGER NOT NULL, -- 0 open, 1 delivered, 2 dead
-	attempt INTEGER NOT NULL,
-	due     INTEGER NOT NULL,
-	status  INTEGER NOT NULL,
-	error   TEXT NOT NULL,
-	at      INTEGER NOT NULL,
-	PRIMARY KEY (event, ep)
-) WITHOUT ROWID;
-CREATE INDEX delivery_open ON delivery (ep, event) WHERE state = 0;
-CREATE INDEX delivery_dead ON delivery (ep, event) WHERE state = 2;
-`
-
-const (
-	stateOpen      = 0
-	stateDelivered = 1
-	stateDead      = 2
-)
+// stateOf is the state in which an ended delivery is kept.
+func stateOf(f bridge.Fate) int {
+	switch f {
+	case bridge.Dead:
+		return stateDead
+	case bridge.Cancelled:
+		return stateCancelled
+	case bridge.Superseded:
+		return stateSuperseded
+	}
+	return stateDelivered
+}
 
 type rowKey struct{ event, ep int64 }
 
@@ -81,6 +48,9 @@ type row struct {
 	status  int
 	err     string
 	at      time.Time
+	heard   bool
+	began   int64
+	account // of the attempt, where it was accepted
 }
 
 // connect opens a pool on the file. The pragmas hold for each of its connections.
@@ -101,7 +71,7 @@ type writer struct {
 	pool *sql.DB
 	conn *sql.Conn
 
-	state, event, row, endpoint, probe *sql.Stmt
+	state, event, row, settle, attempt, forget, keep, endpoint, probe *sql.Stmt
 }
 
 func openWriter(ctx context.Context, path string, cacheKiB int64) (*writer, error) {
@@ -128,18 +98,21 @@ func (w *writer) open(ctx context.Context) (err error) {
 		to   **sql.Stmt
 		text string
 	}{
+		{&w.settle, settleRow}, {&w.attempt, insertAttempt}, {&w.forget, forgetAttempts}, {&w.keep, upsertKept},
 		{&w.state, `INSERT INTO alarm (key, data) VALUES (?, ?)
 			ON CONFLICT (key) DO UPDATE SET data = excluded.data`},
-		{&w.event, `INSERT INTO event (num, id, type, alarm, at, committed, eps, payload)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
-		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
+		{&w.event, `INSERT INTO event (num, id, type, alarm, at, committed, eps, payload, class, told)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
+		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, heard, began, took, timings, answer, cut)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
 			state = excluded.state, attempt = excluded.attempt, due = excluded.due,
-			status = excluded.status, error = excluded.error, at = excluded.at`},
-		{&w.endpoint, `INSERT INTO endpoint (num, name, cursor, owed, dead, disabled, reason, target, since, memo)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (num) DO UPDATE SET
-			cursor = excluded.cursor, owed = excluded.owed, dead = excluded.dead, disabled = excluded.disabled,
-			reason = excluded.reason, target = excluded.target, since = excluded.since, memo = excluded.memo`},
+			status = excluded.status, error = excluded.error, at = excluded.at,
+			heard = excluded.heard, began = excluded.began,
+			took = excluded.took, timings = excluded.timings, answer = excluded.answer, cut = excluded.cut`},
+		{&w.endpoint, `INSERT INTO endpoint (num, name, cursor, owed, bytes, dead, dropped, disabled, reason, target, since, memo)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (num) DO UPDATE SET
+			cursor = excluded.cursor, owed = excluded.owed, bytes = excluded.bytes,
+			dead = excluded.dead, dropped = excluded.dropped, disabled = excluded.disabled, reason = excluded.reason, target = excluded.target, since = excluded.since, memo = excluded.memo`},
 		{&w.probe, `INSERT INTO meta (name, value) VALUES ('probed', ?)
 			ON CONFLICT (name) DO UPDATE SET value = excluded.value`},
 	} {
@@ -150,69 +123,9 @@ func (w *writer) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// migrate makes the schema of a new file and refuses one that is not ours.
-func (w *writer) migrate(ctx context.Context) error {
-	var app, version, tables int
-	if err := w.conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
-		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).
-		Scan(&app, &version, &tables); err != nil {
-		return err
-	}
-	switch {
-	case tables == 0:
-	case app != applicationID:
-		return errors.New("is a database of another program; choose another store.path")
-	case version > schemaVersion:
-		return fmt.Errorf("was written by a newer tocsin (its schema is %d, this one knows %d); start that version, or restore an older backup",
-			version, schemaVersion)
-	case version == schemaVersion:
-		return nil
-	case version == 1:
-		return w.upgrade(ctx)
-	default:
-		return fmt.Errorf("has the unknown schema %d; restore a backup", version)
-	}
-	// Space that retention frees can be given back only if this is said before
-	// the first table.
-	for _, s := range []string{
-		"PRAGMA auto_vacuum = INCREMENTAL",
-		"PRAGMA journal_mode = WAL",
-		"BEGIN IMMEDIATE",
-		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
-		fmt.Sprintf("PRAGMA user_version = %d", schemaVersion),
-		schema,
-		fmt.Sprintf("INSERT INTO meta (name, value) VALUES ('born', %d)", time.Now().UnixNano()),
-		"COMMIT",
-	} {
-		if _, err := w.conn.ExecContext(ctx, s); err != nil {
-			return fmt.Errorf("making the tables: %w", err)
-		}
-	}
-	return nil
-}
-
-// upgrade makes a file of schema 1 one of this schema, or leaves it as it was.
-func (w *writer) upgrade(ctx context.Context) error {
-	err := w.transact(ctx, func() error {
-		for _, s := range []string{
-			"ALTER TABLE endpoint ADD COLUMN memo TEXT NOT NULL DEFAULT ''",
-			fmt.Sprintf("PRAGMA user_version = %d", schemaVersion),
-		} {
-			if _, err := w.conn.ExecContext(ctx, s); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("bringing the tables up to date: %w", err)
-	}
-	return nil
-}
-
 // close closes what is open. Errors of statements repeat those of their use.
 func (w *writer) close() error {
-	for _, s := range []*sql.Stmt{w.state, w.event, w.row, w.endpoint, w.probe} {
+	for _, s := range []*sql.Stmt{w.state, w.event, w.row, w.settle, w.attempt, w.forget, w.keep, w.endpoint, w.probe} {
 		if s != nil {
 			_ = s.Close()
 		}
@@ -251,7 +164,7 @@ func (w *writer) putState(ctx context.Context, key string, data []byte) error {
 
 // putEvent reports whether the event was not known.
 func (w *writer) putEvent(ctx context.Context, num int64, e *newEvent, committed time.Time, eps string) (bool, error) {
-	r, err := w.event.ExecContext(ctx, num, e.id, string(e.typ), e.alarm, nanos(e.at), nanos(committed), eps, string(e.data))
+	r, err := w.event.ExecContext(ctx, num, e.id, string(e.typ), e.alarm, nanos(e.at), nanos(committed), eps, string(e.data), int(e.class), e.told)
 	if err != nil {
 		return false, fmt.Errorf("writing event %s: %w", e.id, err)
 	}
@@ -259,27 +172,9 @@ func (w *writer) putEvent(ctx context.Context, num int64, e *newEvent, committed
 	return n == 1, err
 }
 
-// putRows writes rows in the order of their key, so that pages are touched once.
-func (w *writer) putRows(ctx context.Context, rows map[rowKey]row) error {
-	keys := make([]rowKey, 0, len(rows))
-	for k := range rows {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b rowKey) int {
-		return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.ep, b.ep))
-	})
-	for _, k := range keys {
-		r := rows[k]
-		if _, err := w.row.ExecContext(ctx, k.event, k.ep, r.state, r.attempt, nanos(r.due), r.status, r.err, nanos(r.at)); err != nil {
-			return fmt.Errorf("writing the outcome of event %d: %w", k.event, err)
-		}
-	}
-	return nil
-}
-
 func (w *writer) putEndpoint(ctx context.Context, l *lane, r record) error {
 	disabled := sql.NullBool{Bool: r.state.Disabled, Valid: r.known}
-	if _, err := w.endpoint.ExecContext(ctx, l.num, l.name, r.cursor, r.owed, r.dead, disabled,
+	if _, err := w.endpoint.ExecContext(ctx, l.num, l.name, r.cursor, r.owed, r.bytes, r.dead, r.dropped, disabled,
 		r.state.Reason, r.state.Target, nanos(r.state.Since), r.state.Memo); err != nil {
 		return fmt.Errorf("writing endpoint %s: %w", l.name, err)
 	}
@@ -315,6 +210,7 @@ func (w *writer) deleteEvents(ctx context.Context, nums []int64) (dead map[int64
 		return nil, fmt.Errorf("counting what is deleted: %w", err)
 	}
 	for _, s := range []string{
+		`DELETE FROM attempt WHERE event IN (SELECT value FROM json_each(?))`,
 		`DELETE FROM delivery WHERE event IN (SELECT value FROM json_each(?))`,
 		`DELETE FROM event WHERE num IN (SELECT value FROM json_each(?))`,
 	} {

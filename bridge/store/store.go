@@ -51,9 +51,9 @@ type DB struct {
 	lastAlive time.Time
 	born      time.Time
 
-	w      *writer
-	read   *sql.DB
-	bodies *sql.Stmt // on read
+	w            *writer
+	read         *sql.DB
+	selectBodies *sql.Stmt // on read
 
 	writing   sync.Mutex // held for the length of a transaction; taken before mu
 	full      bool       // under writing: the reserve was given up
@@ -66,7 +66,8 @@ type DB struct {
 	last   int64      // newest event
 	byName map[string]*lane
 	byNum  map[int64]*lane
-	rows   map[rowKey]row // to be written with the next transaction
+	next   outcomes // to be written with the next transaction
+	flying outcomes // being written
 	tail   tail
 	files  []fs.FileInfo // those in use, as they were opened
 
@@ -86,7 +87,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		log:      o.Log,
 		byName:   make(map[string]*lane),
 		byNum:    make(map[int64]*lane),
-		rows:     make(map[rowKey]row),
+		next:     newOutcomes(),
 		soon:     make(chan struct{}, 1),
 		overflow: make(chan struct{}, 1),
 	}
@@ -127,7 +128,7 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 	}
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
-	if d.bodies, err = d.read.PrepareContext(ctx, selectBodies); err != nil {
+	if d.selectBodies, err = d.read.PrepareContext(ctx, selectBodies); err != nil {
 		return explain(path, err)
 	}
 	if err := d.load(ctx); err != nil {
@@ -154,8 +155,8 @@ func explain(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// load brings back what is owed: the lanes, and their deliveries that have a
-// row. Those without one are taken in when they are claimed.
+// load brings back who is owed something. What it is, is taken in when it is
+// claimed.
 func (d *DB) load(ctx context.Context) error {
 	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM event`).Scan(&d.last); err != nil {
 		return fmt.Errorf("reading the newest event: %w", err)
@@ -165,7 +166,8 @@ func (d *DB) load(ctx context.Context) error {
 		return fmt.Errorf("reading when the store was made: %w", err)
 	}
 	d.born = fromNanos(born)
-	rows, err := d.read.QueryContext(ctx, `SELECT num, name, cursor, owed, dead, disabled, reason, target, since, memo FROM endpoint`)
+	rows, err := d.read.QueryContext(ctx, `SELECT num, name, cursor, owed, bytes, dead, dropped, disabled, reason, target, since, memo,
+		EXISTS (SELECT 1 FROM kept WHERE ep = num) FROM endpoint`)
 	if err != nil {
 		return fmt.Errorf("reading endpoints: %w", err)
 	}
@@ -173,40 +175,27 @@ func (d *DB) load(ctx context.Context) error {
 		l := newLane(0, "", 0)
 		var disabled sql.NullBool
 		var since int64
-		if err := rows.Scan(&l.num, &l.name, &l.cursor, &l.owed, &l.dead, &disabled,
-			&l.state.Reason, &l.state.Target, &since, &l.state.Memo); err != nil {
+		if err := rows.Scan(&l.num, &l.name, &l.cursor, &l.owed, &l.bytes, &l.dead, &l.dropped, &disabled,
+			&l.state.Reason, &l.state.Target, &since, &l.state.Memo, &l.keeps); err != nil {
 			return err
 		}
 		l.known, l.state.Name, l.state.Disabled, l.state.Since = disabled.Valid, l.name, disabled.Bool, fromNanos(since)
 		l.written = l.record
-		l.behind, l.seen = l.cursor < d.last, l.cursor
+		l.behind, l.rows, l.seen = true, true, l.cursor
 		d.byName[l.name], d.byNum[l.num] = l, l
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("reading endpoints: %w", err)
 	}
-	rows, err = d.read.QueryContext(ctx, `SELECT d.event, d.ep, d.attempt, d.due, e.alarm
-		FROM delivery d INDEXED BY delivery_open JOIN event e ON e.num = d.event WHERE d.state = 0 ORDER BY d.ep, d.event`)
-	if err != nil {
+	// A row without its endpoint would be owed to nobody for ever.
+	var lost sql.NullInt64
+	if err := d.read.QueryRowContext(ctx, `SELECT min(ep) FROM delivery INDEXED BY delivery_open
+		WHERE state = 0 AND ep NOT IN (SELECT num FROM endpoint)`).Scan(&lost); err != nil {
 		return fmt.Errorf("reading deliveries: %w", err)
 	}
-	err = each(rows, func() error {
-		var num, ep, due int64
-		var attempt int
-		var alarm string
-		if err := rows.Scan(&num, &ep, &attempt, &due, &alarm); err != nil {
-			return err
-		}
-		l := d.byNum[ep]
-		if l == nil {
-			return fmt.Errorf("event %d is owed to endpoint number %d, which does not exist; restore a backup", num, ep)
-		}
-		l.restore(num, alarm, attempt, fromNanos(due))
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading deliveries: %w", err)
+	if lost.Valid {
+		return fmt.Errorf("deliveries are owed to endpoint number %d, which does not exist; restore a backup", lost.Int64)
 	}
 	return nil
 }
@@ -249,8 +238,8 @@ func (d *DB) Close() (err error) {
 // release closes what open has opened.
 func (d *DB) release() error {
 	var errs []error
-	if d.bodies != nil {
-		errs = append(errs, d.bodies.Close())
+	if d.selectBodies != nil {
+		errs = append(errs, d.selectBodies.Close())
 	}
 	if d.read != nil {
 		errs = append(errs, d.read.Close())

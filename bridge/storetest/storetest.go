@@ -64,6 +64,17 @@ func Run(t *testing.T, open Opener) {
 		{"DeadEndpointHoldsNoOther", deadEndpointHoldsNoOther},
 		{"RetriesAndNewTakeTurns", retriesAndNewTakeTurns},
 		{"LongBacklogIsToldWhole", longBacklogIsToldWhole},
+		{"EndedWithoutAnAttemptLetsTheNextThrough", endedWithoutAnAttemptLetsTheNextThrough},
+		{"WhatIsKeptIsHandedOut", whatIsKeptIsHandedOut},
+		{"WhatIsKeptSurvivesReopen", whatIsKeptSurvivesReopen},
+		{"WhatIsKeptIsOfOneEndpointAndAlarm", whatIsKeptIsOfOneEndpointAndAlarm},
+		{"WhatIsKeptGoesByTheKeyThatReceiversHave", whatIsKeptGoesByTheKeyThatReceiversHave},
+		{"LatestSendsTheNewestState", latestSendsTheNewestState},
+		{"LatestKeepsWhatIsNoState", latestKeepsWhatIsNoState},
+		{"CollapseTellsAnUnheardEpisodeWhole", collapseTellsAnUnheardEpisodeWhole},
+		{"CollapseLeavesWhatMayHaveBeenHeard", collapseLeavesWhatMayHaveBeenHeard},
+		{"CollapsedStaysWhatItWas", collapsedStaysWhatItWas},
+		{"LongBacklogIsCondensed", longBacklogIsCondensed},
 		{"BacklogIsExact", backlogIsExact},
 		{"TrimKeepsWhatIsOwed", trimKeepsWhatIsOwed},
 		{"TrimDropsTheOldestOverTheLimit", trimDropsTheOldestOverTheLimit},
@@ -153,7 +164,13 @@ func (f *fixture) claim(endpoint string, limit int) []bridge.Delivery {
 
 func (f *fixture) claimNext(endpoint string, limit int) ([]bridge.Delivery, time.Time) {
 	f.t.Helper()
-	due, next, err := f.Claim(context.Background(), endpoint, limit)
+	return f.ask(bridge.Ask{Endpoint: endpoint, Limit: limit})
+}
+
+func (f *fixture) ask(ask bridge.Ask) ([]bridge.Delivery, time.Time) {
+	f.t.Helper()
+	endpoint := ask.Endpoint
+	due, next, err := f.Claim(context.Background(), ask)
 	if err != nil {
 		f.t.Fatalf("Claim(%s): %v", endpoint, err)
 	}

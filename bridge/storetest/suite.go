@@ -638,7 +638,7 @@ func deliverAll(t *testing.T, f *fixture, name string, events int) {
 	last := make(map[string]string)
 	deadline := time.Now().Add(20 * time.Second)
 	for done := 0; done < events; {
-		due, _, err := f.Claim(ctx, name, 7)
+		due, _, err := f.Claim(ctx, bridge.Ask{Endpoint: name, Limit: 7})
 		if err != nil || time.Now().After(deadline) {
 			t.Errorf("%s got %d of %d: %v", name, done, events, err)
 			return
