@@ -38,7 +38,7 @@ const (
 // Broker says where messages come from. Only the table of its mode is checked
 // and used.
 type Broker struct {
-	Mode     string         `toml:"mode"` // [Embedded] (default) or [External]
+	Mode     string         `toml:"mode"` // embedded (default) or external
 	Embedded EmbeddedBroker `toml:"embedded"`
 	External ExternalBroker `toml:"external"`
 }

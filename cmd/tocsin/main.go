@@ -108,6 +108,7 @@ func newRootCommand(e env) *cobra.Command {
 	root.AddCommand(
 		newRunCommand(e),
 		newDemoCommand(e),
+		newInitCommand(e),
 		newCheckCommand(e),
 		newTestCommand(e),
 		newBacktestCommand(e),
@@ -121,6 +122,7 @@ func newRootCommand(e env) *cobra.Command {
 		newVerifyCommand(e),
 		newKeygenCommand(e),
 		newHashPasswordCommand(e),
+		newSchemaCommand(e),
 		newVersionCommand(e),
 	)
 	return root
