@@ -188,10 +188,7 @@ func (a *instance) shown() *channel {
 // reading is the newest reading as events show it; nil for none.
 func (a *instance) reading() *EventReading {
 	if c := a.shown(); c != nil && c.last.at != 0 {
-		return &EventReading{
-			Metric: c.metric.name, Value: c.metric.kind.public(c.last.value), Unit: c.unit(),
-			At: wall(c.last.at), Clock: c.clock.String(), Quality: "good",
-		}
+		return c.reading()
 	}
 	ep := a.episode
 	if m := a.rule.metric; m != nil && a.channel.device.group && ep != nil && ep.last.at != 0 {
@@ -201,6 +198,14 @@ func (a *instance) reading() *EventReading {
 		}
 	}
 	return nil
+}
+
+// reading is the newest reading as events show it.
+func (c *channel) reading() *EventReading {
+	return &EventReading{
+		Metric: c.metric.name, Value: c.metric.kind.public(c.last.value), Unit: c.unit(),
+		At: wall(c.last.at), Clock: c.clock.String(), Quality: "good",
+	}
 }
 
 // public is the device as events show it.

@@ -70,6 +70,7 @@ func newControl(o *Options, log *slog.Logger) *control {
 	})
 	c.addAlarms()
 	c.addRules()
+	c.addDevices()
 	c.addConfiguration()
 	c.document = sync.OnceValues(c.api.OpenAPI().YAML)
 	return c
@@ -240,7 +241,7 @@ func asProblem(err error) error {
 		return &failure{newProblem(http.StatusUnprocessableEntity, err.Error()), rejected.Problems}
 	case errors.Is(err, ErrRequest):
 		status = http.StatusBadRequest
-	case errors.Is(err, errNothing), errors.Is(err, bridge.ErrNoAlarm):
+	case errors.Is(err, errNothing), errors.Is(err, bridge.ErrNoAlarm), errors.Is(err, bridge.ErrNoDevice):
 		status = http.StatusNotFound
 	case errors.Is(err, bridge.ErrCommand):
 		status = http.StatusConflict

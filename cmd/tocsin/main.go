@@ -118,6 +118,7 @@ func newRootCommand(e env) *cobra.Command {
 		newExplainCommand(e),
 		newAlarmsCommand(e),
 		newRulesCommand(e),
+		newDevicesCommand(e),
 		newListenCommand(e),
 		newVerifyCommand(e),
 		newKeygenCommand(e),

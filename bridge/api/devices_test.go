@@ -1,0 +1,24 @@
+package api
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestDeviceThatIsNotThereIsNamed(t *testing.T) {
+	h := controlled(t, Options{})
+	f := func(path string, status int, says string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/api/v1/"+path, nil))
+		if w.Code != status || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: %d %s, want %d with %q", path, w.Code, w.Body, status, says)
+		}
+	}
+	f("devices", 200, `{"devices":[]}`)
+	f("devices?limit=0", 422, "query.limit")
+	f("devices?presence=away", 422, "query.presence")
+	f("devices/hall/7", 404, `there is no device \"hall/7\"`)
+	f("devices/hall%2F7", 404, `there is no device \"hall/7\"`)
+}
