@@ -51,7 +51,7 @@ func (c *control) addDevices() {
 			if err != nil {
 				return d, err
 			}
-			d.Samples[v.Metric] = points
+			d.Samples[v.Metric] = append([]rules.Point{}, points...) // a list, never null
 		}
 		d.Rules, err = c.bridge.Explain(in.ID, "")
 		return d, err
