@@ -1,0 +1,152 @@
+package preset
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// A jsonPath leads to a value of an answer: $.result[0].id, and
+// $.transitions[name=Done].id takes the first whose name is Done.
+type jsonPath []pathStep
+
+type pathStep struct {
+	key   string // of a table, or of the elements that are compared
+	equal string // what it must be
+	index int
+	kind  byte // '.' a key, '#' an index, '=' a comparison
+}
+
+var errPath = errors.New(`is no path (write it as in "$.result[0].id" or "$.list[name=Done].id")`)
+
+func parsePath(s string) (jsonPath, error) {
+	rest, ok := strings.CutPrefix(s, "$")
+	if !ok {
+		return nil, errPath
+	}
+	var p jsonPath
+	for rest != "" {
+		if key, ok := strings.CutPrefix(rest, "."); ok {
+			end := strings.IndexAny(key, ".[")
+			if end < 0 {
+				end = len(key)
+			}
+			if end == 0 {
+				return nil, errPath
+			}
+			p, rest = append(p, pathStep{kind: '.', key: key[:end]}), key[end:]
+			continue
+		}
+		inside, after, closed := strings.Cut(strings.TrimPrefix(rest, "["), "]")
+		if rest[0] != '[' || !closed {
+			return nil, errPath
+		}
+		rest = after
+		if key, equal, ok := strings.Cut(inside, "="); ok {
+			p = append(p, pathStep{kind: '=', key: key, equal: equal})
+			continue
+		}
+		n, err := strconv.ParseUint(inside, 10, 16)
+		if err != nil {
+			return nil, errPath
+		}
+		p = append(p, pathStep{kind: '#', index: int(n)})
+	}
+	return p, nil
+}
+
+// find returns what the path leads to, nil if there is nothing.
+func (p jsonPath) find(v any) any {
+	for _, s := range p {
+		switch s.kind {
+		case '.':
+			table, _ := v.(map[string]any)
+			v = table[s.key]
+		case '#':
+			list, _ := v.([]any)
+			if s.index >= len(list) {
+				return nil
+			}
+			v = list[s.index]
+		default:
+			list, _ := v.([]any)
+			v = nil
+			for _, e := range list {
+				table, _ := e.(map[string]any)
+				if x, ok := table[s.key]; ok && text(x) == s.equal {
+					v = e
+					break
+				}
+			}
+		}
+	}
+	return v
+}
+
+// parseAnswer reads an answer as far as it goes: its end may be missing, and a
+// number that is needed often stands before it.
+func parseAnswer(body []byte) any {
+	dec := json.NewDecoder(strings.NewReader(string(body)))
+	dec.UseNumber()
+	v, _ := partial(dec, 0)
+	return v
+}
+
+const maxDepth = 64
+
+func partial(dec *json.Decoder, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, io.ErrShortBuffer
+	}
+	t, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('{'):
+		table := map[string]any{}
+		for dec.More() {
+			key, err := dec.Token()
+			if err != nil {
+				return table, err
+			}
+			name, _ := key.(string)
+			v, err := partial(dec, depth+1)
+			if v != nil || err == nil {
+				table[name] = v
+			}
+			if err != nil {
+				return table, err
+			}
+		}
+		_, err := dec.Token()
+		return table, err
+	case json.Delim('['):
+		list := []any{}
+		for dec.More() {
+			v, err := partial(dec, depth+1)
+			if v != nil || err == nil {
+				list = append(list, v)
+			}
+			if err != nil {
+				return list, err
+			}
+		}
+		_, err := dec.Token()
+		return list, err
+	}
+	if n, ok := t.(json.Number); ok {
+		return number64(n), nil
+	}
+	return t, nil
+}
+
+// number64 keeps the digits of a number too long for a float: it may be an id.
+func number64(n json.Number) any {
+	if f, err := n.Float64(); err == nil && text(f) == n.String() {
+		return f
+	}
+	return n.String()
+}
