@@ -151,8 +151,8 @@ type HTTP struct {
 
 // An Endpoint is somebody to be told.
 type Endpoint struct {
-	URL    string     `toml:"url"`
-	Preset string     `toml:"preset"`                // standard
+	URL    string     `toml:"url"`                   // "" is the preset's
+	Preset string     `toml:"preset"`                // how it wants to be told; default standard
 	Sign   OneOrMore  `toml:"sign" json:",omitzero"` // standard, ed25519, github, stripe, rfc9421; none: by what there is to sign with
 	Secret SecretList `toml:"secret"`                // as written; Secrets is what they say
 	Key    SecretList `toml:"key" json:",omitzero"`  // the same of ed25519, and Keys
@@ -161,6 +161,18 @@ type Endpoint struct {
 	Egress Egress     `toml:"egress"`
 	Retry  Retry      `toml:"retry"`
 	Limits Limits     `toml:"limits"`
+
+	// What is sent, where it is not as the preset has it: see [Endpoint.Destination].
+	Region    string            `toml:"region" json:",omitzero"`  // of a service that has several
+	With      map[string]*Param `toml:"with" json:",omitzero"`    // parameters of the preset
+	Payload   string            `toml:"payload" json:",omitzero"` // whole ("" is that) or thin
+	Link      string            `toml:"link" json:",omitzero"`    // where people look alarms up
+	Body      Raw               `toml:"body" json:",omitzero"`    // of the preset's only request, like the next three
+	Content   string            `toml:"content" json:",omitzero"`
+	Method    string            `toml:"method" json:",omitzero"`
+	PathBelow string            `toml:"path" json:",omitzero"`
+	On        Raw               `toml:"on" json:",omitzero"`      // requests by kind of event
+	Request   Raw               `toml:"request" json:",omitzero"` // requests by name
 
 	TLS     EndpointTLS       `toml:"tls" json:",omitzero"`
 	Auth    Auth              `toml:"auth" json:",omitzero"`

@@ -65,7 +65,7 @@ func (d decoder) value(path []string, value any, v reflect.Value) {
 	if def, ok := v.Addr().Interface().(defaulter); ok {
 		def.setDefaults()
 	}
-	if d.ruleLeaf(path, value, v.Addr().Interface()) {
+	if d.freeForm(value, v.Addr().Interface()) || d.ruleLeaf(path, value, v.Addr().Interface()) {
 		return
 	}
 	switch target := v.Addr().Interface().(type) {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"tocsin/bridge/webhook"
 	"tocsin/rules"
 )
 
@@ -24,15 +23,7 @@ func (l *loader) checkEndpoints() {
 
 func (l *loader) checkEndpoint(path []string, e *Endpoint) {
 	at := func(key ...string) []string { return under(path, key...) }
-	switch _, err := webhook.CheckURL(e.URL, e.Egress.AllowHTTP); {
-	case e.URL == "":
-		l.main.atValue(at("url"), "there is no url", `add url = "https://…"`)
-	case err != nil:
-		l.main.leaf(at("url"), err, "write https://host/path")
-	}
-	if e.Preset != "standard" {
-		l.main.atValue(at("preset"), fmt.Sprintf("preset %q is not supported by this version", e.Preset), `use preset = "standard"`)
-	}
+	l.checkDestination(path, e)
 	l.checkSigning(path, e)
 	l.checkTransport(path, e)
 	l.checkMatch(at("match"), &e.Match)

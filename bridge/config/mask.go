@@ -134,6 +134,9 @@ func (m *masker) secretPath(path []string) bool {
 		if named && i < len(path)-1 || key == "pass" && path[0] == "flood" {
 			continue
 		}
+		if key == "with" { // parameters of a preset: most are credentials
+			return true
+		}
 		secret, known := m.known[key]
 		if !known {
 			secret = secretKey(key)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bridge/preset"
 	"tocsin/bridge/webhook"
 )
 
@@ -96,7 +97,10 @@ func (l *loader) checkSigning(path []string, e *Endpoint) {
 }
 
 // wantsSignature reports whether a preset's receivers verify signatures.
-func wantsSignature(preset string) bool { return preset == "standard" }
+func wantsSignature(name string) bool {
+	p, err := preset.Find(name)
+	return err != nil || p.Signed
+}
 
 func (l *loader) schemes(path []string, sign OneOrMore) []webhook.Scheme {
 	if sign != nil && len(sign) == 0 && !l.main.undecoded(path) {

@@ -55,6 +55,9 @@ func Watched(cfg *Config) []string {
 		for _, file := range e.files() {
 			add(file)
 		}
+		for _, p := range e.With {
+			add(p.path)
+		}
 	}
 	return slices.Sorted(maps.Keys(paths))
 }

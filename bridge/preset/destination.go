@@ -2,6 +2,8 @@ package preset
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -83,9 +85,15 @@ func New(o Options) (*Destination, []Problem) {
 	d.checkPayload(o, &bad)
 	d.setURL(o, &bad)
 	d.setParams(o, &bad)
-	d.build(d.table(o, &bad), &bad)
+	table, short := d.table(o, &bad)
+	d.build(table, &bad)
 	if !slices.ContainsFunc(bad, func(p Problem) bool { return !p.Warning }) {
 		d.try(&bad)
+	}
+	for i := range bad {
+		if path := bad[i].Path; len(path) > 2 && path[0] == "request" && slices.Contains(short, path[2]) {
+			bad[i].Path = path[2:] // where it is written
+		}
 	}
 	if slices.ContainsFunc(bad, func(p Problem) bool { return !p.Warning }) {
 		return nil, bad
@@ -120,13 +128,12 @@ func (d *Destination) setURL(o Options, bad *problems) {
 	default:
 		at = region
 	}
-	if at == "" {
+	if at == "" && o.Region == "" {
 		remedy := `add url = "https://…"`
 		if len(regions) > 0 {
 			remedy = fmt.Sprintf(`add region = "%s"`, strings.Join(regions, `" or "`))
 		}
 		bad.add([]string{"url"}, "there is no url", remedy)
-		return
 	}
 	u, err := url.Parse(at)
 	if err != nil {
@@ -165,7 +172,7 @@ func (d *Destination) setParams(o Options, bad *problems) {
 			if q.Secret {
 				value = `{ file = "secrets/NAME" }`
 			}
-			bad.add([]string{"with", q.Name}, fmt.Sprintf("preset %q needs with.%s: %s", p.Name, q.Name, q.About),
+			bad.add([]string{"with", q.Name}, fmt.Sprintf("is missing, and preset %q needs it: %s", p.Name, q.About),
 				fmt.Sprintf("add with = { %s = %s }", q.Name, value))
 		}
 		d.with[q.Name] = Plain(q.Default)
@@ -178,8 +185,9 @@ func (d *Destination) setParams(o Options, bad *problems) {
 }
 
 // table is what the preset says with what the endpoint says laid over it. The
-// endpoint's body, content, method and path are those of the only request.
-func (d *Destination) table(o Options, bad *problems) map[string]any {
+// endpoint's body, content, method and path are those of the only request; short
+// are those that are written.
+func (d *Destination) table(o Options, bad *problems) (table map[string]any, short []string) {
 	over := maps.Clone(o.Override)
 	requests, _ := d.preset.table["request"].(map[string]any)
 	for _, key := range []string{"body", "content", "method", "path"} {
@@ -194,6 +202,7 @@ func (d *Destination) table(o Options, bad *problems) map[string]any {
 				fmt.Sprintf("write [endpoint.%s.request.%s] and %s below it", cmp.Or(o.Name, "NAME"), names[0], key))
 			continue
 		}
+		short = append(short, key)
 		for name, q := range requests {
 			t := maps.Clone(q.(map[string]any))
 			t[key] = v
@@ -202,7 +211,7 @@ func (d *Destination) table(o Options, bad *problems) map[string]any {
 	}
 	base := maps.Clone(d.preset.table)
 	base["request"] = requests
-	return merge(base, over)
+	return merge(base, over), short
 }
 
 // build reads what is sent and what answers mean.
@@ -226,7 +235,11 @@ func (d *Destination) build(table map[string]any, bad *problems) {
 	}
 	for _, name := range requests.names() {
 		for _, word := range slices.Concat(d.requests[name].needs, d.requests[name].unless) {
-			if !known[word] {
+			switch {
+			case known[word]:
+			case len(known) == 0:
+				bad.add(under(requests.at(name), "needs"), fmt.Sprintf("no request keeps or takes %q", word), "remove it, or add keep to a request")
+			default:
 				bad.unknown(under(requests.at(name), "needs"), fmt.Sprintf("no request keeps or takes %q", word), word, "what is known is ", slices.Sorted(maps.Keys(known)))
 			}
 		}
@@ -249,6 +262,17 @@ func (d *Destination) build(table map[string]any, bad *problems) {
 
 // URL is where the endpoint is.
 func (d *Destination) URL() string { return d.url.String() }
+
+// Target identifies whom is sent to, and as whom, without showing it: what an
+// endpoint said when its URL or its credential was another one is not about this.
+func (d *Destination) Target() string {
+	h := sha256.New()
+	h.Write([]byte(d.URL()))
+	for _, name := range slices.Sorted(maps.Keys(d.with)) {
+		fmt.Fprintf(h, "\x00%s=%v", name, d.with[name].reveal())
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
 
 // shown is the URL as it may be printed: the path and the query can be secrets.
 func (d *Destination) shown() string { return d.url.Scheme + "://" + d.url.Host + "/..." }

@@ -1,7 +1,15 @@
 package preset
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"reflect"
+	"slices"
+	"strconv"
 	"testing"
+
+	"tocsin/rules"
 )
 
 // with fills every parameter that a preset needs.
@@ -62,6 +70,43 @@ func TestEveryPresetOfTheProgramIsSound(t *testing.T) {
 					t.Logf("%s %s: %s %s %v\n%s", name, typ, r.Method, r.URL, r.Header, r.Body)
 				}
 			}
+		}
+	}
+}
+
+// What is not tried when it is loaded would be found out at night.
+func TestEveryTypeOfEventHasASample(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../rules/event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		lit, ok := spec.Values[0].(*ast.BasicLit)
+		if id, typed := spec.Type.(*ast.Ident); ok && typed && id.Name == "Type" {
+			found++
+			name, _ := strconv.Unquote(lit.Value)
+			if !slices.Contains(sampleTypes(), rules.Type(name)) {
+				t.Errorf("%s has no sample", name)
+			}
+		}
+		return true
+	})
+	if found < 28 {
+		t.Errorf("only %d types were found", found)
+	}
+}
+
+// The names beside the event's are none of the event's.
+func TestScopeHidesNoFieldOfAnEvent(t *testing.T) {
+	event := shapeOf(reflect.TypeFor[rules.Event]())
+	for name := range roots() {
+		if event.fields[name] != nil {
+			t.Errorf("an event has .%s too", name)
 		}
 	}
 }

@@ -25,11 +25,11 @@ type sender = func(context.Context, webhook.Message) webhook.Result
 // does not begin anew what has been done.
 func (d *Destination) Send(ctx context.Context, send sender, batch []Notice) Reply {
 	n := &batch[0]
+	if d.plain {
+		return Standard(send)(ctx, batch)
+	}
 	if len(batch) > 1 {
 		return Reply{Result: webhook.Result{Err: fmt.Errorf("preset %s takes one event a request, and not %d (remove batch)", d.preset.Name, len(batch))}}
-	}
-	if d.plain {
-		return Reply{Result: send(ctx, webhook.Message{ID: n.ID, Body: n.Envelope()})}
 	}
 	s, err := d.scope(n, true)
 	if err != nil {

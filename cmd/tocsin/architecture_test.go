@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 
 // onlyIn keeps a library behind the package that answers for it.
 var onlyIn = map[string][]string{
-	"github.com/BurntSushi/toml":          {"bridge/config", "firmware-sim"},
+	"github.com/BurntSushi/toml":          {"bridge/config", "bridge/preset", "firmware-sim"}, // presets are TOML, as what users write over them is
 	"modernc.org/sqlite":                  {"bridge/store"},
 	"github.com/mochi-mqtt/server":        {"broker"},
 	"github.com/eclipse/paho.mqtt.golang": {"broker", "firmware-sim"},

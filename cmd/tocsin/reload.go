@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -94,13 +92,19 @@ func (r *reloader) destinations(cfg *config.Config) (map[string]destination, err
 }
 
 func newDestination(name string, e *config.Endpoint) (destination, error) {
-	sender, err := newSender(name, e)
+	told, problems := preset.New(e.Destination(name))
+	if told == nil {
+		return destination{}, fmt.Errorf("endpoint %s: %w", name, problems[0]) // of a configuration that was checked
+	}
+	sender, err := newSender(name, told.URL(), e)
 	if err != nil {
 		return destination{}, err // it says which endpoint
 	}
-	target := sha256.Sum256([]byte(e.URL))
+	send := func(ctx context.Context, batch []preset.Notice) preset.Reply {
+		return told.Send(ctx, sender.Send, batch)
+	}
 	return destination{sender: sender, Endpoint: bridge.Endpoint{
-		Name: name, Target: hex.EncodeToString(target[:8]), Send: preset.Standard(sender.Send),
+		Name: name, Target: told.Target(), Send: send,
 		Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
 		Retry: bridge.RetryPolicy{
 			Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,

@@ -11,9 +11,9 @@ import (
 )
 
 // newSender makes what connects to an endpoint. Its errors say which endpoint.
-func newSender(name string, e *config.Endpoint) (*webhook.Sender, error) {
+func newSender(name, url string, e *config.Endpoint) (*webhook.Sender, error) {
 	o := webhook.Options{
-		Name: name, URL: e.URL, Sign: e.Schemes, Secrets: e.Secrets, Keys: e.Keys, Unsigned: len(e.Schemes) == 0,
+		Name: name, URL: url, Sign: e.Schemes, Secrets: e.Secrets, Keys: e.Keys, Unsigned: len(e.Schemes) == 0,
 		Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
 		AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
 		RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),

@@ -1,0 +1,111 @@
+package config
+
+import (
+	"maps"
+	"slices"
+
+	"tocsin/bridge/preset"
+	"tocsin/bridge/webhook"
+)
+
+// A Raw is a value whose meaning is not for this package to say.
+type Raw struct{ Value any }
+
+// A Param is a parameter of a preset: a text, a number, true or false, or a
+// secret by reference.
+type Param struct {
+	Secret
+	plain any // a number, true or false
+}
+
+// freeForm decodes what may be of several types. It reports false for any other
+// target.
+func (d decoder) freeForm(value, target any) bool {
+	switch target := target.(type) {
+	case *Raw:
+		target.Value = value
+		return true
+	case *Param:
+		switch value.(type) {
+		case int64, float64, bool:
+			target.plain = value
+			return true
+		}
+	}
+	return false
+}
+
+// Destination is what preset.New wants to know of an endpoint.
+func (e *Endpoint) Destination(name string) preset.Options {
+	o := preset.Options{
+		Name: name, Preset: e.Preset, URL: e.URL, Region: e.Region, Payload: e.Payload, Link: e.Link,
+		With: make(map[string]preset.Value, len(e.With)), Override: map[string]any{},
+		Timeout: e.Limits.Timeout, RetryAfterMax: e.Retry.RetryAfterMax,
+	}
+	for name, p := range e.With {
+		switch {
+		case p.plain != nil:
+			o.With[name] = preset.Plain(p.plain)
+		case p.literal != nil && !p.hidden():
+			o.With[name] = preset.Plain(*p.literal)
+		default:
+			o.With[name] = preset.Hidden(p.Reveal())
+		}
+	}
+	for key, raw := range map[string]Raw{"body": e.Body, "on": e.On, "request": e.Request} {
+		if raw.Value != nil {
+			o.Override[key] = raw.Value
+		}
+	}
+	for key, text := range map[string]string{"content": e.Content, "method": e.Method, "path": e.PathBelow} {
+		if text != "" {
+			o.Override[key] = text
+		}
+	}
+	return o
+}
+
+// hidden reports whether a parameter was read as a secret.
+func (p *Param) hidden() bool { return p.IsSet() }
+
+// checkDestination checks everything of an endpoint that its preset decides.
+func (l *loader) checkDestination(path []string, e *Endpoint) {
+	if e.URL != "" {
+		if _, err := webhook.CheckURL(e.URL, e.Egress.AllowHTTP); err != nil {
+			l.main.leaf(under(path, "url"), err, "write https://host/path")
+		}
+	}
+	known, _ := preset.Find(e.Preset) // New says what is wrong with the name
+	for _, name := range slices.Sorted(maps.Keys(e.With)) {
+		p := e.With[name]
+		secret := p.Env != "" || p.File != ""
+		if known != nil && !secret {
+			i := slices.IndexFunc(known.Params, func(q preset.Param) bool { return q.Name == name })
+			secret = i >= 0 && known.Params[i].Secret
+		}
+		at := under(path, "with", name)
+		switch {
+		case p.plain != nil || !secret && p.literal != nil:
+		case !p.written():
+			l.main.atValue(at, "is empty", `write a text, { file = "PATH" } or { env = "NAME" }`)
+		default:
+			l.secret(at, &p.Secret)
+		}
+	}
+	_, problems := preset.New(e.Destination(path[1]))
+	for _, p := range problems {
+		at := under(path, p.Path...)
+		remedy := p.Remedy
+		if p.Known != nil {
+			remedy = suggest(p.Name, p.Known, p.Remedy)
+		}
+		if l.main.undecoded(at) {
+			continue
+		}
+		if p.Warning {
+			l.main.warnValue(at, p.Fact, remedy)
+		} else {
+			l.main.atValue(at, p.Fact, remedy)
+		}
+	}
+}
