@@ -24,8 +24,9 @@ func (c *compiler) ladder(path []string, def *RuleDef, r *rule) {
 	base := rung{severity: first(def.Severity, d.Severity, Warning)}
 	timing := d.Timing
 	overlay(&timing, &def.Timing, func(string) {})
+	own := keysOf(&def.Timing)
 	for _, key := range keysOf(&d.Timing) {
-		if !slices.Contains(keysOf(&def.Timing), key) {
+		if !slices.Contains(own, key) {
 			c.moved(join(path, key), []string{"defaults", key})
 		}
 	}
@@ -71,8 +72,9 @@ func (c *compiler) level(at, path []string, def *RuleDef, name string, r *rule, 
 			join(path, "severity"), []string{"defaults", "severity"})
 		return up, false
 	}
+	written := keysOf(&level.Timing)
 	for _, key := range keysOf(&timing) {
-		if !slices.Contains(keysOf(&level.Timing), key) {
+		if !slices.Contains(written, key) {
 			c.moved(join(at, key), join(path, key))
 		}
 	}

@@ -16,9 +16,16 @@ func overlay(lower, upper any, each func(key string)) {
 func overlayStruct(to, from reflect.Value, each func(key string)) {
 	for i := range from.NumField() {
 		field := from.Type().Field(i)
-		target := to.FieldByName(field.Name)
+		if from.Field(i).IsZero() {
+			continue
+		}
+		var target reflect.Value
+		if to.Type() == from.Type() {
+			target = to.Field(i)
+		} else if target = to.FieldByName(field.Name); !target.IsValid() {
+			continue
+		}
 		switch {
-		case !target.IsValid() || from.Field(i).IsZero():
 		case field.Anonymous:
 			overlayStruct(target, from.Field(i), each)
 		case field.Type.Kind() == reflect.Map: // levels are merged by themselves
@@ -31,9 +38,19 @@ func overlayStruct(to, from reflect.Value, each func(key string)) {
 
 // keysOf lists the keys that a table writes.
 func keysOf(table any) []string {
-	var keys []string
-	empty := reflect.New(reflect.TypeOf(table).Elem())
-	overlay(empty.Interface(), table, func(key string) { keys = append(keys, key) })
+	return structKeys(nil, reflect.ValueOf(table).Elem())
+}
+
+func structKeys(keys []string, table reflect.Value) []string {
+	for i := range table.NumField() {
+		switch field := table.Type().Field(i); {
+		case table.Field(i).IsZero() || field.Type.Kind() == reflect.Map:
+		case field.Anonymous:
+			keys = structKeys(keys, table.Field(i))
+		default:
+			keys = append(keys, field.Tag.Get("toml"))
+		}
+	}
 	return keys
 }
 

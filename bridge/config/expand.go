@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +15,14 @@ func (s *source) expand(getenv func(string) (string, bool)) {
 }
 
 func (s *source) expandTable(path []string, table map[string]any, getenv func(string) (string, bool)) {
-	for _, key := range slices.Sorted(maps.Keys(table)) {
+	var keys []string
+	for key, value := range table {
+		if text, ok := value.(string); !ok || strings.Contains(text, "${") { // most of a large file is plain
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
 		table[key] = s.expandValue(under(path, key), table[key], getenv)
 	}
 }

@@ -165,7 +165,7 @@ func newNoise(file *rules.File) *noise {
 	for _, id := range slices.Sorted(maps.Keys(file.Rule)) {
 		def := file.Rule[id]
 		limit, up := limitOf(def)
-		if limit == nil || def.Metric == "" || def.Agg != "" {
+		if limit == nil || def.Metric == "" || def.Agg != "" || def.Across != "" {
 			continue
 		}
 		unit := limit.Unit
@@ -252,8 +252,7 @@ func (n *noise) wider(file *rules.File, id string) []proposal {
 		if c := def.Clear; c != nil && c.Limits && math.Abs(w.limit-c.Low.Value) >= deep {
 			return nil // it has a wider one
 		}
-		limit, _ := limitOf(def)
-		q := rules.Quantity{Value: clear, Unit: limit.Unit}
+		q := rules.Quantity{Value: clear, Unit: w.unit}
 		return []proposal{{"clear", q.String(), func(def *rules.RuleDef) {
 			def.Clear = &rules.Clear{Range: rules.Range{Low: q}, Text: q.String(), Limits: true}
 		}}}

@@ -109,16 +109,17 @@ type tally struct {
 	now    time.Time
 	unused map[string]int
 
-	sums  map[string]*Summary
-	lists map[string][]Episode
-	open  map[string]*Episode  // by the alarm's key
-	ended map[string]time.Time // the last one, by the alarm's key
+	sums    map[string]*Summary
+	lists   map[string][]Episode
+	open    map[string]*Episode  // by the alarm's key
+	pending map[string]bool      // alarms that wait out their for
+	ended   map[string]time.Time // the last one, by the alarm's key
 }
 
 func newTally(program *rules.Program) *tally {
 	return &tally{
 		engine: rules.NewEngine(program, rules.Options{}), unused: map[string]int{},
-		sums: map[string]*Summary{}, lists: map[string][]Episode{}, open: map[string]*Episode{}, ended: map[string]time.Time{},
+		sums: map[string]*Summary{}, lists: map[string][]Episode{}, open: map[string]*Episode{}, pending: map[string]bool{}, ended: map[string]time.Time{},
 	}
 }
 
@@ -142,6 +143,12 @@ func (t *tally) step(in rules.Input) {
 	for i := range t.out.Transitions {
 		for j := range t.out.Transitions[i].Events {
 			t.event(&t.out.Transitions[i].Events[j])
+		}
+		state := &t.out.Transitions[i].State
+		if waits := slices.ContainsFunc(state.Levels, func(l rules.LevelState) bool { return !l.On && !l.Since.IsZero() }); waits {
+			t.pending[state.Key] = true
+		} else {
+			delete(t.pending, state.Key)
 		}
 	}
 	for _, reason := range t.out.Problems {
@@ -168,10 +175,11 @@ func (t *tally) event(ev *rules.Event) {
 	switch ev.Type {
 	case rules.AlarmFired:
 		sum.Episodes++
-		if last, ok := t.ended[key]; ok && ev.At.Sub(last) < calm {
+		e := newEpisode(ev, t.occurred(ev))
+		if last, ok := t.ended[key]; ok && e.Fired.Sub(last) < calm {
 			sum.Flaps++
 		}
-		t.open[key] = newEpisode(ev, ev.At)
+		t.open[key] = e
 	case rules.AlarmOccurred: // beside the one that may be under way
 		sum.Episodes++
 		e := newEpisode(ev, ev.Alarm.StartedAt)
@@ -195,6 +203,16 @@ func (t *tally) event(ev *rules.Event) {
 			e.Severity = max(e.Severity, ev.Alarm.Severity)
 		}
 	}
+}
+
+// occurred is when an alarm fired. One that nothing was known of before, and whose
+// readings had begun long ago when they came, is one of the past which goes on: its
+// readings say how long it had lasted, whatever the device's clock shows.
+func (t *tally) occurred(ev *rules.Event) time.Time {
+	if ev.Reading == nil || ev.DelayedBy != "" || t.pending[ev.Alarm.Key] {
+		return ev.At
+	}
+	return ev.At.Add(-max(0, ev.Reading.At.Sub(ev.Alarm.StartedAt)))
 }
 
 func newEpisode(ev *rules.Event, fired time.Time) *Episode {

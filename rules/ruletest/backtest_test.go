@@ -103,6 +103,55 @@ func TestQuietRuleIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Whoever copies an advice need not know what the metric is declared in.
+func TestDeadbandIsAdvisedWithItsUnit(t *testing.T) {
+	f := warm(t)
+	f.Rule["freezer-warm"].Above = q(t, "-15")
+	report := backtest(t, f, recorded(t, "freezer-03", "-20x5 "+strings.Repeat("-14x2 -15.4x2 ", 10)+"-20"))
+	for _, a := range report.Advice {
+		if a.Key == "clear" {
+			if a.Value != "-15.41 °C" {
+				t.Errorf("clear %q is advised", a.Value)
+			}
+			return
+		}
+	}
+	t.Errorf("no deadband is advised: %+v", report.Advice)
+}
+
+// A device that was away sends an hour of readings at once, in the middle of an
+// episode: that had lasted for forty minutes, and is no short one.
+func TestEpisodeThatJoinsThePresentCountsFromWhenItOccurred(t *testing.T) {
+	for _, wait := range []string{"0s", "5m"} {
+		f := warm(t)
+		f.Rule["freezer-warm"].For = d(t, wait)
+		for _, behind := range []time.Duration{0, 3 * time.Hour} { // of the device's clock
+			sample := func(after time.Duration, v float64) rules.Sample {
+				at := begun.Add(after)
+				return rules.Sample{Device: "freezer-03", Metric: "temperature", Kind: rules.Number, Num: v, At: at.Add(-behind), Received: at, Clock: rules.ClockDevice}
+			}
+			late := rules.Input{Now: begun.Add(2 * time.Hour)}
+			for m := 65; m <= 120; m++ {
+				v := -20.0
+				if m >= 80 {
+					v = -14
+				}
+				late.Batch = append(late.Batch, sample(time.Duration(m)*time.Minute, v))
+			}
+			early, end := sample(time.Hour, -20), sample(122*time.Minute, -20)
+			r := backtest(t, f, func(yield func(rules.Input, error) bool) {
+				_ = yield(rules.Input{Now: begun.Add(time.Hour), Sample: &early}, nil) && yield(late, nil) && yield(rules.Input{Now: begun.Add(122 * time.Minute), Sample: &end}, nil)
+			})
+			if want := (Summary{Episodes: 1, InAlarm: 42 * time.Minute, Longest: 42 * time.Minute}); r.Summary != want {
+				t.Errorf("for = %s, clock %s behind: %+v, want %+v", wait, behind, r.Summary, want)
+			}
+			if len(r.List) != 1 || r.List[0].Fired != begun.Add(80*time.Minute) {
+				t.Errorf("for = %s, clock %s behind: %+v", wait, behind, r.List)
+			}
+		}
+	}
+}
+
 func TestErrorOfTheInputsEndsABacktest(t *testing.T) {
 	torn := errors.New("segment is torn")
 	f := warm(t)
