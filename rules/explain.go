@@ -132,6 +132,9 @@ func (e *Engine) explain(a *instance) Explanation {
 			x.Measured = truthOf(m.value.num != 0).String()
 		}
 	}
+	if text := e.silence(a, e.now); text != "" {
+		x.Measured = text
+	}
 	if ep != nil {
 		x.Unknown, x.Told, x.Acked, x.AckedBy = wall(ep.frozen), slices.Clone(ep.told), ep.acked, ep.ackedBy
 		x.Evidence = ep.points(a.rule.evidence())
@@ -169,6 +172,9 @@ func (e *Engine) explainLevel(a *instance, i int) LevelExplanation {
 	}
 	if g.clearHold > 0 {
 		l.Clears += " for " + written(g.clearHold)
+	}
+	if len(a.rule.gauges) > 0 && a.rule.gauges[g.gauge].source == silence {
+		l.Fires += e.silentFrom(a, i)
 	}
 	m := measurement{value: a.channel.last.value, known: a.channel.last.at != 0}
 	if !a.rule.plain && (a.channel.metric == nil || m.known) {

@@ -250,16 +250,10 @@ func apply(w *window.Window, fn string, quantile float64) (float64, bool) {
 // quiet measures whether a device has been silent for too long. Once an alarm is
 // on, only a contact ends it, and not that we were deaf meanwhile.
 func (e *Engine) quiet(a *instance, i int) measurement {
-	d, g := a.channel.device, &a.rule.gauges[i]
-	m := &a.extra.gauges[i]
-	r := d.reach(e, g, a.rule.rungs[0].hold)
+	d, m := a.channel.device, &a.extra.gauges[i]
+	r := e.reachOf(a, i)
 	on := a.episode != nil && a.episode.fired != 0
-	// What was never heard of is missed after its grace; that it is silent for
-	// longer, as a level says, begins with our listening.
 	base := i == a.rule.rungs[0].gauge
-	if !base && !r.lost && r.deadline != 0 {
-		r.deadline = max(r.deadline, r.since+int64(g.silent)+e.missed(d, r.since))
-	}
 	switch {
 	case r.deaf:
 		return measurement{}

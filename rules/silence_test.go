@@ -1,6 +1,11 @@
 package rules
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
 
 const quiet = `
 [rule.quiet]
@@ -269,4 +274,34 @@ func TestPresenceSaidAgainIsContact(t *testing.T) {
 	const rules = "[device.d]\nevery = \"1m\"\n[rule.quiet]\nsilent = \"5m\"\n"
 	tell(t, rules+"for = \"2m\"\n", "0s online d\n6m online d\n8m tick\n9m online d\n20m tick", "16m fired warning quiet/d")
 	tell(t, rules, "0s online d\n6m online d\n8m tick", "5m fired warning quiet/d", "6m resolved warning quiet/d")
+}
+
+// Who is woken learns whether a device was lost or never was there, and since when;
+// "silent for 5m" would say neither.
+func TestSilenceSaysSinceWhenNothingWasHeard(t *testing.T) {
+	s := newScene(t, "[device.d]\nevery = \"1m\"\n"+quiet+"level.critical = { silent = \"20m\" }\n")
+	s.play("0s other x=1\n90s tick")
+	x := s.e.Explain("d", "", start.Add(90*time.Second))[0]
+	if want := "never heard of, in 1m 30s of listening since 14:00:00; it reports every 1m"; x.Measured != want {
+		t.Errorf("measured %q, want %q", x.Measured, want)
+	}
+	if want := "silent for 5m: at 2026-11-06T14:02:00Z unless it is heard of before"; x.Levels[0].Fires != want {
+		t.Errorf("fires %q, want %q", x.Levels[0].Fires, want)
+	}
+	s.play("30m tick\n31m d x=1\n40m tick")
+	var told []string
+	for _, ev := range s.events {
+		if ev.Alarm.Key == "quiet/d" {
+			told = append(told, ev.Title+" | "+ev.Because)
+		}
+	}
+	want := []string{
+		"d: never heard of | never heard of, in 2m 0s of listening since 14:00:00; it reports every 1m",
+		"d: never heard of | never heard of, in 20m 0s of listening since 14:00:00; it reports every 1m",
+		"d: silent for 5m | heard again at 14:31:00; in alarm for 29m 0s",
+		"d: silent for 5m | last heard of at 14:31:00, 5m 0s before; it reports every 1m",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
+	}
 }

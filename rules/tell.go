@@ -76,7 +76,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	}
 	ev.Reading = a.reading()
 	s.values = e.values(a, s, &r.rungs[decider])
-	ev.Because = a.because(s, &r.rungs[decider], t, now, at)
+	ev.Because = e.because(a, s, &r.rungs[decider], t, now, at)
 	ev.Title = a.title(g, severity, s.typ == AlarmOccurred || s.typ == AlarmResolved && e.isPast)
 	switch s.typ {
 	case AlarmFired:
@@ -230,14 +230,18 @@ func union(a, b []string) []string {
 }
 
 // because says in words what decided.
-func (a *instance) because(s saying, g *rung, t *timer, now standing, at int64) string {
+func (e *Engine) because(a *instance, s saying, g *rung, t *timer, now standing, at int64) string {
 	ep, when := a.episode, wall(at)
 	switch s.typ {
 	case AlarmReminder:
 		if s.reason == "relapsed" {
 			return g.text + " again; not seen by anybody since it fired at " + clock(wall(ep.fired), when)
 		}
-		return "still " + now.phase.String() + " after " + spell(time.Duration(at-ep.fired)) + ", and nobody has acknowledged it"
+		text := "still " + now.phase.String() + " after " + spell(time.Duration(at-ep.fired)) + ", and nobody has acknowledged it"
+		if since := e.silence(a, at); since != "" {
+			text += "; " + since
+		}
+		return text
 	case AlarmReturned:
 		return a.decided(s, g, t, now, at) + "; it stays in alarm until somebody acknowledges or resets it"
 	case AlarmFlapping:
@@ -263,11 +267,14 @@ func (a *instance) because(s saying, g *rung, t *timer, now standing, at int64) 
 		if s.reason != "" {
 			return "in alarm for " + spell(time.Duration(at-ep.fired)) + ", and nobody has acknowledged it; now " + now.severity.String()
 		}
+		if text := e.silence(a, at); text != "" {
+			return text
+		}
 	case AlarmFired:
 		if ep.noData {
 			return a.unheard(when) + ", and the rule fires on that"
 		}
-		if text := a.silent(when); text != "" {
+		if text := e.silence(a, at); text != "" {
 			return text
 		}
 	case AlarmResolved:
@@ -304,24 +311,6 @@ func (a *instance) unheard(when time.Time) string {
 		return "nothing has been known since " + clock(wall(a.episode.frozen), when)
 	}
 	return "no usable reading since " + clock(wall(a.channel.at), when)
-}
-
-// silent says since when a device is silent, for a rule about that; "" for others.
-func (a *instance) silent(when time.Time) string {
-	d := a.channel.device
-	switch {
-	case !a.rule.gaugesOf(silence):
-		return ""
-	case d.presenceAt >= d.contact && (d.presence == Lost || d.presence == Offline):
-		return d.presence.String() + " since " + clock(wall(d.presenceAt), when) + because(d.why)
-	case d.contact == 0:
-		return "never heard of"
-	}
-	text := "last heard of at " + clock(wall(d.contact), when)
-	if every, ok := d.interval(); ok {
-		text += "; it reports every " + written(every)
-	}
-	return text
 }
 
 // gaugesOf reports whether the rule's lowest rung compares what a source measures.
@@ -422,6 +411,9 @@ func (a *instance) title(g *rung, severity Severity, past bool) string {
 		case "rule":
 			return a.rule.id
 		case "condition":
+			if a.rule.gaugesOf(silence) && severity != Unset && c.device.contact == 0 {
+				return "never heard of" // a span that it was silent for would be one of ours
+			}
 			return g.sentence
 		case "metric":
 			if m := a.rule.shows; m != nil {

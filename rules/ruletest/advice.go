@@ -96,7 +96,7 @@ func advise(file *rules.File, inputs iter.Seq2[rules.Input, error], n *noise, re
 func longer(file *rules.File, r *RuleReport) []proposal {
 	var lengths []time.Duration
 	for _, e := range r.List {
-		if lasted := e.Ended.Sub(e.Fired); !e.Ended.IsZero() && lasted < calm {
+		if lasted := e.Ended.Sub(e.occurred); !e.Ended.IsZero() && lasted < calm {
 			lengths = append(lengths, lasted)
 		}
 	}

@@ -43,7 +43,7 @@ type Summary struct {
 	Flaps     int // of them, those that fired within 10 minutes of the end of the last
 	Reminders int
 	Muted     int           // episodes beside those, that nobody would have been told of
-	InAlarm   time.Duration // together, from fired to the end
+	InAlarm   time.Duration // together, from when they fired, or would have if their readings had not come late
 	Longest   time.Duration
 }
 
@@ -55,6 +55,8 @@ type Episode struct {
 	Started, Fired time.Time
 	Ended          time.Time // zero: in alarm until the last input
 	Reason         string    // why it ended
+
+	occurred time.Time // when it fired, or would have if its readings had not come late
 }
 
 // Advice is a change of one key of a rule, and what the same inputs would have
@@ -175,8 +177,9 @@ func (t *tally) event(ev *rules.Event) {
 	switch ev.Type {
 	case rules.AlarmFired:
 		sum.Episodes++
-		e := newEpisode(ev, t.occurred(ev))
-		if last, ok := t.ended[key]; ok && e.Fired.Sub(last) < calm {
+		e := newEpisode(ev, ev.At)
+		e.occurred = t.occurred(ev)
+		if last, ok := t.ended[key]; ok && e.occurred.Sub(last) < calm {
 			sum.Flaps++
 		}
 		t.open[key] = e
@@ -219,7 +222,7 @@ func newEpisode(ev *rules.Event, fired time.Time) *Episode {
 	id, key := ev.Rule.ID, ev.Alarm.Key
 	return &Episode{
 		ID: ev.Alarm.Episode, Rule: id, Instance: key[min(len(key), len(id)+1):],
-		Severity: ev.Alarm.Severity, Started: ev.Alarm.StartedAt, Fired: fired,
+		Severity: ev.Alarm.Severity, Started: ev.Alarm.StartedAt, Fired: fired, occurred: fired,
 	}
 }
 
@@ -236,7 +239,7 @@ func (t *tally) end(key string, sum *Summary, at time.Time, reason string) {
 }
 
 func (t *tally) count(e *Episode, sum *Summary, until time.Time) {
-	lasted := until.Sub(e.Fired)
+	lasted := until.Sub(e.occurred)
 	sum.InAlarm += lasted
 	sum.Longest = max(sum.Longest, lasted)
 	if len(t.lists[e.Rule]) < maxEpisodes {

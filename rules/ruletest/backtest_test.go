@@ -145,7 +145,7 @@ func TestEpisodeThatJoinsThePresentCountsFromWhenItOccurred(t *testing.T) {
 			if want := (Summary{Episodes: 1, InAlarm: 42 * time.Minute, Longest: 42 * time.Minute}); r.Summary != want {
 				t.Errorf("for = %s, clock %s behind: %+v, want %+v", wait, behind, r.Summary, want)
 			}
-			if len(r.List) != 1 || r.List[0].Fired != begun.Add(80*time.Minute) {
+			if len(r.List) != 1 || r.List[0].Fired != begun.Add(2*time.Hour) {
 				t.Errorf("for = %s, clock %s behind: %+v", wait, behind, r.List)
 			}
 		}
