@@ -2,10 +2,12 @@ package config
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"tocsin/bridge/webhook"
@@ -25,11 +27,30 @@ type PinList []webhook.Pin
 
 func (PinList) acceptsOne() {}
 
+// TokenRoots are who may vouch for a token's server: the system's roots and ca.
+// Nil is the system's alone.
+func (t EndpointTLS) TokenRoots() (*x509.CertPool, error) {
+	if t.CA == "" {
+		return nil, nil
+	}
+	pem, err := readFile(t.CA, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("the file of certificates %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a machine without roots
+	}
+	pool.AppendCertsFromPEM(pem)
+	return pool, nil
+}
+
 // Auth says who sends, beside the signature; one of these, or none.
 type Auth struct {
 	Basic  *BasicAuth  `toml:"basic"`
 	Bearer Secret      `toml:"bearer"` // a token that does not change
 	Header *HeaderAuth `toml:"header"`
+	OAuth2 *OAuth2     `toml:"oauth2"`
 }
 
 // BasicAuth is a user with a password.
@@ -44,9 +65,30 @@ type HeaderAuth struct {
 	Value Secret `toml:"value"`
 }
 
+// OAuth2 is where access tokens come from: by the client's credentials, or by a
+// refresh token.
+type OAuth2 struct {
+	TokenURL     string    `toml:"token_url"` // https
+	ClientID     string    `toml:"client_id"`
+	ClientSecret Secret    `toml:"client_secret"`
+	RefreshToken Secret    `toml:"refresh_token"`
+	Scopes       OneOrMore `toml:"scopes"`
+	Audience     string    `toml:"audience"`
+	ClientAuth   string    `toml:"client_auth"` // where id and secret go: body ("" is that) or header
+	Scheme       string    `toml:"scheme"`      // the word before the token; "" is Bearer
+}
+
+func (o *OAuth2) webhook() *webhook.OAuth2 {
+	return &webhook.OAuth2{
+		TokenURL: o.TokenURL, ClientID: o.ClientID, ClientSecret: hidden(o.ClientSecret), RefreshToken: hidden(o.RefreshToken),
+		Scopes: o.Scopes, Audience: o.Audience, InHeader: o.ClientAuth == "header", Scheme: o.Scheme,
+	}
+}
+
+func hidden(s Secret) webhook.Credential { return webhook.NewCredential(s.Reveal()) }
+
 // Webhook is what a sender needs of it. The configuration has been checked.
 func (a *Auth) Webhook() webhook.Auth {
-	hidden := func(s Secret) webhook.Credential { return webhook.NewCredential(s.Reveal()) }
 	switch {
 	case a.Basic != nil:
 		return webhook.Basic(a.Basic.User, hidden(a.Basic.Password))
@@ -54,6 +96,8 @@ func (a *Auth) Webhook() webhook.Auth {
 		return webhook.Bearer(hidden(a.Bearer))
 	case a.Header != nil:
 		return webhook.Auth{Header: a.Header.Name, Value: hidden(a.Header.Value)}
+	case a.OAuth2 != nil:
+		return webhook.Auth{OAuth2: a.OAuth2.webhook()}
 	}
 	return webhook.Auth{}
 }
@@ -79,7 +123,7 @@ func (l *loader) checkAuth(path []string, e *Endpoint) {
 	for _, way := range []struct {
 		key     string
 		written bool
-	}{{"basic", a.Basic != nil}, {"bearer", a.Bearer.written()}, {"header", a.Header != nil}} {
+	}{{"basic", a.Basic != nil}, {"bearer", a.Bearer.written()}, {"header", a.Header != nil}, {"oauth2", a.OAuth2 != nil}} {
 		if way.written {
 			ways = append(ways, way.key)
 		}
@@ -105,15 +149,45 @@ func (l *loader) checkAuth(path []string, e *Endpoint) {
 		case h.Name == "":
 			l.main.atValue(under(path, "header", "name"), "the header has no name", `write { name = "X-Api-Key", value = { file = "PATH" } }`)
 		case l.needSecret(under(path, "header", "value"), &h.Value):
-			if err := webhook.CheckAuth(h.Name, webhook.NewCredential(h.Value.Reveal())); err != nil {
+			if err := webhook.CheckAuth(h.Name, hidden(h.Value)); err != nil {
 				l.main.leaf(under(path, "header"), err, "name the header that the receiver reads its key from")
 			}
 		}
 	}
+	if a.OAuth2 != nil {
+		l.checkOAuth2(under(path, "oauth2"), a.OAuth2)
+	}
 	if a.Bearer.IsSet() {
-		if err := webhook.CheckAuth("", webhook.NewCredential(a.Bearer.Reveal())); err != nil {
+		if err := webhook.CheckAuth("", hidden(a.Bearer)); err != nil {
 			l.main.leaf(under(path, "bearer"), err, "write the token alone")
 		}
+	}
+}
+
+func (l *loader) checkOAuth2(path []string, o *OAuth2) {
+	u, err := webhook.CheckURL(o.TokenURL, true)
+	switch {
+	case o.TokenURL == "":
+		l.main.atValue(under(path, "token_url"), "there is no token_url", `add token_url = "https://…"`)
+	case err != nil:
+		l.main.leaf(under(path, "token_url"), err, "write https://host/path")
+	case u.Scheme != "https":
+		l.main.atValue(under(path, "token_url"), "token_url is http, and a token is never asked for in the clear", "use https")
+	}
+	if o.ClientID == "" {
+		l.main.atValue(under(path, "client_id"), "there is no client_id", `add client_id = "…"`)
+	}
+	if !o.RefreshToken.written() {
+		l.needSecret(under(path, "client_secret"), &o.ClientSecret)
+	} else {
+		l.secret(under(path, "client_secret"), &o.ClientSecret)
+		l.secret(under(path, "refresh_token"), &o.RefreshToken)
+	}
+	if o.ClientAuth != "" {
+		l.oneOf(under(path, "client_auth"), o.ClientAuth, "body", "header")
+	}
+	if strings.ContainsFunc(o.Scheme, func(r rune) bool { return r != '-' && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }) {
+		l.main.atValue(under(path, "scheme"), "scheme is not one word", `leave it out for "Bearer"`)
 	}
 }
 
@@ -191,6 +265,9 @@ func (e *Endpoint) files() []string {
 	}
 	if h := e.Auth.Header; h != nil {
 		list = append(list, h.Value.path)
+	}
+	if o := e.Auth.OAuth2; o != nil {
+		list = append(list, o.ClientSecret.path, o.RefreshToken.path)
 	}
 	return list
 }

@@ -77,10 +77,39 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	}
 	ctx, cancel := context.WithTimeout(parent, s.timeout)
 	defer cancel()
+	who, err := s.authorize(ctx, Credential{})
+	if err != nil {
+		return s.withoutToken(parent, ctx, err)
+	}
+	r := s.exchange(parent, ctx, &exchange{m, who, now})
+	if s.tokens == nil || r.Status != http.StatusUnauthorized {
+		return r
+	}
+	if who, err = s.authorize(ctx, who); err != nil {
+		return s.withoutToken(parent, ctx, err)
+	}
+	if r = s.exchange(parent, ctx, &exchange{m, who, now}); r.Status == http.StatusUnauthorized {
+		r.Err = s.wrap(errors.New("answered 401 Unauthorized to a fresh access token (may its client do this?)"))
+	}
+	return r
+}
+
+// An exchange is one request of an attempt.
+type exchange struct {
+	Message
+	who Credential
+	now time.Time
+}
+
+// exchange sends one request and reads its answer.
+func (s *Sender) exchange(parent, ctx context.Context, x *exchange) Result {
 	var p progress
-	req, err := s.request(httptrace.WithClientTrace(ctx, p.trace()), m, now)
+	req, err := s.request(httptrace.WithClientTrace(ctx, p.trace()), x.Message, x.now)
 	if err != nil {
 		return Result{Err: s.wrap(err)}
+	}
+	if !x.who.IsZero() {
+		req.Header[s.auth.Header] = []string{x.who.Reveal()}
 	}
 	resp, err := s.transport.RoundTrip(req)
 	r := Result{CertExpiry: s.seen.time()}
@@ -91,7 +120,7 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	}
 	defer func() { _ = resp.Body.Close() }() // unread, it closes the connection: nothing is drained
 
-	r.Status, r.Header, r.Skew = resp.StatusCode, resp.Header, skew(resp.Header, now, time.Now())
+	r.Status, r.Header, r.Skew = resp.StatusCode, resp.Header, skew(resp.Header, x.now, time.Now())
 	if resp.TLS != nil {
 		r.TLSVersion = resp.TLS.Version
 	}
@@ -105,7 +134,7 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 		r.Verdict = Gone
 		r.Err = s.wrap(errors.New("answered 410 Gone: it wants no more messages"))
 	default:
-		r.RetryAfter = retryAfter(resp.Header.Values("Retry-After"), now, s.retryAfterMax)
+		r.RetryAfter = retryAfter(resp.Header.Values("Retry-After"), x.now, s.retryAfterMax)
 		r.Err = s.wrap(refused(resp))
 	}
 	return r
@@ -213,9 +242,6 @@ func (s *Sender) request(ctx context.Context, m Message, now time.Time) (*http.R
 		if err := s.signing.other(req.Header, &signing, now); err != nil {
 			return nil, err
 		}
-	}
-	if !s.auth.Value.IsZero() {
-		req.Header[s.auth.Header] = []string{s.auth.Value.Reveal()}
 	}
 	return req.WithContext(ctx), nil
 }

@@ -50,6 +50,7 @@ func (c Credential) MarshalText() ([]byte, error) { return []byte(redacted), nil
 type Auth struct {
 	Header string     // the header that carries Value; empty: Authorization
 	Value  Credential // the header's whole value: "Bearer …", "Basic …", a key
+	OAuth2 *OAuth2    // where Authorization comes from instead
 }
 
 // Basic is the authentication of RFC 7617.

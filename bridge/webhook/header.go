@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -75,7 +76,12 @@ func CheckAuth(name string, value Credential) error {
 }
 
 func (a *Auth) check() error {
-	if a.Value.IsZero() && a.Header == "" {
+	switch {
+	case a.OAuth2 != nil && (!a.Value.IsZero() || a.Header != ""):
+		return errors.New("auth has both OAuth2 and a header, and a request carries one of them")
+	case a.OAuth2 != nil:
+		return a.OAuth2.check()
+	case a.Value.IsZero() && a.Header == "":
 		return nil
 	}
 	return CheckAuth(a.Header, a.Value)

@@ -74,6 +74,7 @@ type Sender struct {
 	retryAfterMax time.Duration
 	headers       http.Header // not to be changed
 	auth          Auth        // Header is canonical
+	tokens        *tokens     // nil without OAuth2
 	transport     *http.Transport
 	seen          *expiry
 }
@@ -127,6 +128,7 @@ func newSender(o Options) (*Sender, error) {
 		retryAfterMax: orDefault(o.RetryAfterMax, DefaultRetryAfterMax),
 		headers:       headers,
 		auth:          o.Auth,
+		tokens:        newTokens(&o, g),
 		transport:     newTransport(&o, g, seen),
 		seen:          seen,
 	}, nil
@@ -167,7 +169,12 @@ func newTransport(o *Options, g *guard, seen *expiry) *http.Transport {
 }
 
 // Close closes the connections that are open and unused.
-func (s *Sender) Close() { s.transport.CloseIdleConnections() }
+func (s *Sender) Close() {
+	s.transport.CloseIdleConnections()
+	if s.tokens != nil {
+		s.tokens.transport.CloseIdleConnections()
+	}
+}
 
 func orDefault[T int | time.Duration](v, d T) T {
 	if v <= 0 {

@@ -33,6 +33,11 @@ func identify(o *webhook.Options, t *config.EndpointTLS) error {
 	if o.RootCAs, err = t.Roots(); err != nil {
 		return fmt.Errorf("tls.ca: %w", err)
 	}
+	if o.Auth.OAuth2 != nil {
+		if o.Auth.OAuth2.RootCAs, err = t.TokenRoots(); err != nil {
+			return fmt.Errorf("tls.ca: %w", err)
+		}
+	}
 	if t.Cert != "" {
 		pair, err := t.Certificate()
 		if err != nil {
