@@ -55,7 +55,7 @@ func TestAttemptVerifiesWithLibrariesThatAreNotOurs(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if d := Diagnose([]Secret{old}, got.header, append(got.body, '\n')); !d.Proved {
+	if d := Diagnose(Keys{Secrets: []Secret{old}}, Request{Header: got.header, Body: append(got.body, '\n')}, Standard); !d.Proved {
 		t.Errorf("diagnosed %+v", d)
 	}
 }

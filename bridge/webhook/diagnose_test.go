@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func TestDiagnoseFindsTheMistake(t *testing.T) {
 	const head = "evt_1.1614265330."
 	f := func(want string, signature string, got string) {
 		t.Helper()
-		d := Diagnose([]Secret{NewSecret(), {}, secret}, headers(id, ts, signature), []byte(got))
+		d := Diagnose(Keys{Secrets: []Secret{NewSecret(), {}, secret}}, Request{Header: headers(id, ts, signature), Body: []byte(got)}, Standard)
 		if !strings.Contains(d.Mistake, want) || !d.Proved || d.Remedy == "" {
 			t.Errorf("diagnosed %+v, want %q", d, want)
 		}
@@ -131,7 +130,7 @@ func TestDiagnoseAdmitsWhatItDoesNotKnow(t *testing.T) {
 	at := time.Unix(1614265330, 0)
 	f := func(body, signature, want string) {
 		t.Helper()
-		d := Diagnose([]Secret{secret}, headers("evt_1", at.Unix(), signature), []byte(body))
+		d := Diagnose(Keys{Secrets: []Secret{secret}}, Request{Header: headers("evt_1", at.Unix(), signature), Body: []byte(body)}, Standard)
 		if d.Proved || want == "" != (d.Mistake == "") || !strings.Contains(d.Mistake, want) {
 			t.Errorf("diagnosed %+v, want %q, unproved", d, want)
 		}
@@ -140,7 +139,7 @@ func TestDiagnoseAdmitsWhatItDoesNotKnow(t *testing.T) {
 	f(`{"a": 1}`, Sign(other, "evt_1", at, []byte(`{"a": 1}`)), "white space")
 	f(``, Sign(other, "evt_1", at, []byte(`{"a":1}`)), "body is empty")
 	f(`{}`, "v1,g0hM9SsE", "cut short")
-	if d := Diagnose([]Secret{secret}, http.Header{}, nil); !strings.Contains(d.Mistake, "webhook-id is missing") || d.Proved {
+	if d := Diagnose(Keys{Secrets: []Secret{secret}}, Request{}, Standard); !strings.Contains(d.Mistake, "webhook-id is missing") || d.Proved {
 		t.Errorf("diagnosed %+v", d)
 	}
 }
@@ -151,15 +150,16 @@ func FuzzDiagnose(f *testing.F) {
 	f.Add("evt_1", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= sha256=00 v1a,x", []byte(`{"a": [1, "\u00e9\\\""]}`))
 	f.Add("", "=,:", []byte("\ufeff\r\n\xff"))
 	secret := mustSecret(f, vectorSecret)
+	keys := Keys{Secrets: []Secret{secret}}
 	at := time.Unix(1614265330, 0)
 	f.Fuzz(func(t *testing.T, id, sig string, body []byte) {
-		if d := Diagnose([]Secret{secret}, headers(id, at.Unix(), sig), body); d.Proved {
+		if d := Diagnose(keys, Request{Header: headers(id, at.Unix(), sig), Body: body}, Standard); d.Proved {
 			t.Fatalf("proved, although nobody signed it: %+v", d)
 		}
 		if id == "" {
 			return
 		}
-		d := Diagnose([]Secret{secret}, headers(id, at.Unix(), Sign(secret, id, at, body)), append(body, '\n'))
+		d := Diagnose(keys, Request{Header: headers(id, at.Unix(), Sign(secret, id, at, body)), Body: append(body, '\n')}, Standard)
 		if !d.Proved || d.Mistake == "" {
 			t.Fatalf("diagnosed %+v", d)
 		}

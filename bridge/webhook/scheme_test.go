@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -335,4 +336,12 @@ func onlyErr(t *testing.T, zero bool, err error) error {
 		t.Error("a key beside an error")
 	}
 	return err
+}
+
+func secondsOf(ts string) time.Time {
+	sec, err := strconv.ParseInt(ts, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(sec, 0)
 }

@@ -59,7 +59,7 @@ func TestSignatureMatchesTheVectors(t *testing.T) {
 			if err := verifyStandard([]Secret{secret}, h, []byte(v.Body), now); !errors.Is(err, ErrSignature) {
 				t.Errorf("%s: a wrong signature verifies: %v", v.Name, err)
 			}
-			if d := Diagnose([]Secret{secret}, h, []byte(v.Body)); d.Mistake != mistake || !d.Proved {
+			if d := Diagnose(Keys{Secrets: []Secret{secret}}, Request{Header: h, Body: []byte(v.Body)}, Standard); d.Mistake != mistake || !d.Proved {
 				t.Errorf("%s: diagnosed %+v, want %q", v.Name, d, mistake)
 			}
 		}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"math"
 	"net"
@@ -21,7 +23,7 @@ type fault struct {
 }
 
 const faultSyntax = "write KIND:PROBABILITY,… where KIND is a status such as 500, 429/2s or 302/URL, " +
-	"or hang, slow/20s, drip, big, reset, close"
+	"or redirect, hang, slow/20s, drip, big, bomb, reset, close"
 
 // parseFaults reads 429/2s:0.1,hang:0.01 and so on.
 func parseFaults(s string) ([]fault, error) {
@@ -67,6 +69,10 @@ func parseFault(name string) (fault, error) {
 		f.act = drip
 	case "big":
 		f.act = flood
+	case "bomb":
+		f.act = bomb
+	case "redirect":
+		return parseStatusFault(f, "302", arg, hasArg)
 	case "slow":
 		f.act, f.wait = slow, 20*time.Second
 		if hasArg {
@@ -166,6 +172,23 @@ func flood(w http.ResponseWriter, req *http.Request, f fault) {
 	chunk := make([]byte, 64<<10)
 	for req.Context().Err() == nil {
 		if _, err := w.Write(chunk); err != nil {
+			return
+		}
+	}
+}
+
+// bomb sends a gigabyte of zeros, which gzip makes a megabyte of.
+func bomb(w http.ResponseWriter, _ *http.Request, f fault) {
+	var member bytes.Buffer // a gzip stream may be many, one after the other
+	z := gzip.NewWriter(&member)
+	_, err := z.Write(make([]byte, 1<<20))
+	if err != nil || z.Close() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	w.WriteHeader(f.status)
+	for range 1 << 10 {
+		if _, err := w.Write(member.Bytes()); err != nil {
 			return
 		}
 	}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"tocsin/bridge/webhook"
 )
 
 func TestFaultsAreReadAsWritten(t *testing.T) {
@@ -31,6 +34,10 @@ func TestFaultsAreReadAsWritten(t *testing.T) {
 	if faults[4].wait != 20*time.Millisecond {
 		t.Errorf("slow/20ms waits %s", faults[4].wait)
 	}
+	faults = mustFaults(t, "redirect:0.1,410:0.1,bomb:0.1")
+	f(0, 302, 0.1, "Location", "/followed")
+	f(1, 410, 0.1, "", "")
+	f(2, 200, 0.1, "", "")
 }
 
 func TestFaultsThatMakeNoSenseAreRefusedWithARemedy(t *testing.T) {
@@ -102,4 +109,15 @@ func FuzzFaults(f *testing.F) {
 			t.Fatalf("%q: the first fault cannot be drawn", s)
 		}
 	})
+}
+
+func TestABombUnpacksToAGigabyte(t *testing.T) {
+	url, _ := serveReceiver(t, receiverOptions{Faults: mustFaults(t, "bomb:1")})
+	resp, err := post(t, url, webhook.NewSecret(), "evt_1", testBody) // asks for gzip, and unpacks it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, resp.Body); n != 1<<30 || err != nil || !resp.Uncompressed {
+		t.Errorf("%d bytes, %v, unpacked %t", n, err, resp.Uncompressed)
+	}
 }

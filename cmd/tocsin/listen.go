@@ -22,6 +22,8 @@ const maxShown = 16 << 10
 type listenFlags struct {
 	addr    string
 	secrets []string
+	sign    []string
+	url     string
 	fault   string
 	seed    uint64
 	out     string
@@ -34,21 +36,25 @@ func newListenCommand(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "listen",
 		Short: "Receive webhooks: verify, print, and fail on purpose",
-		Long: `Listen is a receiver for developers. It verifies every request, says whether it
-is a repeat, prints the body, and answers 200, or badly where --fault says so:
+		Long: `Listen is a receiver for developers. It verifies every request in each way in which
+it is signed, says which, says whether it is a repeat, prints the body, and answers
+200, or badly where --fault says so:
 
-  500:0.2        a status, for one request in five
+  500:0.2        a status, for one request in five; 410 says: no more of these
   429/2s:0.1     a status with Retry-After (429 and others)
-  302/URL:0.1    a redirect (3xx); without a URL it leads back here
+  302/URL:0.1    a redirect (3xx); without a URL it leads back here, as redirect:0.1 does
   hang:0.01      no answer, the connection stays open
   slow/20s:0.1   a good answer, late
   drip:0.1       a good status, then a byte a second
   big:0.1        a good status, then a body without end
+  bomb:0.1       a good status, then a gigabyte, packed into a megabyte
   reset:0.1      no answer, a TCP reset;   close:0.1  no answer, a plain close
 
-A request that does not verify is answered 401.
---out appends one line of JSON a request: id, type, at, verified, attempt, status,
-headers, body, and raw, which is the body to the byte in base64.`,
+A request is good when one of its signatures verifies, or with --sign when all that
+are named do; any other is answered 401. Who signs the URL (rfc9421) signs the one
+it was given: behind a proxy or a tunnel, say it with --url.
+--out appends one line of JSON a request: id, type, at, verified, schemes, attempt,
+status, headers, body, and raw, which is the body to the byte in base64.`,
 		Example: `  tocsin listen --secret @secrets/ops
   tocsin listen --secret @secrets/ops --fault 500:0.2,hang:0.05 --out received.jsonl -q`,
 		Args: noArgs,
@@ -57,6 +63,7 @@ headers, body, and raw, which is the body to the byte in base64.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:9000", "address to listen on; port 0 takes a free one")
 	flags.StringArrayVar(&f.secrets, "secret", nil, secretUsage+"; may be repeated")
+	signFlags(cmd, &f.sign, &f.url)
 	flags.StringVar(&f.fault, "fault", "", "answer badly: KIND:PROBABILITY,…")
 	flags.Uint64Var(&f.seed, "seed", 1, "decides which requests are answered badly")
 	flags.StringVar(&f.out, "out", "", "append every request to this file, one line of JSON each")
@@ -66,7 +73,7 @@ headers, body, and raw, which is the body to the byte in base64.`,
 }
 
 func listen(ctx context.Context, e env, f listenFlags) (err error) {
-	secrets, err := readSecrets(f.secrets, e.LookupEnv)
+	wanted, err := readKeys(f.secrets, f.sign, e.LookupEnv)
 	if err != nil {
 		return err
 	}
@@ -74,11 +81,11 @@ func listen(ctx context.Context, e env, f listenFlags) (err error) {
 	if err != nil {
 		return refused("--fault: %w", err)
 	}
-	addr, err := listenAddr(f.addr, len(secrets) > 0)
+	o := receiverOptions{Secrets: wanted.Secrets, Public: wanted.Public, Schemes: wanted.schemes, URL: f.url, Faults: faults, Seed: f.seed}
+	addr, err := listenAddr(f.addr, o.verifying())
 	if err != nil {
 		return err
 	}
-	o := receiverOptions{Secrets: secrets, Faults: faults, Seed: f.seed}
 	if f.out != "" {
 		file, err := os.OpenFile(f.out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -97,7 +104,7 @@ func listen(ctx context.Context, e env, f listenFlags) (err error) {
 	}
 	p := receptionPrinter{
 		out: e.Stdout, palette: paletteFor(e.Stdout, e.LookupEnv),
-		bodies: !f.quiet, headers: f.verbose, verifying: len(secrets) > 0,
+		bodies: !f.quiet, headers: f.verbose, verifying: o.verifying(),
 	}
 	o.Observe = p.print
 	fmt.Fprintf(e.Stdout, "listening on http://%s\n", ln.Addr())
@@ -163,6 +170,9 @@ func (p receptionPrinter) verdict(got reception) string {
 		s = "· not verified"
 	default:
 		s = p.palette.good("✓ verified")
+		if named := p.schemes(got.Found); named != "" {
+			s += " " + named
+		}
 	}
 	switch {
 	case got.Changed:
@@ -173,6 +183,24 @@ func (p receptionPrinter) verdict(got reception) string {
 		s += ", attempt " + strconv.Itoa(got.Attempt)
 	}
 	return s
+}
+
+// schemes names those that verify and those that do not, unless there is only
+// the usual one.
+func (p receptionPrinter) schemes(found []webhook.Finding) string {
+	if len(found) == 1 && found[0].Scheme == webhook.Standard {
+		return ""
+	}
+	var good []string
+	var bad string
+	for _, f := range found {
+		if f.Err == nil {
+			good = append(good, string(f.Scheme))
+			continue
+		}
+		bad += ", " + p.palette.bad("✗ "+string(f.Scheme)+": "+cleanLine(f.Err.Error()))
+	}
+	return strings.Join(good, " ") + bad
 }
 
 func answer(got reception) string {
@@ -213,50 +241,4 @@ func indentBody(body []byte) string {
 		s += fmt.Sprintf("%s… and %d bytes more\n", margin, len(body)-len(shown))
 	}
 	return s
-}
-
-const secretUsage = "secret as whsec_…, or @FILE that holds it (default: $TOCSIN_SECRET)" // #nosec G101 -- a help text
-
-// readSecrets takes secrets from flags or, when there is none, from the
-// environment. A file or a variable may hold several, as while rotating.
-func readSecrets(flags []string, lookupEnv func(string) (string, bool)) ([]webhook.Secret, error) {
-	if len(flags) == 0 {
-		text, ok := lookupEnv("TOCSIN_SECRET")
-		if !ok {
-			return nil, nil
-		}
-		return parseSecrets("TOCSIN_SECRET", text)
-	}
-	var secrets []webhook.Secret
-	for _, flag := range flags {
-		place, text := "--secret", flag
-		if path, ok := strings.CutPrefix(flag, "@"); ok {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return nil, refused("--secret: %w", err)
-			}
-			place, text = path, string(data)
-		}
-		more, err := parseSecrets(place, text)
-		if err != nil {
-			return nil, err
-		}
-		secrets = append(secrets, more...)
-	}
-	return secrets, nil
-}
-
-func parseSecrets(place, text string) ([]webhook.Secret, error) {
-	fields := strings.Fields(text)
-	if len(fields) == 0 {
-		return nil, refused("%s: is empty (make a secret with: tocsin keygen)", place)
-	}
-	secrets := make([]webhook.Secret, len(fields))
-	for i, field := range fields {
-		var err error
-		if secrets[i], err = webhook.ParseSecret(field); err != nil {
-			return nil, refused("%s: %w", place, err)
-		}
-	}
-	return secrets, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,50 @@ func TestListenPrintsOneLineARequest(t *testing.T) {
 	if code := stop(); code != 0 {
 		t.Errorf("exit code %d after being asked to stop", code)
 	}
+}
+
+// What is signed in several ways is verified in each, and those that were asked
+// for have to be there.
+func TestListenNamesTheSchemesItFound(t *testing.T) {
+	secret, key := webhook.NewSecret(), webhook.NewPrivateKey()
+	keys := map[string]string{"TOCSIN_SECRET": secret.Reveal() + " " + key.Public().String()}
+	send := func(url string, sign ...webhook.Scheme) webhook.Result {
+		t.Helper()
+		s, err := webhook.New(webhook.Options{
+			URL: url + "/hook?a=1", AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+			Sign: sign, Secrets: []webhook.Secret{secret}, Keys: []webhook.PrivateKey{key},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		return s.Send(t.Context(), webhook.Message{ID: "evt_1", Body: []byte(testBody)})
+	}
+	file := filepath.Join(t.TempDir(), "received.jsonl")
+	url, lines, stop := startListen(t, keys, "-q", "--out", file)
+	f := func(want string, status int, sign ...webhook.Scheme) {
+		t.Helper()
+		r := send(url, sign...)
+		if line := nextLine(t, lines); !strings.Contains(line, want) || r.Status != status {
+			t.Errorf("answered %d, printed %q, want %d, %q", r.Status, line, status, want)
+		}
+	}
+	f("✓ verified  alarm", 200, webhook.Standard)
+	f("✓ verified standard ed25519 github stripe rfc9421, repeat", 200, webhook.Schemes()...)
+	f("✓ verified rfc9421, repeat", 200, webhook.RFC9421)
+	stop()
+	if text := read(t, file); strings.Count(text, `"rfc9421":"verified"`) != 2 {
+		t.Errorf("the record is %s", text)
+	}
+
+	url, lines, _ = startListen(t, keys, "-q", "--sign", "standard,stripe")
+	f("✗ stripe: header missing", 401, webhook.Standard, webhook.GitHub)
+	f("✓ verified standard stripe", 200, webhook.Standard, webhook.Stripe)
+	f("✗ standard: header missing", 401, webhook.Stripe)
+
+	// A receiver behind a proxy is told what senders were given.
+	url, lines, _ = startListen(t, keys, "-q", "--url", "https://alerts.example.com/hook")
+	f("✗ no signature matches", 401, webhook.RFC9421)
 }
 
 func TestListenPrintsBodiesForReading(t *testing.T) {

@@ -27,12 +27,17 @@ const (
 
 // receiverOptions says what a receiver checks and how it behaves.
 type receiverOptions struct {
-	Secrets []webhook.Secret // any may have signed; none: nothing is verified, everything accepted
-	Faults  []fault          // ways to answer badly; none: always well
-	Seed    uint64           // decides which requests get which fault
-	Record  io.Writer        // one line of JSON a request, before it is answered; nil: none
-	Observe func(reception)  // called for each request before it is answered, one at a time; nil: nobody
+	Secrets []webhook.Secret    // any may have signed; without one and a public key nothing is verified, everything accepted
+	Public  []webhook.PublicKey // the same, of ed25519
+	Schemes []webhook.Scheme    // all of these have to verify; none: any one of those that a request carries
+	URL     string              // what senders were given; "": as requests say
+	Faults  []fault             // ways to answer badly; none: always well
+	Seed    uint64              // decides which requests get which fault
+	Record  io.Writer           // one line of JSON a request, before it is answered; nil: none
+	Observe func(reception)     // called for each request before it is answered, one at a time; nil: nobody
 }
+
+func (o *receiverOptions) verifying() bool { return len(o.Secrets)+len(o.Public) > 0 }
 
 // A receiver is what an endpoint looks like from the other side: it verifies
 // each request, recognises repeats by webhook-id, keeps a record, and answers,
@@ -64,11 +69,12 @@ type reception struct {
 	Type     string // the body's type, "" when it has none
 	Title    string // the event's title, "" when it has none
 	Verified bool
-	Problem  error // why it is not verified or not accepted
-	Attempt  int   // how often this id has come, this time included
-	Repeat   bool  // an earlier request with this id was accepted
-	Changed  bool  // an earlier request with this id had another body
-	Status   int   // the answer; 0: none
+	Found    []webhook.Finding // what became of each way in which it is signed
+	Problem  error             // why it is not verified or not accepted
+	Attempt  int               // how often this id has come, this time included
+	Repeat   bool              // an earlier request with this id was accepted
+	Changed  bool              // an earlier request with this id had another body
+	Status   int               // the answer; 0: none
 	Fault    string
 	Header   http.Header
 	Body     []byte
@@ -116,8 +122,10 @@ func (r *receiver) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if req.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
+	switch req.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+	default:
+		w.Header().Set("Allow", "POST, PUT, PATCH")
 		http.Error(w, "webhooks come by POST", http.StatusMethodNotAllowed)
 		return
 	}
@@ -138,12 +146,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	got.Type, got.Title = summary(body)
-	if got.Problem == nil && len(r.o.Secrets) > 0 {
-		_, got.Problem = webhook.Verify(webhook.Keys{Secrets: r.o.Secrets}, webhook.Request{Header: req.Header, Body: body}, webhook.VerifyOptions{Now: got.At})
-		got.Verified = got.Problem == nil
-		if !got.Verified {
-			got.Status = http.StatusUnauthorized
-		}
+	if got.Problem == nil && r.o.verifying() {
+		r.verify(&got, req)
 	}
 	// An answer may take as long as a fault wants; only reading had a deadline.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && got.Problem == nil {
@@ -158,6 +162,22 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	http.Error(w, got.Problem.Error(), got.Status)
+}
+
+// verify looks for every signature, and says whether those that have to be there
+// are.
+func (r *receiver) verify(got *reception, req *http.Request) {
+	at := r.o.URL
+	if at == "" {
+		at = "http://" + req.Host + req.URL.RequestURI()
+	}
+	got.Found, got.Problem = webhook.Verify(
+		webhook.Keys{Secrets: r.o.Secrets, Public: r.o.Public},
+		webhook.Request{Method: req.Method, URL: at, Header: req.Header, Body: got.Body},
+		webhook.VerifyOptions{Now: got.At, Schemes: r.o.Schemes})
+	if got.Verified = got.Problem == nil; !got.Verified {
+		got.Status = http.StatusUnauthorized
+	}
 }
 
 // take decides the answer to one request and puts it on record. The record
@@ -222,6 +242,7 @@ type recordLine struct {
 	Type     string            `json:"type"`
 	At       time.Time         `json:"at"`
 	Verified bool              `json:"verified"`
+	Schemes  map[string]string `json:"schemes,omitempty"` // verified, or why not
 	Problem  string            `json:"problem,omitempty"`
 	Attempt  int               `json:"attempt"`
 	Repeat   bool              `json:"repeat,omitempty"`
@@ -242,6 +263,15 @@ func (r *receiver) record(got reception) error {
 	}
 	if got.Problem != nil {
 		line.Problem = got.Problem.Error()
+	}
+	if len(got.Found) > 0 {
+		line.Schemes = make(map[string]string, len(got.Found))
+	}
+	for _, f := range got.Found {
+		line.Schemes[string(f.Scheme)] = "verified"
+		if f.Err != nil {
+			line.Schemes[string(f.Scheme)] = f.Err.Error()
+		}
 	}
 	for name, values := range got.Header {
 		line.Headers[strings.ToLower(name)] = strings.Join(values, ", ")

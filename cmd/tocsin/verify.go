@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,8 @@ const maxCaptured = 16 << 20
 
 type verifyFlags struct {
 	secrets   []string
+	sign      []string
+	url       string
 	headers   string
 	body      string
 	tolerance time.Duration
@@ -33,22 +36,26 @@ func newVerifyCommand(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Say whether a captured request verifies and, if not, why",
-		Long: `Verify checks a captured request against a secret, as a receiver would. When the
-signature does not match, it tries the mistakes that receivers make (the secret
-used as text, a body parsed and written again, a newline added) and names the one
-that explains the difference.
+		Long: `Verify checks a captured request against a secret or a public key, as a receiver
+would, in each way in which it is signed. Where a signature does not match, it tries
+the mistakes that receivers make (the secret used as text, a body parsed and written
+again, a newline added, another URL behind a proxy) and names the one that explains
+the difference. One good signature is enough, or with --sign all that are named.
 
 The headers are read as "Name: value" lines, with or without the request line
 above them; what follows an empty line is ignored. The body must be the bytes as
-they arrived. One of the two files may be - for standard input.
+they arrived. One of the two files may be - for standard input. The URL, which
+rfc9421 signs, is that of the request line and the Host header, unless --url says it.
 A capture is old by the time it is looked at: --now judges it as of then.`,
 		Example: `  tocsin verify --secret @secrets/ops --headers headers.txt --body body.json
-  tocsin verify --headers h --body b --now 2026-11-06T14:12:11Z`,
+  tocsin verify --headers h --body b --now 2026-11-06T14:12:11Z
+  tocsin verify --secret whpk_… --sign ed25519 --headers h --body b`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return verify(cmd, e, f) },
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.secrets, "secret", nil, secretUsage+"; may be repeated")
+	signFlags(cmd, &f.sign, &f.url)
 	flags.StringVar(&f.headers, "headers", "", "file with the request's headers")
 	flags.StringVar(&f.body, "body", "", "file with the request's body, to the byte")
 	flags.DurationVar(&f.tolerance, "tolerance", 5*time.Minute, "how far the timestamp may be from now")
@@ -71,26 +78,26 @@ func verify(cmd *cobra.Command, e env, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	secrets, err := readSecrets(f.secrets, e.LookupEnv)
+	keys, err := readKeys(f.secrets, f.sign, e.LookupEnv)
 	if err != nil {
 		return err
 	}
-	if len(secrets) == 0 {
+	if len(keys.Secrets)+len(keys.Public) == 0 {
 		return usageError(cmd, "needs --secret whsec_… or --secret @FILE, or TOCSIN_SECRET set")
 	}
 	text, err := readCapture("--headers", f.headers, e.Stdin)
 	if err != nil {
 		return err
 	}
-	header, err := parseHeaders(f.headers, text)
+	r, err := parseRequest(f.headers, text)
 	if err != nil {
 		return err
 	}
-	body, err := readCapture("--body", f.body, e.Stdin)
-	if err != nil {
+	if r.Body, err = readCapture("--body", f.body, e.Stdin); err != nil {
 		return err
 	}
-	return printVerdict(e, secrets, header, body, webhook.VerifyOptions{Now: now, Tolerance: f.tolerance})
+	r.URL = cmp.Or(f.url, r.URL)
+	return printVerdict(e, keys.Keys, r, webhook.VerifyOptions{Now: now, Tolerance: f.tolerance, Schemes: keys.schemes})
 }
 
 func parseNow(s string) (time.Time, error) {
@@ -127,11 +134,12 @@ func readCapture(flag, path string, stdin io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// parseHeaders reads "Name: value" lines up to an empty line. A request or
-// status line above them, and the "> " that curl -v puts before each line, are
-// skipped.
-func parseHeaders(path string, text []byte) (http.Header, error) {
-	header := http.Header{}
+// parseRequest reads "Name: value" lines up to an empty line. A request line above
+// them says the method and, with the Host header, the URL; a status line and the
+// "> " that curl -v puts before each line are skipped.
+func parseRequest(path string, text []byte) (webhook.Request, error) {
+	r := webhook.Request{Header: http.Header{}}
+	var target string
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, maxCaptured)
 	for n := 1; lines.Scan(); n++ {
@@ -143,17 +151,23 @@ func parseHeaders(path string, text []byte) (http.Header, error) {
 		name, value, ok := strings.Cut(line, ":")
 		isHeader := ok && isToken(name)
 		if n == 1 && !isHeader && strings.Contains(line, "HTTP/") {
+			if f := strings.Fields(line); len(f) == 3 {
+				r.Method, target = f[0], f[1]
+			}
 			continue
 		}
 		if !isHeader {
-			return nil, refused("%s:%d: %q is not a header (write Name: value)", path, n, line)
+			return r, refused("%s:%d: %q is not a header (write Name: value)", path, n, line)
 		}
-		header.Add(name, strings.TrimSpace(value))
+		r.Header.Add(name, strings.TrimSpace(value))
 	}
 	if err := lines.Err(); err != nil {
-		return nil, refused("%s: %w", path, err)
+		return r, refused("%s: %w", path, err)
 	}
-	return header, nil
+	if host := r.Header.Get("Host"); host != "" && strings.HasPrefix(target, "/") {
+		r.URL = "https://" + host + target
+	}
+	return r, nil
 }
 
 // isToken reports whether s can be the name of a header (RFC 9110, 5.6.2).
@@ -164,42 +178,59 @@ func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, notToken)
 }
 
-// printVerdict prints the verdict and, when it is bad, what it looks like.
-func printVerdict(e env, secrets []webhook.Secret, header http.Header, body []byte, o webhook.VerifyOptions) error {
+// printVerdict prints the verdict and, of what is bad, what it looks like.
+func printVerdict(e env, keys webhook.Keys, r webhook.Request, o webhook.VerifyOptions) error {
 	p := paletteFor(e.Stdout, e.LookupEnv)
-	_, err := webhook.Verify(webhook.Keys{Secrets: secrets}, webhook.Request{Header: header, Body: body}, o)
-	if err == nil {
-		_, err := fmt.Fprintf(e.Stdout, "%s  %s\n", p.good("✓ verified"), cleanLine(header.Get("webhook-id")))
-		return err
-	}
+	found, verdict := webhook.Verify(keys, r, o)
 	var b strings.Builder
-	b.WriteString(p.bad("✗ "+cleanLine(err.Error())) + "\n")
-	switch {
-	case errors.Is(err, webhook.ErrTooOld), errors.Is(err, webhook.ErrTooNew):
-		b.WriteString("  the signature itself is good (--now judges as of another time)\n")
-	default:
-		b.WriteString(explain(err, webhook.Diagnose(secrets, header, body)))
+	if verdict == nil {
+		fmt.Fprintf(&b, "%s  %s\n", p.good("✓ verified"), cleanLine(r.Header.Get("webhook-id")))
+	} else {
+		b.WriteString(p.bad("✗ "+cleanLine(verdict.Error())) + "\n")
+	}
+	usual := len(found) == 1 && found[0].Scheme == webhook.Standard
+	for _, f := range found {
+		switch {
+		case usual && f.Err == nil:
+		case usual:
+			b.WriteString(explain(f.Err, keys, r, f.Scheme, "  "))
+		case f.Err == nil:
+			fmt.Fprintf(&b, "  %s\n", p.good("✓ "+string(f.Scheme)))
+		default:
+			fmt.Fprintf(&b, "  %s\n", p.bad("✗ "+string(f.Scheme)+": "+cleanLine(f.Err.Error())))
+			b.WriteString(explain(f.Err, keys, r, f.Scheme, "    "))
+		}
 	}
 	if _, err := io.WriteString(e.Stdout, b.String()); err != nil {
 		return err
 	}
-	return &exitError{code: exitFailed}
+	if verdict != nil {
+		return &exitError{code: exitFailed}
+	}
+	return nil
 }
 
-// explain says what a diagnosis adds to the verdict.
-func explain(verdict error, d webhook.Diagnosis) string {
-	var s string
+// explain says what a diagnosis adds to what was found.
+func explain(found error, keys webhook.Keys, r webhook.Request, s webhook.Scheme, margin string) string {
+	switch {
+	case errors.Is(found, webhook.ErrTooOld), errors.Is(found, webhook.ErrTooNew):
+		return margin + "the signature itself is good (--now judges as of another time)\n"
+	case errors.Is(found, webhook.ErrNoSecret):
+		return ""
+	}
+	d := webhook.Diagnose(keys, r, s)
+	var text string
 	switch {
 	case d.Mistake == "":
-		return "  no known mistake explains it: another secret signed this, or the content was changed\n"
-	case d.Mistake == verdict.Error():
+		return margin + "no known mistake explains it: another secret signed this, or the content was changed\n"
+	case d.Mistake == found.Error():
 	case d.Proved:
-		s = "  proved: " + cleanLine(d.Mistake) + "\n"
+		text = margin + "proved: " + cleanLine(d.Mistake) + "\n"
 	default:
-		s = "  perhaps: " + cleanLine(d.Mistake) + "\n"
+		text = margin + "perhaps: " + cleanLine(d.Mistake) + "\n"
 	}
 	if d.Remedy != "" {
-		s += "  remedy: " + cleanLine(d.Remedy) + "\n"
+		text += margin + "remedy: " + cleanLine(d.Remedy) + "\n"
 	}
-	return s
+	return text
 }

@@ -11,10 +11,10 @@ func TestCapturedHeadersAreReadInTheFormsPeopleHave(t *testing.T) {
 	want := http.Header{"Webhook-Id": {"msg_1"}, "X-Url": {"https://a:1/"}}
 	f := func(text string) {
 		t.Helper()
-		got, err := parseHeaders("h", []byte(text))
+		r, err := parseRequest("h", []byte(text))
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
-		} else if diff := cmp.Diff(want, got); diff != "" {
+		} else if diff := cmp.Diff(want, r.Header); diff != "" {
 			t.Errorf("%q: %s", text, diff)
 		}
 	}
@@ -28,7 +28,7 @@ func TestCapturedHeadersAreReadInTheFormsPeopleHave(t *testing.T) {
 func TestCapturedHeadersThatAreNoneAreRefusedWithTheirLine(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		_, err := parseHeaders("h.txt", []byte(text))
+		_, err := parseRequest("h.txt", []byte(text))
 		if err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
@@ -42,22 +42,22 @@ func FuzzCapturedHeaders(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nwebhook-id: 1\r\n\r\n"))
 	f.Add([]byte("> webhook-id : x"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		header, err := parseHeaders("h", text)
+		r, err := parseRequest("h", text)
 		if err != nil {
 			return
 		}
 		// What was read, written out, reads the same.
 		var out []byte
-		for name, values := range header {
+		for name, values := range r.Header {
 			for _, v := range values {
 				out = append(out, name+": "+v+"\n"...)
 			}
 		}
-		again, err := parseHeaders("h", out)
+		again, err := parseRequest("h", out)
 		if err != nil {
 			t.Fatalf("%q is written as %q, which is refused: %v", text, out, err)
 		}
-		if diff := cmp.Diff(header, again); diff != "" {
+		if diff := cmp.Diff(r.Header, again.Header); diff != "" {
 			t.Fatalf("%q: %s", text, diff)
 		}
 	})
