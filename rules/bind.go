@@ -289,6 +289,7 @@ func (e *Engine) add(c *channel, bound []*rule) {
 	if len(bound) == 0 {
 		return
 	}
+	c.calm = calm{}
 	fresh := make([]instance, len(bound))
 	for i, r := range bound {
 		a := &fresh[i]

@@ -88,12 +88,14 @@ func (e *Engine) contacted(d *device, s *Sample, at int64, out *Output) {
 			}
 		}
 	}
-	if d.contact == e.now && (d.presence == StatusUnknown || d.presence == Online) {
+	here := d.presence == StatusUnknown || d.presence == Online
+	if here && (d.contact == e.now || len(d.silent) == 0) {
+		d.contact = e.now
 		return
 	}
 	late := len(d.children) > 0 && d.overdue(e.now)
 	d.contact = e.now
-	if d.presence != StatusUnknown && d.presence != Online {
+	if !here {
 		e.setPresence(d, Online, "a reading came", out)
 	}
 	for _, a := range d.silent {
@@ -301,8 +303,7 @@ const linkGrace = int64(30 * time.Second)
 func (e *Engine) link(name string) *link {
 	l := e.links[name]
 	if l == nil {
-		name = strings.Clone(name)
-		l = &link{name: name}
+		l = &link{name: name} // from the configuration, and no part of a message
 		e.links[name] = l
 	}
 	return l

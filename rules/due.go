@@ -34,7 +34,7 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 		}
 	} else if a.rule.noData == fireAlarm {
 		if s := e.staleDue(a); s != 0 && s <= due {
-			a.episode = e.episode(a.rule)
+			e.open(a)
 			e.grow(a, was, due, out)
 			return
 		}

@@ -82,26 +82,26 @@ type Engine struct {
 // A device is one sender with its metrics, as far as rules look at them; or, with
 // members, a group of devices.
 type device struct {
-	// What every reading touches.
+	// What every reading touches, in as few cache lines as it takes.
 	id       string
 	channels []*channel
 	link     *link
-	contact  int64             // when it was last heard of, on the bridge's clock
-	newest   int64             // event time of its newest reading
-	taught   int64             // the last contact that taught its interval, on the bridge's clock
-	heard    map[string]string // labels of the last sample that had any
-	bucket   *bucket           // what of max_rate is left; nil without one
-	silent   []*instance       // alarms about its silence
-	children []*device
+	newest   int64       // event time of its newest reading
+	contact  int64       // when it was last heard of, on the bridge's clock
+	taught   int64       // the last contact that taught its interval, on the bridge's clock
+	bucket   *bucket     // what of max_rate is left; nil without one
+	silent   []*instance // alarms about its silence
 	presence Status
 	moved    bool // labels came after rules were bound to it
 	group    bool
-	lessons  uint8 // contacts that taught its interval
+	lessons  uint8             // contacts that taught its interval
+	heard    map[string]string // labels of the last sample that had any
 
-	across string            // of a group: the label that its members have in common
-	def    *DeviceDef        // the file's, with the labels learnt; nil without either
-	learnt map[string]string // labels that samples or states have told
-	self   *channel          // alarms that are about the device itself; nil without any
+	children []*device
+	across   string            // of a group: the label that its members have in common
+	def      *DeviceDef        // the file's, with the labels learnt; nil without either
+	learnt   map[string]string // labels that samples or states have told
+	self     *channel          // alarms that are about the device itself; nil without any
 
 	listening int64         // since when its silence would mean something
 	gaps      *window.Gaps  // reporting interval
@@ -118,25 +118,28 @@ type device struct {
 // A channel is one metric of one device, with the alarms that it decides; or, as
 // a device's self, the alarms that are about several metrics or none.
 type channel struct {
-	// What every reading touches.
-	metric  *metric // nil for a self
-	mark    uint64  // see Output.Stamp
-	judged  int64   // event time up to which alarms have been judged
-	at      int64   // when the newest reading came, on the bridge's clock
-	last    point   // the newest reading
-	alarms  []*instance
-	holes   []hole // stretches without a reading: the past may still fill them
-	prev    point  // the reading before the last
-	windows []*span
-	asked   []*instance  // alarms elsewhere that look at this channel
-	foreign *foreignUnit // what the device's unit is, where that is not the metric's
-	late    *backlog     // readings of the past, until they are judged as such
-	slot    *slot        // readings beyond max_rate; nil before the first
-	used    *used        // the retained reading that alarms were judged by last; nil without one
-	refused bool         // a rule had no room for this device
-	seen    bool         // a reading has been judged since the store is there
-	primed  bool         // last.value is only a retained one
-	clock   Clock
+	// What every reading touches, in as few cache lines as it takes.
+	metric   *metric // nil for a self
+	mark     uint64  // see Output.Stamp
+	judged   int64   // event time up to which alarms have been judged
+	at       int64   // when the newest reading came, on the bridge's clock
+	last     point   // the newest reading
+	prev     point   // the reading before the last
+	calm     calm
+	refused  bool // a rule had no room for this device
+	seen     bool // a reading has been judged since the store is there
+	primed   bool // last.value is only a retained one
+	trailing bool // what trails says
+	clock    Clock
+	foreign  *foreignUnit // what the device's unit is, where that is not the metric's
+	late     *backlog     // readings of the past, until they are judged as such
+	windows  []*span
+	asked    []*instance // alarms elsewhere that look at this channel
+
+	alarms []*instance
+	holes  []hole // stretches without a reading: the past may still fill them
+	slot   *slot  // readings beyond max_rate; nil before the first
+	used   *used  // the retained reading that alarms were judged by last; nil without one
 
 	device              *device
 	patience, patientAt int64   // see instance.patience

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"tocsin/rules/window"
 )
@@ -52,6 +53,7 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	d := e.recent
 	if d == nil || d.id != s.Device {
 		d = e.devices[s.Device]
+		e.recent = d
 	}
 	if d == nil {
 		if e.undeclared(s.Device, out) || e.program.metrics[s.Metric] == nil && len(e.program.ofDevice) == 0 && len(e.program.ofGroup) == 0 {
@@ -63,8 +65,8 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	} else if len(s.Labels) != 0 && !same(s.Labels, d.heard) {
 		e.learn(d, s)
 	}
-	e.recent = d
-	at := s.At.UnixNano()
+	sec := s.At.Unix()
+	at := sec*int64(time.Second) + int64(s.At.Nanosecond())
 	if !retained {
 		e.contacted(d, s, at, out)
 	}
@@ -81,7 +83,7 @@ func (e *Engine) sample(s *Sample, out *Output) {
 	}
 	out.Depends = max(out.Depends, c.mark)
 	v, reason := value{num: s.Num}, ""
-	if !c.metric.takes(s) || c.foreign != nil {
+	if !c.metric.takes(s) || c.foreign != nil || sec <= 0 || sec > latest {
 		if v, reason = c.read(s); reason != "" {
 			out.Problems = append(out.Problems, reason)
 			e.unusable(c)
@@ -132,8 +134,9 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 	before := c.last
 	if at >= c.last.at { // not one that is repeated after a crash
-		if at-c.last.at > int64(e.program.late) || c.trails() {
+		if at-c.last.at > int64(e.program.late) || c.trailing {
 			e.follow(c, point{at, v})
+			c.trailing = c.trails()
 		}
 		c.prev = c.last
 		c.last, c.clock, c.at = point{at, v}, s.Clock, e.now
@@ -150,16 +153,28 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	if e.past {
 		e.touch(c)
 	}
-	for _, a := range c.alarms {
-		if a.episode == nil && (a.rule.rests(v.num) || a.rule.plain && !a.rule.wakes(v)) { // the way of nearly every reading
-			e.counts[a.rule.index].health.saw(a, v)
-			continue
-		}
-		e.weigh(a, point{at, v}, before, s.Flags&Retained != 0, out)
+	if !c.calm.covers(v.num) { // nearly every reading is
+		e.put(c, point{at, v}, before, s.Flags&Retained != 0, out)
 	}
 	c.seen = e.now >= e.warm.from
 	for _, a := range c.asked {
 		e.queue(a, true)
+	}
+}
+
+// put puts a reading before its channel's alarms.
+func (e *Engine) put(c *channel, p, before point, retained bool, out *Output) {
+	calm := c.metric.kind == Number
+	for _, a := range c.alarms {
+		if a.episode == nil && (a.rule.rests(p.value.num) || a.rule.plain && !a.rule.wakes(p.value)) {
+			e.counts[a.rule.index].health.saw(a, p.value)
+			continue
+		}
+		calm = false
+		e.weigh(a, p, before, retained, out)
+	}
+	if calm {
+		c.calm = e.calm(c)
 	}
 }
 

@@ -104,7 +104,7 @@ func (e *Engine) disband(a *instance, reason string, out *Output) {
 func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 	was := a.standing()
 	if a.episode == nil {
-		a.episode = e.episode(a.rule)
+		e.open(a)
 	}
 	ep := a.episode
 	moved, answered, stood := false, false, ep.frozen != 0
@@ -149,6 +149,12 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 	default:
 		e.schedule(a) // the device's clock may have brought a timer forward
 	}
+}
+
+// open begins an episode, of which it is not known yet what it comes to.
+func (e *Engine) open(a *instance) {
+	a.episode = e.episode(a.rule)
+	a.channel.calm = calm{}
 }
 
 // episode makes one for a rule, of one that came to nothing if there is.

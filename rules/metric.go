@@ -59,9 +59,8 @@ func (m *metric) boolean(word string) (value, bool) {
 // takes reports whether a sample's number is the value to judge, as it is: that of
 // nearly every sample is.
 func (m *metric) takes(s *Sample) bool {
-	sec := s.At.Unix()
-	return m.kind == Number && s.Kind == Number && s.Invalid == "" && (s.Unit == "" || s.Unit == m.unit) && sec > 0 && sec <= latest &&
-		s.Num-s.Num == 0 && (!m.ranged || s.Num >= m.lo && s.Num <= m.hi) && !slices.Contains(m.codes, s.Num)
+	return m.kind == Number && s.Kind == Number && s.Invalid == "" && (s.Unit == "" || s.Unit == m.unit) && s.Num-s.Num == 0 &&
+		(!m.ranged || s.Num >= m.lo && s.Num <= m.hi) && len(m.codes) == 0
 }
 
 // read makes a value of a sample, or says in a word why it cannot be judged.

@@ -158,6 +158,7 @@ func (e *Engine) recallChannel(d *device, r *reader) {
 		c.last, c.prev, c.clock, c.primed = kept.last, kept.prev, kept.clock, kept.primed
 		c.judged, c.at, c.carried, c.holes = kept.judged, kept.at, kept.carried, kept.holes
 		c.patience, c.patientAt, c.seen = kept.patience, kept.patientAt, kept.seen
+		c.trailing = c.trails()
 		if unit != "" {
 			conv, ok := convert(unit, m.unit)
 			c.foreign = &foreignUnit{unit, conv, ok}

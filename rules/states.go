@@ -126,7 +126,7 @@ func (a *instance) restore(s *State) {
 		ep.rungs[i] = t
 		active = active || t.on || t.running
 	}
-	a.episode = nil
+	a.episode, a.channel.calm = nil, calm{}
 	if active || s.Returned || s.Flapping && !s.FiredAt.IsZero() {
 		a.episode = ep
 		a.restoreEpisode(s)
