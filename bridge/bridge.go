@@ -32,6 +32,10 @@ type Options struct {
 	// Enable names endpoints that are switched on although they answered 410.
 	Enable []string
 
+	// HostRate bounds the attempts a second at one host, of all endpoints there
+	// together; 0: no limit.
+	HostRate float64
+
 	// LastAlive is when an earlier process on the same store was last known to
 	// run. From then until now nothing was heard, and no timer moves by it. The
 	// zero time means that there was none.
@@ -121,7 +125,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	}
 	b := &Bridge{
 		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, history: o.History, connected: o.Connected,
-		lanes: lanes{byName: make(map[string]*lane)}, retention: o.Retention, grace: o.Grace, limit: o.MaxDevices, born: o.Born,
+		lanes: lanes{byName: make(map[string]*lane), hosts: make(map[string]*host), hostRate: o.HostRate}, retention: o.Retention, grace: o.Grace, limit: o.MaxDevices, born: o.Born,
 		metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
@@ -192,7 +196,11 @@ func (b *Bridge) openLanes(ctx context.Context, enable []string) error {
 	configured := make(map[string]bool)
 	for _, e := range b.endpoints {
 		configured[e.Name] = true
-		b.lanes.put(b.newLane(e, stateOf(states, e.Name), slices.Contains(enable, e.Name)))
+		l, err := b.newLane(e, stateOf(states, e.Name), slices.Contains(enable, e.Name))
+		if err != nil {
+			return err
+		}
+		b.lanes.put(l)
 	}
 	for _, s := range states {
 		if configured[s.Name] {
@@ -219,23 +227,35 @@ func stateOf(states []EndpointState, name string) EndpointState {
 }
 
 // newLane makes an endpoint's lane, switched off where the store says that the
-// same target was disabled.
-func (b *Bridge) newLane(e Endpoint, s EndpointState, enable bool) *lane {
+// same target was disabled, or that an operator did it.
+func (b *Bridge) newLane(e Endpoint, s EndpointState, enable bool) (*lane, error) {
 	l := &lane{
-		store: b.store, disable: b.commits.enqueueEndpoint,
+		store: b.store, write: b.changed,
 		metrics: b.metrics, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
 	}
+	if err := l.restore(s); err != nil {
+		return nil, err
+	}
+	l.state.Name = e.Name
 	l.endpoint.Store(e.withDefaults())
+	l.host.Store(b.lanes.host(e.Host))
+	l.bucket.set(e.Rate)
 	switch {
 	case !s.Disabled:
-	case s.Target == e.Target && !enable:
-		l.disabled.Store(true)
-		l.log.Warn("endpoint is disabled; what it is owed is kept "+howToEnable, "reason", s.Reason, "since", s.Since)
+	case (s.Target == e.Target || l.memo.Paused) && !enable:
+		l.log.Warn("endpoint is switched off; what it is owed is kept "+howToEnable, "reason", s.Reason, "since", s.Since)
 	default:
-		l.log.Info("endpoint enabled", "was", s.Reason)
-		b.commits.enqueueEndpoint(EndpointState{Name: e.Name, Target: e.Target, Since: b.clock.now()})
+		l.enable(time.Now())
 	}
-	return l
+	return l, nil
+}
+
+// changed has a change of an endpoint written, and what is told of it.
+func (b *Bridge) changed(c change) *group {
+	if c.event != nil {
+		c.event.Endpoints = b.lanes.others(c.event, c.state.Name)
+	}
+	return b.commits.enqueueChange(c)
 }
 
 // addLanes makes lanes for endpoints that are new, and has the lanes of those
@@ -251,14 +271,13 @@ func (b *Bridge) addLanes(ctx context.Context, endpoints []Endpoint, diff Change
 	for _, e := range endpoints {
 		switch l := b.lanes.get(e.Name); {
 		case slices.Contains(diff.Added, e.Name):
-			b.lanes.put(b.newLane(e, stateOf(states, e.Name), false))
-		case slices.Contains(diff.Changed, e.Name):
-			moved := l.endpoint.Swap(e.withDefaults()).Target != e.Target
-			if moved && l.disabled.Swap(false) {
-				l.log.Info("endpoint enabled: its url has changed")
-				b.commits.enqueueEndpoint(EndpointState{Name: e.Name, Target: e.Target, Since: b.clock.now()})
+			l, err := b.newLane(e, stateOf(states, e.Name), false)
+			if err != nil {
+				return err
 			}
-			l.notify()
+			b.lanes.put(l)
+		case slices.Contains(diff.Changed, e.Name):
+			l.change(e, b.lanes.host(e.Host))
 		}
 	}
 	return nil
@@ -337,6 +356,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 	keeping.Wait()
 	stopLanes()
 	delivering.Wait()
+	if err == nil { // what lanes have learnt since the last commit
+		if e := b.commits.write(background, func(*group) {}); !errors.Is(e, ErrFull) {
+			err = e
+		}
+	}
 	b.forget(errStopped) // for whoever came too late
 	select {
 	case late := <-b.broken:

@@ -152,6 +152,8 @@ type world struct {
 	remembers bool     // it keeps a history
 	sync      bool     // endpoints are told of all alarms after a store was lost
 	limit     int      // of undeclared devices
+	treat     func(*bridge.Endpoint)
+	hostRate  float64
 
 	*bridge.Bridge
 	db   *store.DB
@@ -215,7 +217,7 @@ func (w *world) start() {
 	}
 	o := bridge.Options{
 		Program: w.compile(), Decoders: decoders, Source: devices{}, Store: s,
-		Endpoints: w.destinations(), Connected: w.connected, MaxDevices: w.limit, Unattended: w.loose,
+		Endpoints: w.destinations(), Connected: w.connected, MaxDevices: w.limit, HostRate: w.hostRate, Unattended: w.loose,
 		LastAlive: w.db.LastAlive(), Born: w.db.Born(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if w.registry != nil {
@@ -254,7 +256,11 @@ func (w *world) compile() *rules.Program {
 func (w *world) destinations() []bridge.Endpoint {
 	var all []bridge.Endpoint
 	for name, r := range w.endpoints {
-		all = append(all, bridge.Endpoint{Name: name, Target: w.targets[name], Send: preset.Standard(r.send), Retry: w.retry, Match: w.match[name], Sync: w.sync, Revision: w.revision})
+		e := bridge.Endpoint{Name: name, Target: w.targets[name], Send: preset.Standard(r.send), Retry: w.retry, Match: w.match[name], Sync: w.sync, Revision: w.revision}
+		if w.treat != nil {
+			w.treat(&e)
+		}
+		all = append(all, e)
 	}
 	return all
 }

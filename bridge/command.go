@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,11 +56,7 @@ func (b *Bridge) Explain(device, rule string) ([]rules.Explanation, error) {
 // Announce tells an event that is no alarm's to the endpoints that ask for it,
 // and returns when it is on disk. Its id is made here, of all that it says.
 func (b *Bridge) Announce(ctx context.Context, ev rules.Event) error {
-	h := sha256.New()
-	for _, part := range []string{string(ev.Type), ev.At.UTC().Format(time.RFC3339Nano), ev.Alarm.Key, ev.Title, ev.Because} {
-		fmt.Fprintf(h, "%d %s", len(part), part)
-	}
-	ev.ID = "evt_" + base32.StdEncoding.EncodeToString(h.Sum(nil)[:15])
+	ev.ID = idOf(string(ev.Type), ev.At.UTC().Format(time.RFC3339Nano), ev.Alarm.Key, ev.Title, ev.Because)
 	if b.refusing.Load() != nil {
 		return fmt.Errorf("storing %s: %w", ev.Type, errRefused)
 	}

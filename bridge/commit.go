@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,7 @@ type group struct {
 
 	// Guarded by the committer.
 	inputs  []rules.Input // what waits for this group
+	changes []change      // of endpoints: they rest on no state of an alarm
 	settled bool
 }
 
@@ -57,7 +59,7 @@ func (g *group) waits() broker.Receipt {
 }
 
 func (g *group) empty() bool {
-	return len(g.batch.Transitions) == 0 && len(g.batch.Endpoints) == 0
+	return len(g.batch.Transitions) == 0 && len(g.changes) == 0
 }
 
 // A committer writes transitions in the order in which they were queued:
@@ -102,12 +104,14 @@ func (c *committer) enqueue(ts []rules.Transition) *group {
 	return c.open
 }
 
-// enqueueEndpoint adds a change of an endpoint to the open group.
-func (c *committer) enqueueEndpoint(s EndpointState) {
+// enqueueChange adds a change of an endpoint to the open group. It is written
+// even when that group fails, with one that comes after it.
+func (c *committer) enqueueChange(ch change) *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open.batch.Endpoints = append(c.open.batch.Endpoints, s)
+	c.open.changes = append(c.open.changes, ch)
 	c.signal()
+	return c.open
 }
 
 func (c *committer) signal() {
@@ -174,6 +178,13 @@ func (c *committer) take() *group {
 		return nil
 	}
 	c.busy = c.open
+	for i := range c.busy.changes {
+		ch := &c.busy.changes[i]
+		c.busy.batch.Endpoints = append(c.busy.batch.Endpoints, ch.state)
+		if ch.event != nil {
+			c.busy.batch.Transitions = append(c.busy.batch.Transitions, rules.Transition{Events: []rules.Event{*ch.event}})
+		}
+	}
 	c.open = newGroup(c.busy.number + 1)
 	c.room.Broadcast()
 	return c.busy
@@ -196,6 +207,10 @@ func (c *committer) write(ctx context.Context, written func(*group)) error {
 func (c *committer) settle(g *group, err error) {
 	c.mu.Lock()
 	g.err, g.settled = err, true
+	if err != nil {
+		c.open.changes = slices.Concat(g.changes, c.open.changes)
+		c.signal() // for when there is space
+	}
 	c.release(g) // before what comes next finds nothing to wait for
 	if err == nil {
 		c.committed.Store(g.number)
@@ -206,12 +221,13 @@ func (c *committer) settle(g *group, err error) {
 }
 
 // fail gives up what waits: its transitions were made from states that the
-// store does not have. Changes of endpoints depend on no such state and stay.
+// store does not have. Changes of endpoints rest on no such state and stay.
 func (c *committer) fail(err error) {
 	c.mu.Lock()
 	g := c.open
 	c.open = newGroup(g.number + 1)
-	c.open.batch.Endpoints = g.batch.Endpoints
+	c.open.changes = g.changes
+	c.signal()
 	c.room.Broadcast()
 	g.err, g.settled = fmt.Errorf("%w: %w", errRefused, err), true
 	c.release(g)

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"time"
+
+	"tocsin/rules"
 )
 
 // lanes are the lanes of all endpoints. A reload may add, change and remove them
@@ -15,6 +19,22 @@ type lanes struct {
 	byName map[string]*lane
 	gone   []string                                // endpoints that are owed something and are not configured
 	start  func(*lane) (cancel context.CancelFunc) // nil while nothing is delivered
+
+	hostRate float64 // attempts a second at one host, of all endpoints there; 0: no limit
+	hosts    map[string]*host
+}
+
+// host returns what the endpoints of a host share, nil for nothing.
+func (ls *lanes) host(name string) *host {
+	if name == "" || ls.hostRate <= 0 {
+		return nil
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.hosts[name] == nil {
+		ls.hosts[name] = &host{bucket: bucket{rate: ls.hostRate}}
+	}
+	return ls.hosts[name]
 }
 
 // get returns an endpoint's lane, nil for none.
@@ -57,18 +77,35 @@ func (ls *lanes) remove(name string, owed bool) {
 	}
 }
 
-// conditions are the states of all endpoints, those that left included.
-func (ls *lanes) conditions() map[string]string {
+// statuses are how all endpoints fare, those that left included, by name. No
+// lane is looked at while mu is held: a lane that is at work takes mu.
+func (ls *lanes) statuses(now time.Time) []EndpointStatus {
+	ls.mu.RLock()
+	all := slices.Collect(maps.Values(ls.byName))
+	var list []EndpointStatus
+	for _, name := range ls.gone {
+		list = append(list, EndpointStatus{Name: name, Condition: "unconfigured", Reason: "it is not in the configuration"})
+	}
+	ls.mu.RUnlock()
+	for _, l := range all {
+		list = append(list, l.status(now))
+	}
+	slices.SortFunc(list, func(a, b EndpointStatus) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// others names the endpoints whose match selects an event about one of them.
+func (ls *lanes) others(ev *rules.Event, but string) []string {
 	ls.mu.RLock()
 	defer ls.mu.RUnlock()
-	all := make(map[string]string, len(ls.byName))
-	for _, name := range ls.gone {
-		all[name] = "unconfigured"
-	}
+	var names []string
 	for name, l := range ls.byName {
-		all[name] = l.condition()
+		if name != but && l.endpoint.Load().Match.selects(ev) {
+			names = append(names, name)
+		}
 	}
-	return all
+	slices.Sort(names)
+	return names
 }
 
 // deliver runs every lane until ctx ends.
@@ -102,10 +139,10 @@ func (b *Bridge) deliver(ctx context.Context) {
 
 // wakeLanes wakes the lane of every endpoint that something was written for.
 func (b *Bridge) wakeLanes(g *group) {
-	for _, s := range g.batch.Endpoints {
-		b.lanes.notify(s.Name)
-	}
 	woken := make(map[string]bool)
+	for _, s := range g.batch.Endpoints {
+		woken[s.Name] = true
+	}
 	for i := range g.batch.Transitions {
 		for j := range g.batch.Transitions[i].Events {
 			ev := &g.batch.Transitions[i].Events[j]

@@ -54,9 +54,9 @@ func (m *metrics) collectors() []prometheus.Collector {
 
 // gauges reads at every scrape what would be costly to keep up to date.
 type gauges struct {
-	bridge                                        *Bridge
-	alarms, devices, pending, dead, oldest, state *prometheus.Desc
-	registered, limit, warming                    *prometheus.Desc
+	bridge                                              *Bridge
+	alarms, devices, pending, dead, oldest, state, wait *prometheus.Desc
+	registered, limit, warming                          *prometheus.Desc
 }
 
 func newGauges(b *Bridge) *gauges {
@@ -74,12 +74,13 @@ func newGauges(b *Bridge) *gauges {
 		dead:       desc("tocsin_deliveries_dead", "Deliveries given up and kept for replay.", "endpoint"),
 		oldest:     desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
 		state:      desc("tocsin_endpoint_state", "1 for the state the endpoint is in.", "endpoint", "state"),
+		wait:       desc("tocsin_endpoint_wait_seconds", "How long nothing is sent to the endpoint, by what it waits for.", "endpoint", "reason"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.warming, g.pending, g.dead, g.oldest, g.state} {
+	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.warming, g.pending, g.dead, g.oldest, g.state, g.wait} {
 		ch <- d
 	}
 }
@@ -104,7 +105,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	for name, condition := range g.bridge.lanes.conditions() {
+	now := time.Now()
+	for _, status := range g.bridge.lanes.statuses(now) {
+		name := status.Name
 		backlog, err := g.bridge.store.Log().Backlog(ctx, name)
 		if err != nil {
 			ch <- prometheus.NewInvalidMetric(g.pending, err)
@@ -112,17 +115,24 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 		age := 0.0
 		if backlog.Count > 0 {
-			age = time.Since(backlog.Oldest).Seconds()
+			age = now.Sub(backlog.Oldest).Seconds()
 		}
 		gauge(g.pending, float64(backlog.Count), name)
 		gauge(g.dead, float64(backlog.Dead), name)
 		gauge(g.oldest, age, name)
 		for _, s := range conditions {
 			v := 0.0
-			if s == condition {
+			if s == status.Condition {
 				v = 1
 			}
 			gauge(g.state, v, name, s)
+		}
+		for _, s := range waits {
+			v := 0.0
+			if s == status.WaitsFor {
+				v = status.Until.Sub(now).Seconds()
+			}
+			gauge(g.wait, v, name, s)
 		}
 	}
 }

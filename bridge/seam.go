@@ -30,8 +30,8 @@ type Store interface {
 	// A transition need not have an alarm: one without a State.Key writes its
 	// events alone, which is how the bridge tells of itself (endpoint.failing,
 	// test.ping). Such events are told in order of their Alarm.Key, their
-	// Device.ID or their Source, whichever is set first; those with none of them
-	// form one order.
+	// Device.ID, their Source or their Endpoint, whichever is set first; those with
+	// none of them form one order.
 	Commit(ctx context.Context, b Batch) error
 
 	// States yields every alarm's state, at start and after a failed commit.

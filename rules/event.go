@@ -35,6 +35,11 @@ const (
 	ReadingMatched     Type = "reading.matched"     // a rule with forward = true
 	ConfigRejected     Type = "config.rejected"
 	TestPing           Type = "test.ping"
+
+	// About an endpoint, to others.
+	EndpointFailing   Type = "endpoint.failing"
+	EndpointDisabled  Type = "endpoint.disabled"
+	EndpointRecovered Type = "endpoint.recovered"
 )
 
 // Severity orders alarms; its zero value is Unset.
@@ -84,6 +89,8 @@ type Event struct {
 	Flood     *Flood     `json:"flood,omitempty"`      // alarm.flood
 	Sync      *Sync      `json:"sync,omitempty"`       // alarm.sync
 	Devices   *Headcount `json:"devices,omitempty"`    // devices.near_limit and devices.below_limit
+
+	Endpoint *EventEndpoint `json:"endpoint,omitempty"` // endpoint.failing, endpoint.disabled and endpoint.recovered
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
 	// leaves it to each endpoint's own filter. Endpoints is who is owed this
@@ -148,6 +155,16 @@ type EventCondition struct {
 type Point struct {
 	At    time.Time
 	Value any
+}
+
+// EventEndpoint is the endpoint that an event is about.
+type EventEndpoint struct {
+	Name      string     `json:"name"`
+	Reason    string     `json:"reason"`
+	Since     time.Time  `json:"since"` // when it began to fail, or was switched off
+	Owed      int        `json:"owed"`  // deliveries that wait for it
+	Oldest    *time.Time `json:"oldest,omitempty"`
+	LastError string     `json:"last_error,omitempty"`
 }
 
 // A Flood says what alarm.flood stands for: alarms that fired and were not told

@@ -178,6 +178,8 @@ type Endpoint struct {
 	Auth    Auth              `toml:"auth" json:",omitzero"`
 	Headers map[string]string `toml:"headers" json:",omitzero"` // of every request
 
+	Breaker *Breaker `toml:"breaker" json:",omitempty"` // nil: the default
+
 	Schemes []webhook.Scheme     `toml:"-"` // how to sign; empty only where a preset needs no signature
 	Secrets []webhook.Secret     `toml:"-"` // to sign with
 	Keys    []webhook.PrivateKey `toml:"-" json:",omitzero"`
@@ -207,16 +209,26 @@ type Retry struct {
 	RetryAfterMax time.Duration   `toml:"retry_after_max"` // longest wait a receiver may ask for; default 6h
 }
 
+// Breaker says when an endpoint that keeps failing is left alone.
+type Breaker struct {
+	Failures int           `toml:"failures"` // in a row; default 10
+	Window   time.Duration `toml:"window"`   // in which they lie; default 5m
+	Open     time.Duration `toml:"open"`     // until it is probed, doubled by each probe that fails; default 30s
+	MaxOpen  time.Duration `toml:"max_open"` // the longest wait between probes; default 15m
+}
+
 // Limits bound what is sent to one endpoint.
 type Limits struct {
-	Concurrency   int           `toml:"concurrency"`    // default 4
-	Timeout       time.Duration `toml:"timeout"`        // of one attempt, all of it; default 15s
-	ResponseBytes Size          `toml:"response_bytes"` // of an answer that are read; default 16 KiB
+	Rate          Rate          `toml:"rate" json:",omitzero"` // attempts a second, "30/m" a minute; default 0: no limit
+	Concurrency   int           `toml:"concurrency"`           // default 4
+	Timeout       time.Duration `toml:"timeout"`               // of one attempt, all of it; default 15s
+	ResponseBytes Size          `toml:"response_bytes"`        // of an answer that are read; default 16 KiB
 }
 
 // BridgeLimits bound what the bridge takes on.
 type BridgeLimits struct {
-	Devices int `toml:"devices"` // that no rule file declares; default 1000000
+	Devices int  `toml:"devices"`                   // that no rule file declares; default 1000000
+	PerHost Rate `toml:"per_host" json:",omitzero"` // attempts a second at one host, of all endpoints there; default 0: no limit
 }
 
 // Log says how the bridge logs.

@@ -39,3 +39,7 @@ func (e *Endpoint) setDefaults() {
 	}
 	e.Limits = Limits{Concurrency: 4, Timeout: 15 * time.Second, ResponseBytes: 16 << 10}
 }
+
+func (b *Breaker) setDefaults() {
+	*b = Breaker{Failures: 10, Window: 5 * time.Minute, Open: 30 * time.Second, MaxOpen: 15 * time.Minute}
+}

@@ -29,6 +29,7 @@ func (l *loader) checkEndpoint(path []string, e *Endpoint) {
 	l.checkMatch(at("match"), &e.Match)
 	l.checkRetry(at("retry"), &e.Retry)
 	l.checkLimits(at("limits"), &e.Limits)
+	l.checkBreaker(at("breaker"), e.Breaker)
 }
 
 // needed reports that something is missing without which rules do nothing. A
@@ -53,12 +54,8 @@ func eventTypes() []string {
 		string(rules.SourceDisconnected), string(rules.SourceReconnected),
 		string(rules.DevicesNearLimit), string(rules.DevicesBelowLimit),
 		string(rules.ReadingMatched), string(rules.ConfigRejected), string(rules.TestPing),
+		string(rules.EndpointFailing), string(rules.EndpointDisabled), string(rules.EndpointRecovered),
 	}
-}
-
-// laterTypes are documented, and no event of this version has them.
-func laterTypes() []string {
-	return []string{"endpoint.failing", "endpoint.disabled", "endpoint.recovered"}
 }
 
 func (l *loader) checkMatch(at []string, m *Match) {
@@ -75,8 +72,6 @@ func (l *loader) checkMatch(at []string, m *Match) {
 		case among(eventTypes()):
 		case pattern == string(rules.AlarmSync):
 			l.main.atValue(p, "no match selects alarm.sync: it is not of one alarm", "write sync = true in the table of the endpoint")
-		case among(laterTypes()):
-			l.main.warnValue(p, fact, "it will match nothing yet")
 		default:
 			l.main.atValue(p, fact, suggest(pattern, eventTypes(), "the types are "))
 		}

@@ -153,6 +153,9 @@ func (m *masker) secretPath(path []string) bool {
 // included: password, pasword, client_secret, apiKey, X-Auth-Token, headers.
 func secretKey(key string) bool {
 	lower := strings.ToLower(key)
+	if slices.Contains([]string{"breaker", "open", "max_open"}, lower) { // two letters from bearer and from token
+		return false
+	}
 	long := []string{"password", "passwd", "passphrase", "secret", "token", "authorization", "credential", "credentials", "headers", "cookie", "bearer", "signature"}
 	if slices.ContainsFunc(long, func(word string) bool { return strings.Contains(lower, word) || near(key, word, 2) }) {
 		return true

@@ -124,7 +124,7 @@ func encode(b bridge.Batch) (*work, error) {
 				return nil, err
 			}
 			n := newEvent{
-				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key, e.Device.ID, e.Source), at: e.At, data: data,
+				id: e.ID, typ: e.Type, alarm: cmp.Or(t.State.Key, e.Alarm.Key, e.Device.ID, e.Source, aboutEndpoint(e)), at: e.At, data: data,
 				class: classify(e.Type, e.Alarm.Severity), endpoints: e.Endpoints,
 			}
 			if e.Alarm.Key != n.alarm {
@@ -134,6 +134,15 @@ func encode(b bridge.Batch) (*work, error) {
 		}
 	}
 	return k, nil
+}
+
+// aboutEndpoint is whose order an event about an endpoint has: what is said of one
+// does not wait for another.
+func aboutEndpoint(e *rules.Event) string {
+	if e.Endpoint == nil {
+		return ""
+	}
+	return "endpoint/" + e.Endpoint.Name
 }
 
 // flush writes outcomes that wait, if any do.

@@ -103,15 +103,11 @@ func newDestination(name string, e *config.Endpoint) (destination, error) {
 	send := func(ctx context.Context, batch []preset.Notice) preset.Reply {
 		return told.Send(ctx, sender.Send, batch)
 	}
-	return destination{sender: sender, Endpoint: bridge.Endpoint{
+	return destination{sender: sender, Endpoint: treat(bridge.Endpoint{
 		Name: name, Target: told.Target(), Send: send,
 		Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
-		Retry: bridge.RetryPolicy{
-			Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter,
-		},
-		Sync:        e.Sync,
-		Concurrency: e.Limits.Concurrency,
-	}}, nil
+		Sync:  e.Sync,
+	}, told, e)}, nil
 }
 
 // listed are the endpoints in the order of their names.

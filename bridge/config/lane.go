@@ -1,0 +1,23 @@
+package config
+
+import "time"
+
+// How an endpoint is treated: package bridge's lanes go by it.
+
+func (l *loader) checkBreaker(path []string, b *Breaker) {
+	if b == nil {
+		return
+	}
+	within(l, under(path, "failures"), b.Failures, 1_000_000)
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"window", b.Window}, {"open", b.Open}, {"max_open", b.MaxOpen}} {
+		if d.value < time.Second || d.value > 24*time.Hour {
+			l.main.atValue(under(path, d.key), "must be between a second and a day", `write "30s" or "15m"`)
+		}
+	}
+	if b.MaxOpen < b.Open {
+		l.main.atValue(under(path, "max_open"), "the longest wait is shorter than the first, open", "write one that is at least as long")
+	}
+}

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"cmp"
+	"net/url"
+	"strings"
+
+	"tocsin/bridge"
+	"tocsin/bridge/config"
+	"tocsin/bridge/preset"
+)
+
+// treat has an endpoint treated as it is configured: when it is asked, how often
+// and how long.
+func treat(to bridge.Endpoint, told *preset.Destination, e *config.Endpoint) bridge.Endpoint {
+	to.Retry = bridge.RetryPolicy{Schedule: e.Retry.Schedule, Steady: e.Retry.Jitter == "none", GiveUpAfter: e.Retry.GiveUpAfter}
+	to.Concurrency = e.Limits.Concurrency
+	to.Rate = cmp.Or(float64(e.Limits.Rate), told.Preset().Rate)
+	if b := e.Breaker; b != nil {
+		to.Breaker = bridge.Breaker{Failures: b.Failures, Window: b.Window, Open: b.Open, MaxOpen: b.MaxOpen}
+	}
+	if u, err := url.Parse(told.URL()); err == nil {
+		to.Host = strings.ToLower(u.Hostname())
+	}
+	return to
+}
