@@ -72,8 +72,11 @@ func (c *compiler) expression(at []string, text string, r *rule) (gauge, bool) {
 		return gauge{}, false
 	}
 	g := gauge{source: expression, when: program}
-	for _, ref := range program.Refs() {
+	for i, ref := range program.Refs() {
 		o := operand{Ref: ref}
+		if bounds, all := program.Bounds(i); ref.Kind == expr.Age && all {
+			o.bounds = bounds
+		}
 		switch {
 		case ref.Metric != "":
 			if r.across != "" {

@@ -60,7 +60,7 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 			return expr.Value{}, 0
 		}
 		age := e.now - c.at - e.missed(d, c.at)
-		return known(float64(age) / 1e9), e.now - e.now%int64(time.Second) + int64(time.Second)
+		return known(float64(age) / 1e9), ref.nextAge(e.now, age)
 	}
 	least, until := a.rule.minSamples(), int64(0)
 	none := ref.Kind == expr.Window && ref.Func == "count" && least == 0 // is as good a number as some
@@ -82,6 +82,31 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 }
 
 func known(v float64) expr.Value { return expr.Value{Num: v, Known: true} }
+
+// nextAge is when an age has to be looked at again: at the first whole second at which
+// it may have passed what it is compared with, 0 for never. Where it is not only
+// compared, that is each second.
+func (o *operand) nextAge(now, age int64) int64 {
+	const second = int64(time.Second)
+	next := now - now%second + second
+	if o.bounds == nil {
+		return next
+	}
+	for _, b := range o.bounds {
+		if b < float64(age)/1e9 {
+			continue
+		}
+		if b >= maxAge {
+			break
+		}
+		left := int64(b*1e9) - age - int64(time.Millisecond) // rather too early than too late
+		return max(next, (now+left)/second*second)
+	}
+	return 0
+}
+
+// maxAge is an age in seconds that nothing reaches.
+const maxAge = 1e9
 
 // fires reports whether a device's alarm of a rule is on, told or not.
 func (e *Engine) fires(d *device, r *rule) bool {

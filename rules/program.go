@@ -266,6 +266,9 @@ type operand struct {
 	expr.Ref
 	metric *metric
 	rule   int // index, for firing, share_firing and count_firing
+
+	// An age's: what it is compared with, ascending; nil where it is put to another use.
+	bounds []float64
 }
 
 // A rung is one level of a rule's ladder.

@@ -137,7 +137,7 @@ func (c *compiler) compile(src string) *Program {
 	if !g.slots(root) {
 		return nil
 	}
-	p := &Program{run: g.boolean(root), refs: g.refs, text: spell(root, 0), stretch: root.stretch()}
+	p := &Program{run: g.boolean(root), refs: g.refs, text: spell(root, 0), stretch: root.stretch(), bounds: g.boundsOf(root)}
 	root.walk(func(n *node) { p.cost += 1 + n.cost })
 	c.constants(root)
 	return p

@@ -121,6 +121,7 @@ type Problem struct {
 // A Program is a compiled expression.
 type Program struct {
 	refs    []Ref
+	bounds  []bounds // by slot
 	stretch *stretch // nil if it asks for more than one number
 	text    string
 	cost    int
