@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -257,6 +258,10 @@ func (c *compiler) rule(id string, def *RuleDef) *rule {
 		r.labels = map[string]string{}
 	}
 	maps.Copy(r.labels, def.Labels)
+	var meant Severity
+	if meant.UnmarshalText([]byte(def.Labels["severity"])) == nil && meant != first(def.Severity, d.Severity, Warning) {
+		c.warn(join(path, "labels", "severity"), "is a label, and changes nothing of how severe the alarm is", "write severity = "+strconv.Quote(meant.String())+" in the rule itself")
+	}
 
 	c.group(path, def, r)
 	c.subject(path, def, r)

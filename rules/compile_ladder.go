@@ -272,6 +272,9 @@ func (c *compiler) title(path []string, def *RuleDef, r *rule) {
 	for _, p := range wrong {
 		c.fail(at, p.fact, p.remedy)
 	}
+	if _, after, ok := strings.Cut(text, "{{"); ok && strings.IndexAny(strings.TrimLeft(after, " -"), "$.") == 0 {
+		c.warn(at, "is told as it is written: {{ is a brace, and opens no template", "write {device}, {metric}, {value} or {label.NAME}")
+	}
 	if m := r.metric; m != nil && t.formatted() && m.kind != Number && m.kind != asCame && r.rungs[0].kind != Number {
 		c.fail(at, "asks for decimals of "+m.name+", which is a "+m.kind.String(), "write {value}",
 			append(firePaths(path), []string{"metric", m.name, "type"})...)

@@ -166,6 +166,12 @@ func elsewhere(word string) string {
 		return "bool"
 	case "string", "enum":
 		return "text"
+	case "alerting":
+		return "fire"
+	case "ok", "normal":
+		return "resolve"
+	case "keep", "keep_state", "keeplast", "keep_last", "nodata", "no_data", "ignore":
+		return "hold"
 	case "gauge":
 		return "level"
 	case "momentary":

@@ -27,10 +27,9 @@ const maxListed = 24 // keys that are listed where none is like the one written
 // suggestKey is a remedy for a key that is none of the known of its table.
 func suggestKey(path, known []string) string {
 	key := path[len(path)-1]
-	var severity rules.Severity
 	switch meant := meantBy(path, known); {
-	case len(path) == 3 && path[0] == "rule" && severity.UnmarshalText([]byte(key)) == nil:
-		return "write " + header(path[0], path[1], "level", key)
+	case len(path) == 3 && path[0] == "rule" && severityOf(key) != rules.Unset:
+		return "write " + header(path[0], path[1], "level", severityOf(key).String())
 	case home(path) != "":
 		return "it belongs in " + home(path)
 	case len(meant) > 0:
@@ -42,6 +41,21 @@ func suggestKey(path, known []string) string {
 		return "remove it; no key here is like it"
 	}
 	return suggest(key, known, "the keys here are ")
+}
+
+// severityOf is the severity that a key is called by, here or elsewhere.
+func severityOf(key string) rules.Severity {
+	switch key {
+	case "warn":
+		return rules.Warning
+	case "crit":
+		return rules.Critical
+	}
+	severity := rules.Unset
+	if severity.UnmarshalText([]byte(key)) != nil {
+		return rules.Unset
+	}
+	return severity
 }
 
 // meantBy returns the known keys that may be meant by one that is not known.
@@ -108,7 +122,7 @@ func others(key string) []string {
 	switch strings.ReplaceAll(strings.ToLower(key), "-", "_") {
 	case "threshold", "limit", "value":
 		return []string{"above", "below"}
-	case "between", "in_range", "out_of_range":
+	case "between", "in_range", "out_of_range", "within_range", "outside_range":
 		return []string{"inside", "outside"}
 	case "operator", "op", "comparison", "compare":
 		return []string{"above", "below", "is"}
@@ -160,7 +174,15 @@ func others(key string) []string {
 		return []string{"devices"}
 	case "rate", "slope":
 		return []string{"rate_above", "rate_below"}
-	case "mute", "mute_times", "time_intervals", "active_time_intervals", "hours":
+	case "levels", "severities", "create_rules", "createrules", "thresholds":
+		return []string{"level"}
+	case "clear_rule", "clearrule":
+		return []string{"clear"}
+	case "no_data_state", "nodata", "on_no_data", "exec_err_state", "missing":
+		return []string{"no_data"}
+	case "flapping", "flap_detection":
+		return []string{"flap"}
+	case "mute_timings", "mute", "mute_times", "time_intervals", "active_time_intervals", "hours":
 		return []string{"schedule"}
 	case "inhibit", "depends_on", "inhibited_by":
 		return []string{"suppress_if"}

@@ -46,8 +46,12 @@ func (c *compiler) checkLiteral(n *node, want Type, asker string) bool {
 		c.fail(n.at, c.says(n.at)+" is no day of the week", fmt.Sprintf("did you mean %q?", near))
 		return false
 	}
+	number := "write a number, with its unit if it has one"
+	if got == Text && isName(n.text) {
+		number = "leave the quotes out if it is the name of a metric; a number is written with its unit, if it has one"
+	}
 	c.fail(n.at, fmt.Sprintf("%s is %s, and %s", c.says(n.at), got.article(), asker), [...]string{
-		"write a number, with its unit if it has one", "write true or false", `put it in quotes: "` + n.text + `"`,
+		number, "write true or false", `put it in quotes: "` + n.text + `"`,
 	}[want])
 	return false
 }

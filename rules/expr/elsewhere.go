@@ -13,7 +13,9 @@ func elsewhere(name string) string {
 		name = agg
 	}
 	switch name {
-	case "absent", "present", "deadman", "time", "now", "timestamp", "since":
+	case "ispresent", "exists", "isnull", "is_null", "coalesce", "isnan":
+		return "age(metric) < 10m for a reading that is there, or metric ?? 0 for a default"
+	case "absent", "deadman", "time", "now", "timestamp", "since":
 		return `age(metric) > 5m, or a rule with silent = "5m"`
 	case "increase", "difference", "diff":
 		return "delta(metric, 5m)"

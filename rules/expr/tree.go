@@ -146,37 +146,8 @@ func (c *compiler) syntax(err error) {
 	case strings.Contains(e.Message, "token EOF"):
 		c.fail(at, "the expression ends before it is complete", "finish it, or close what is open")
 	default:
-		remedy := meant(token)
-		if before := strings.Fields(c.text[:written.from]); len(before) > 0 && before[len(before)-1] == "for" {
-			remedy = fmt.Sprintf("how long it must be so is a key of its own: for = %q", token)
-		}
-		c.fail(at, fmt.Sprintf("%q is not expected here", token), remedy)
+		c.fail(at, fmt.Sprintf("%q is not expected here", token), meant(token, c.text[:written.from], c.text[written.to:]))
 	}
-}
-
-// meant guesses what somebody who knows another language wanted to write.
-func meant(token string) string {
-	switch strings.ToLower(token) {
-	case "=":
-		return "write == to compare"
-	case "is", "equals", "eq":
-		return "write =="
-	case "above", "over", "gt":
-		return "write >"
-	case "below", "under", "lt":
-		return "write <"
-	case "&":
-		return "write and"
-	case "|":
-		return "write or"
-	case "and", "or", "not", "in", "matches":
-		return "write " + strings.ToLower(token)
-	case "<>", "=!":
-		return "write !="
-	case "#", "{":
-		return "a condition looks at metrics by their names, and has neither lists of readings nor functions of its own"
-	}
-	return "write an operator (and, or, ==, <, +) between two values, and a metric, a number or a function on each side of one"
 }
 
 func (c *compiler) tooLarge() {
@@ -249,6 +220,9 @@ func (c *compiler) refuse(tree ast.Node, at span) {
 		fact, remedy = "a condition is one expression, and names nothing", "write the whole in one expression, or as two rules"
 	case *ast.BytesNode:
 		fact, remedy = "a condition compares texts, not bytes", "remove the b before the quote"
+	}
+	if choice, ok := tree.(*ast.ConditionalNode); ok { // the library names its end
+		at = span{min(at.from, c.spot(choice.Cond).from), max(at.to, c.spot(choice.Exp2).to)}
 	}
 	c.fail(at, fact, remedy)
 }
