@@ -113,8 +113,15 @@ func (e *Engine) partial(c *channel, w *window.Window, now int64) (bool, int64) 
 	return true, whole
 }
 
-// adds reports whether further readings make an aggregate greater: for a sum, of
-// what is counted in amounts.
+// signed reports whether a reading of a window is negative, or may be by what the
+// file says: then a sum of some of them is no bound of the sum of all.
+func (c *channel) signed(w *window.Window) bool {
+	least, _ := w.Min()
+	return least < 0 || c.metric.ranged && c.metric.lo < 0
+}
+
+// adds reports whether further readings make an aggregate greater: for a sum, unless
+// they are signed.
 func adds(fn string) bool { return fn == "count" || fn == "sum" }
 
 // heeds reports whether a rule measures something that is not known while nobody

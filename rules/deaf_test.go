@@ -1,6 +1,9 @@
 package rules
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // counted are two ways to say the same.
 var counted = [...]string{
@@ -56,6 +59,22 @@ func TestASumSaysNothingBeforeItsWindowHasBeenWatched(t *testing.T) {
 	const rules = "[metric.x]\ntype = \"number\"\n[rule.dry]\nmetric = \"x\"\nagg = \"sum\"\nover = \"10m\"\nbelow = 3\n"
 	tell(t, rules, "0s tick\n5m d x=1\n6m d x=1\n7m d x=1")
 	tell(t, rules, "0s..30m/1m d x=0", "10m fired warning dry/d")
+}
+
+// A sum of what came is what the sum of all comes to at least, unless what is
+// missing may be negative.
+func TestAPartialSumOfSignedReadingsIsUnknown(t *testing.T) {
+	const rule = "[rule.much]\nmetric = \"x\"\nagg = \"sum\"\nover = \"10m\"\nabove = 5\n"
+	const story = "0s up plant\n0s tick\n1m d x=4\n2m d x=4\n3m d x=%s\n10m30s d x=4\n20m tick"
+	f := func(rules, third string, want ...string) {
+		t.Helper()
+		anywhere(t, rules, fmt.Sprintf(story, third), want...)
+	}
+	f(rule, "0", "2m fired warning much/d", "12m resolved warning much/d")
+	f(rule, "-4", "2m fired warning much/d", "11m resolved warning much/d") // nothing was known in between
+	f("[metric.x]\nrange = [0.0, 50.0]\n"+rule, "0", "2m fired warning much/d", "12m resolved warning much/d")
+	f("[metric.x]\nrange = [-50.0, 50.0]\n"+rule, "0", "11m fired warning much/d", "12m resolved warning much/d")
+	f("[metric.x]\nrange = [-50.0, 50.0]\n[rule.much]\nwhen = \"sum(x, '10m') > 5\"\n", "0", "11m fired warning much/d", "12m resolved warning much/d")
 }
 
 func TestAnAgeLeavesOutTimeInWhichNobodyListened(t *testing.T) {

@@ -88,6 +88,10 @@ func (e *Engine) disband(a *instance, reason string, out *Output) {
 	was, s := a.standing(), a.state()
 	told := len(out.Transitions)
 	e.cancel(&s, reason, out)
+	if a.episode.fired != 0 {
+		a.ended = max(a.ended, a.started, a.channel.last.at)
+		a.channel.lived(a)
+	}
 	a.episode, a.seq = nil, s.Seq
 	if len(out.Transitions) == told {
 		out.Transitions = append(out.Transitions, Transition{})

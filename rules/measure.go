@@ -199,6 +199,9 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 		}
 		return out
 	}
+	if fn == "sum" && out.partial && c.signed(w.Window) {
+		return out // more readings could make it less
+	}
 	var v float64
 	ok := true
 	switch src {

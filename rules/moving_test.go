@@ -108,6 +108,23 @@ func TestAWindowOutlastsThatLabelsAskForAnother(t *testing.T) {
 		"13m fired warning few/d")
 }
 
+// What was cancelled has been told: a reading of the past that has the time judged
+// anew does not tell of it as of an episode that nobody heard of.
+func TestACancelledEpisodeIsNotToldAgainAsOneOfThePast(t *testing.T) {
+	anywhere(t, "[defaults]\nlate = \"0s\"\n[device.d]\nevery = \"1m\"\n[rule.hot]\nmetric = \"x\"\nabove = 2\n[rule.hot.override.\"label:room=s\"]\nenabled = false\n", `
+		0s d x=1 label:room=r
+		1m d x=1 label:room=r
+		20m d x=3 label:room=r
+		21m d x=3 label:room=s
+		22m d x=1 label:room=s
+		23m d x=1 label:room=r
+		24m d x=4 label:room=r
+		25m d x=1 label:room=r
+		26m d x=1 age=16m label:room=r
+		27m d x=1 label:room=r`,
+		"20m fired warning hot/d", "21m cancelled warning hot/d reason=rule_disabled", "24m fired warning hot/d", "25m resolved warning hot/d")
+}
+
 func TestARuleThatIsEnabledByAnOverrideIsRestored(t *testing.T) {
 	anywhere(t, "[rule.hot]\nenabled = false\nmetric = \"x\"\nabove = 2\n[rule.hot.override.d]\nenabled = true\n", `
 		0s d x=3

@@ -88,6 +88,9 @@ func (e *Engine) whyUnknown(a *instance, ref *operand) string {
 		return "the last reading, of " + clock(wall(c.last.at), wall(e.now)) + ", is older than " + written(time.Duration(fresh))
 	}
 	if ref.Kind == expr.Window {
+		if w := c.span(int64(ref.Over)); ref.Func == "sum" && w != nil && w.Count() > 0 && c.signed(w.Window) {
+			return "not heard for all of it, and what is missing may be negative"
+		}
 		return "too few readings"
 	}
 	return "only one reading"
