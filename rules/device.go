@@ -81,7 +81,7 @@ func (e *Engine) contacted(d *device, s *Sample, at int64, out *Output) {
 	}
 	if at > d.newest && at < latest*int64(time.Second) {
 		d.newest = at
-		if s.Flags&(Historical|Dup) == 0 && !e.past {
+		if s.Flags&(Historical|Dup) == 0 && !e.past && !e.isPast {
 			if e.now-d.taught >= lesson {
 				d.teach(e.now, at, s)
 				e.askSkews(d)

@@ -201,3 +201,16 @@ func TestReadingsThatWereKeptBackMakeNoDifferenceInTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// How often a device reports is learnt when it does, and not from the stamps of what
+// it has kept: otherwise readings would be too old in the past before they are in the
+// present.
+func TestThePastIsJudgedByTheIntervalOfThePresent(t *testing.T) {
+	const rules = "[defaults]\nlate = \"3m\"\n[rule.fell]\nmetric = \"x\"\nover = \"5m\"\ndelta_below = -2\n"
+	for _, story := range []string{
+		"10m d x=-5 age=64s\n10m d x=-3 age=14s\n10m d x=5 age=3s\n10m d x=0 age=1s",
+		"10m d x=0 age=1s\n10m d x=-5 age=64s\n10m d x=-3 age=14s\n10m d x=5 age=3s",
+	} {
+		tell(t, rules, "0s d x=0\n"+story+"\n20m d x=0 age=161s\n21m tick", "14m47s fired warning fell/d")
+	}
+}
