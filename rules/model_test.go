@@ -104,6 +104,9 @@ func (m *model) measure(list []arrival, now int64) (float64, bool) {
 	if m.fn == "rate" && in[len(in)-1].at-in[0].at < int64(m.over)/10 {
 		return 0, false
 	}
+	if m.fn == "sum" && now < list[0].came+m.over && slices.ContainsFunc(in, func(a arrival) bool { return a.v < 0 }) {
+		return 0, false // what came before the first that was heard may be less than nothing
+	}
 	return aggregate(m.fn, in)
 }
 
