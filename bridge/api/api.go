@@ -22,9 +22,10 @@ import (
 // Options of a [Server]. Their zero value serves on a free loopback port.
 type Options struct {
 	Listen   string              // "127.0.0.1:8080"; port 0 takes a free one; "": 127.0.0.1:0
-	Token    Token               // required unless the listener is loopback; where set, asked for everything but /healthz and /readyz
+	Token    Token               // required unless the listener is loopback; where set, asked for everything but /healthz, /readyz and the public keys
 	TLS      *tls.Config         // nil: plain HTTP
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
+	Keys     func() any          // the public keys that messages are signed with, as JSON; served to everybody; nil: not served
 	Ready    func() []string     // why the bridge is not ready, empty when it is; called concurrently, must not block; nil: always ready
 	MaxConns int                 // connections at a time, more are closed at once; 0: 256
 	Log      *slog.Logger        // nil: nothing is logged

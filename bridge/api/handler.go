@@ -48,6 +48,9 @@ func newHandler(o *Options, loopback bool) *handler {
 			ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 3, Timeout: 10 * time.Second,
 		})
 	}
+	if o.Keys != nil {
+		h.routes[keysPath], h.open[keysPath] = keys(o.Keys), true
+	}
 	if loopback {
 		h.routes["/debug/pprof/"] = http.HandlerFunc(pprof.Index)
 		h.routes["/debug/pprof/cmdline"] = http.HandlerFunc(pprof.Cmdline)
@@ -66,7 +69,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 
-	if h.hosts != nil && !h.hosts(hostname(r.Host)) {
+	// Public keys are for everybody, by whatever name a proxy in front is known.
+	if h.hosts != nil && r.URL.Path != keysPath && !h.hosts(hostname(r.Host)) {
 		problem(w, http.StatusMisdirectedRequest, "this listener answers on loopback only, and not to the name "+strconv.QuoteToASCII(r.Host)+" (ask 127.0.0.1, [::1] or localhost)")
 		return
 	}

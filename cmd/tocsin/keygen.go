@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -11,31 +12,52 @@ import (
 	"tocsin/bridge/webhook"
 )
 
+type keygenFlags struct {
+	kind string
+	out  string
+}
+
 func newKeygenCommand(e env) *cobra.Command {
-	var out string
+	var f keygenFlags
 	cmd := &cobra.Command{
 		Use:   "keygen",
-		Short: "Make a secret for signing webhooks",
+		Short: "Make a secret or a pair of keys for signing webhooks",
 		Long: `Keygen makes a new random secret (whsec_…) that an endpoint and its receiver
-share. It goes to standard output, or with --out to a new file that only you can
-read; a file that exists is never overwritten.`,
-		Example: `  tocsin keygen --out secrets/ops`,
-		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			secret := webhook.NewSecret()
-			if out == "" {
-				_, err := fmt.Fprintln(e.Stdout, secret.Reveal())
-				return err
-			}
-			if err := writeNewSecret(out, secret.Reveal()+"\n"); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(e.Stdout, "wrote a new secret to %s\n", out)
-			return err
-		},
+share; or with --type ed25519 a pair of keys, of which the private one (whsk_…) is
+the endpoint's alone, and the public one (whpk_…) is for whoever verifies.
+They go to standard output, or with --out the secret or private key to a new file
+that only you can read; a file that exists is never overwritten.`,
+		Example: `  tocsin keygen --out secrets/ops
+  tocsin keygen --type ed25519 --out secrets/ops.key`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return keygen(cmd, e, f) },
 	}
-	cmd.Flags().StringVar(&out, "out", "", "write the secret to this new file, mode 0600")
+	flags := cmd.Flags()
+	flags.StringVar(&f.kind, "type", "hmac", "hmac, a shared secret, or ed25519, a pair of keys")
+	flags.StringVar(&f.out, "out", "", "write the secret or private key to this new file, mode 0600")
 	return cmd
+}
+
+func keygen(cmd *cobra.Command, e env, f keygenFlags) error {
+	var text, what, public string
+	switch f.kind {
+	case "hmac":
+		text, what = webhook.NewSecret().Reveal(), "secret"
+	case "ed25519":
+		key := webhook.NewPrivateKey()
+		text, what, public = key.Reveal(), "private key", key.Public().String()+"\n"
+	default:
+		return usageError(cmd, "--type is hmac or ed25519")
+	}
+	if f.out == "" {
+		_, err := io.WriteString(e.Stdout, text+"\n"+public)
+		return err
+	}
+	if err := writeNewSecret(f.out, text+"\n"); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(e.Stdout, "wrote a new %s to %s\n%s", what, f.out, public)
+	return err
 }
 
 // writeNewSecret creates a file for its owner's eyes. A secret that may be lost

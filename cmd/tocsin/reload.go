@@ -32,6 +32,9 @@ type reloader struct {
 	log     *slog.Logger
 	success prometheus.Gauge // 1 when the configuration was last read without an error
 
+	// current are the endpoints of running, for whoever must not wait for a reload.
+	current atomic.Pointer[map[string]*config.Endpoint]
+
 	mu        sync.Mutex // one at a time
 	started   *config.Config
 	running   *config.Config // rules and endpoints; the rest is as it was started
@@ -56,11 +59,15 @@ func newReloader(cfg *config.Config, o assemblyOptions) (*reloader, error) {
 		}),
 	}
 	r.success.Set(1) // with an error there would be no bridge
+	r.current.Store(&cfg.Endpoints)
 	var err error
 	r.endpoints, err = r.destinations(cfg)
 	r.senders.Store(new(r.endpoints))
 	return r, err
 }
+
+// configured are the endpoints as they are configured now; not to be changed.
+func (r *reloader) configured() map[string]*config.Endpoint { return *r.current.Load() }
 
 // close ends every sender's connections.
 func (r *reloader) close() {
@@ -148,6 +155,7 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 	}
 	mended := r.rejected != ""
 	r.running, r.endpoints, r.rejected = cfg, next, ""
+	r.current.Store(&cfg.Endpoints)
 	r.senders.Store(&next)
 	r.success.Set(1)
 	if asked || mended || !diff.Empty() || len(about.Definitions) > 0 || !slices.Equal(about.Restart, told) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -78,14 +79,12 @@ func runBridge(ctx context.Context, e env, f runFlags) error {
 		fmt.Fprintf(e.Stdout, "listening %s %s\n", l.name, l.addr)
 	}
 	watching, stopWatching := context.WithCancel(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		a.reloader.run(watching, hangup)
-	}()
+	var watched sync.WaitGroup
+	watched.Go(func() { a.reloader.run(watching, hangup) })
+	watched.Go(func() { watchSecrets(watching, log, a.reloader.configured) })
 	err = a.serve(ctx, func() { fmt.Fprintln(e.Stdout, "ready") })
 	stopWatching()
-	<-watched
+	watched.Wait()
 	if err == nil {
 		log.Info("stopped as asked")
 	}

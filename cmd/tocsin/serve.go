@@ -293,6 +293,7 @@ func (a *assembly) openHTTP(cfg *config.Config, registry *prometheus.Registry) (
 	return api.New(api.Options{
 		Listen: cfg.HTTP.Listen, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
 		Gatherer: registry, Ready: a.notReady, Log: a.log,
+		Keys:   func() any { return publicKeys(a.reloader.configured(), time.Now()) },
 		Bridge: a.bridge,
 		Reload: func(ctx context.Context) (api.Reloaded, error) { return a.reloader.reload(ctx, true) },
 		Plan:   a.reloader.plan,
