@@ -53,6 +53,7 @@ type Destination struct {
 	timeout       time.Duration
 	retryAfterMax time.Duration
 	maxBody       int
+	unsure        int // attempts after which one without an answer is the last; 0: any number
 
 	shape    *shape
 	status   statusTable
@@ -220,6 +221,7 @@ func (d *Destination) build(table map[string]any, bad *problems) {
 	r.statusTable("status", d.status)
 	d.answers = r.answers("answers")
 	d.maxBody = cmp.Or(r.whole("max_body"), defaultMaxBody)
+	d.unsure = r.whole("unsure")
 	for _, t := range r.each("retry_after") {
 		d.hints = append(d.hints, hint{header: t.text("header"), path: t.jsonPath("json"), unix: t.flag("unix")})
 		t.finish()
@@ -227,7 +229,7 @@ func (d *Destination) build(table map[string]any, bad *problems) {
 	requests := r.below("request")
 	known := map[string]bool{}
 	for _, name := range requests.names() {
-		q := d.request(name, requests.below(name))
+		q := d.request(name, like(requests.table, requests.below(name), bad))
 		d.requests[name] = q
 		for _, c := range slices.Concat(q.keep, q.take) {
 			known[c.name] = true
@@ -258,6 +260,22 @@ func (d *Destination) build(table map[string]any, bad *problems) {
 		d.on[kind] = steps
 	}
 	on.finish()
+}
+
+// like lays a request over the one that it is like.
+func like(requests map[string]any, r *reader, bad *problems) *reader {
+	name := r.text("like")
+	if name == "" {
+		return r
+	}
+	base, ok := requests[name].(map[string]any)
+	if !ok || base["like"] != nil {
+		bad.add(r.at("like"), fmt.Sprintf("%q is no request to be like", name), "name one that is not like another itself")
+		return r
+	}
+	table := merge(base, r.table)
+	delete(table, "like")
+	return newReader(table, r.path, r.bad)
 }
 
 // URL is where the endpoint is.

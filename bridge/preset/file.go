@@ -122,7 +122,7 @@ func parsePreset(name, text string) (*Preset, problems) {
 // machinery are the keys of a preset's file that say what is sent and what answers
 // mean. An endpoint may write those of override itself.
 func machinery() []string {
-	return []string{"status", "answers", "retry_after", "on", "request", "max_body"}
+	return []string{"status", "answers", "retry_after", "on", "request", "max_body", "unsure"}
 }
 
 // param returns the parameter of a name, nil if there is none.

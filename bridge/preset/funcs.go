@@ -25,6 +25,7 @@ const put = "_put"
 func functions() template.FuncMap {
 	return template.FuncMap{
 		put:        (scope).put,
+		"after":    after,
 		"basic":    basic,
 		"date":     date,
 		"default":  func(otherwise, v any) any { return either(v, otherwise) },
@@ -33,9 +34,12 @@ func functions() template.FuncMap {
 		"hash":     hash,
 		"join":     join,
 		"json":     asJSON,
+		"labels":   labels,
 		"lower":    func(v any) string { return strings.ToLower(text(v)) },
 		"pick":     pick,
 		"round":    round,
+		"set":      set,
+		"text":     text,
 		"truncate": func(n int, v any) string { return truncate(text(v), n) },
 		"unique":   unique,
 		"unix":     func(v any) (any, error) { return stamp(v, time.Time.Unix) },
@@ -166,6 +170,60 @@ func date(layout string, v any, zone ...string) (any, error) {
 		}
 	}
 	return at.In(where).Format(layout), nil
+}
+
+// after is a time later than another: after "24h" .at.
+func after(d string, v any) (any, error) {
+	if v == nil || v == "" {
+		return v, nil
+	}
+	at, err := moment(v)
+	if err != nil {
+		return nil, err
+	}
+	later, err := time.ParseDuration(d)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no duration", d)
+	}
+	return at.Add(later).UTC().Format(time.RFC3339Nano), nil
+}
+
+// labels is a table with names that every system takes: letters, digits and _.
+func labels(v any) map[string]any {
+	table, _ := v.(map[string]any)
+	out := make(map[string]any, len(table))
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		word := strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+				return r
+			}
+			return '_'
+		}, name)
+		if word != "" && word[0] >= '0' && word[0] <= '9' {
+			word = "_" + word
+		}
+		out[word] = text(table[name])
+	}
+	return out
+}
+
+// set is a table with more in it: set .device.labels "rule" .rule.id. What is
+// missing is left out.
+func set(v any, pairs ...any) (map[string]any, error) {
+	table, _ := v.(map[string]any)
+	out := maps.Clone(table)
+	if out == nil {
+		out = map[string]any{}
+	}
+	if len(pairs)%2 != 0 {
+		return nil, errors.New("set wants pairs of a name and a value")
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != nil {
+			out[text(pairs[i])] = pairs[i+1]
+		}
+	}
+	return out, nil
 }
 
 // stamp is a time as a number.

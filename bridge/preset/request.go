@@ -17,9 +17,10 @@ type request struct {
 	body        *node
 	content     string
 	contentType string
-	needs       []string // it is made when all of these are known
-	unless      []string // and none of these
-	keep        []capture
+	when        *leaf     // it is made when this comes to something
+	needs       []string  // and all of these are known
+	unless      []string  // and none of these
+	keep        []capture // from one event of an alarm to the next
 	take        []capture // for this event's other requests only
 	search      bool      // it only asks what there is
 	forget      bool      // when accepted, what was kept of the alarm is not needed any more
@@ -33,10 +34,12 @@ type part struct {
 	leaf *leaf
 }
 
-// A capture is a value of an answer that is to be known under a name.
+// A capture is a value that is to be known under a name: one of an answer, or
+// with a template one of what was sent.
 type capture struct {
 	name string
 	path jsonPath
+	leaf *leaf
 }
 
 // request reads the table of a request.
@@ -55,6 +58,9 @@ func (d *Destination) request(name string, r *reader) *request {
 	if r.table["success"] != nil {
 		a := r.below("success").answer()
 		q.success = &a
+	}
+	if r.value("when") != nil {
+		q.when = d.leaf(r, "when", nil)
 	}
 	q.keep, q.take = d.captures(r, "keep"), d.captures(r, "take")
 	q.path = d.leaf(r, "path", pathPart)
@@ -104,12 +110,16 @@ func (d *Destination) parts(r *reader, key string, in dialect) []part {
 	return parts
 }
 
-// captures reads a table of paths, which may name parameters.
+// captures reads a table of paths, which may name parameters, and of templates.
 func (d *Destination) captures(r *reader, key string) []capture {
 	table := r.below(key)
 	var list []capture
 	for _, name := range table.names() {
 		l := d.leaf(table, name, nil)
+		if !strings.HasPrefix(table.text(name), "$") {
+			list = append(list, capture{name: name, leaf: l})
+			continue
+		}
 		with := map[string]any{}
 		for parameter, v := range d.with {
 			with[parameter] = v.reveal()
@@ -119,7 +129,7 @@ func (d *Destination) captures(r *reader, key string) []capture {
 		if err != nil || pathErr != nil {
 			table.bad.add(table.at(name), fmt.Sprintf("%q is no path", table.text(name)), `write it as in "$.result[0].id" or "$.list[name=Done].id"`)
 		}
-		list = append(list, capture{name, p})
+		list = append(list, capture{name: name, path: p})
 	}
 	return list
 }

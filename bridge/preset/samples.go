@@ -25,6 +25,12 @@ func sampleTypes() []rules.Type {
 
 // Sample is an event of a type as it could come: of a freezer that is too warm.
 func Sample(t rules.Type) Notice {
+	e := sampleEvent(t)
+	data, _ := json.Marshal(e) // nothing in it cannot be written
+	return Notice{ID: e.ID, Type: t, Alarm: e.Alarm.Key, At: e.At, Data: data}
+}
+
+func sampleEvent(t rules.Type) rules.Event {
 	at := time.Date(2026, 11, 6, 14, 12, 10, 400e6, time.UTC)
 	e := rules.Event{ID: "evt_SAMPLE", Type: t, At: at, Because: "above -12 °C since 14:02:10", Title: "freezer-07 at -11.2 °C, limit -12 °C"}
 	switch kind := KindOf(t); {
@@ -40,8 +46,7 @@ func Sample(t rules.Type) Notice {
 	case t == rules.DeviceOnline || t == rules.DeviceOffline || t == rules.DeviceNew || t == rules.DeviceChatty:
 		e.Device = rules.EventDevice{ID: "freezer-07"}
 	}
-	data, _ := json.Marshal(e) // nothing in it cannot be written
-	return Notice{ID: e.ID, Type: t, Alarm: e.Alarm.Key, At: at, Data: data}
+	return e
 }
 
 func sampleAlarm(e *rules.Event, kind Kind, at time.Time) {
@@ -83,8 +88,8 @@ func (d *Destination) try(bad *problems) {
 			}
 		}
 		s["kept"] = known
-		for _, name := range d.on[KindOf(t)] {
-			_, err := d.message(d.requests[name], s, n.ID)
+		for _, name := range d.steps(t) {
+			err := d.render(d.requests[name], s, n.ID)
 			if err == nil {
 				continue
 			}
@@ -99,4 +104,21 @@ func (d *Destination) try(bad *problems) {
 			}
 		}
 	}
+}
+
+// render renders everything of a request.
+func (d *Destination) render(q *request, s scope, id string) error {
+	if _, err := (&memory{known: s["kept"].(map[string]any)}).wants(q, s); err != nil {
+		return err
+	}
+	for _, c := range slices.Concat(q.keep, q.take) {
+		if c.leaf == nil {
+			continue
+		}
+		if _, err := c.leaf.string(s); err != nil {
+			return &leafError{[]string{"keep", c.name}, err}
+		}
+	}
+	_, err := d.message(q, s, id)
+	return err
 }

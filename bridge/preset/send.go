@@ -7,9 +7,11 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"tocsin/bridge/webhook"
+	"tocsin/rules"
 )
 
 // episodeKey is the name under which it is kept which episode of its alarm what
@@ -48,34 +50,54 @@ func unsent(err error) Reply {
 func (d *Destination) run(ctx context.Context, send sender, n *Notice, s scope) Reply {
 	memory := newMemory(n, s)
 	reply := Reply{Result: webhook.Result{Verdict: webhook.Accepted}} // of a kind that there is no request for
-	for _, name := range d.on[KindOf(n.Type)] {
+	for _, name := range d.steps(n.Type) {
 		q := d.requests[name]
-		if !memory.wants(q) {
+		wanted, err := memory.wants(q, s)
+		if err == nil && !wanted {
 			continue
 		}
-		m, err := d.message(q, s, n.ID)
+		var m webhook.Message
+		if err == nil {
+			m, err = d.message(q, s, n.ID)
+		}
 		if err != nil {
 			reply.Result = unsent(fmt.Errorf("request %s: %w", name, err)).Result
 			break
 		}
 		r := received{Result: send(ctx, m)}
 		v := d.judge(q, &r)
+		if r.Unsure && d.unsure > 0 && n.Attempt+1 >= d.unsure {
+			v = refused
+			d.write(&r, v, "it may have been taken, and is not said again")
+		}
 		r.Took += reply.Took
 		reply.Result = r.Result
 		if v == forget {
 			memory.clear()
 			continue
 		}
+		if v == accepted && q.forget {
+			memory.clear()
+		}
+		if v == accepted || v == retry {
+			memory.learn(q, &r, s)
+		}
 		if v != accepted {
 			break
 		}
-		if q.forget {
-			memory.clear()
-		}
-		memory.learn(q, &r)
 	}
 	reply.Keep = memory.changes()
 	return reply
+}
+
+// steps are the requests that an event asks for. A test of a destination that has
+// no word for a note opens something and closes it again.
+func (d *Destination) steps(t rules.Type) []string {
+	kind := KindOf(t)
+	if t == rules.TestPing && len(d.on[kind]) == 0 {
+		return slices.Concat(d.on[Raise], d.on[Resolve])
+	}
+	return d.on[kind]
 }
 
 // A memory is what is known of an alarm while its requests are made.
@@ -102,18 +124,26 @@ func newMemory(n *Notice, s scope) *memory {
 	return m
 }
 
-func (m *memory) wants(q *request) bool {
+// wants reports whether a request is to be made.
+func (m *memory) wants(q *request, s scope) (bool, error) {
 	for _, name := range q.needs {
 		if m.known[name] == nil {
-			return false
+			return false, nil
 		}
 	}
 	for _, name := range q.unless {
 		if m.known[name] != nil {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	if q.when == nil {
+		return true, nil
+	}
+	v, err := q.when.render(s)
+	if err != nil {
+		return false, &leafError{[]string{"when"}, err}
+	}
+	return v != nil && v != "" && v != false, nil
 }
 
 func (m *memory) clear() {
@@ -123,9 +153,15 @@ func (m *memory) clear() {
 }
 
 // learn takes from an answer what is to be known.
-func (m *memory) learn(q *request, r *received) {
+func (m *memory) learn(q *request, r *received, s scope) {
 	read := func(c capture) string {
-		v := text(c.path.find(r.json()))
+		var v string
+		switch {
+		case c.leaf == nil:
+			v = text(c.path.find(r.json()))
+		case r.Verdict == webhook.Accepted:
+			v, _ = c.leaf.string(s) // it was tried when it was loaded
+		}
 		if len(v) > maxKept {
 			return ""
 		}
@@ -258,12 +294,16 @@ func (d *Destination) Preview(n Notice, reveal bool) ([]Request, error) {
 	}
 	memory := newMemory(&n, s)
 	var list []Request
-	for _, name := range d.on[KindOf(n.Type)] {
+	for _, name := range d.steps(n.Type) {
 		q := d.requests[name]
-		if !memory.wants(q) {
+		wanted, err := memory.wants(q, s)
+		if err == nil && !wanted {
 			continue
 		}
-		m, err := d.message(q, s, n.ID)
+		var m webhook.Message
+		if err == nil {
+			m, err = d.message(q, s, n.ID)
+		}
 		if err != nil {
 			return list, fmt.Errorf("request %s: %w", name, err)
 		}
@@ -275,7 +315,7 @@ func (d *Destination) Preview(n Notice, reveal bool) ([]Request, error) {
 		if q.search {
 			continue // and found nothing
 		}
-		for _, c := range q.keep {
+		for _, c := range slices.Concat(q.keep, q.take) {
 			memory.known[c.name] = "<" + c.name + ">"
 		}
 	}

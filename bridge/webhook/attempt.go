@@ -53,6 +53,7 @@ type Result struct {
 	Body       []byte        // the beginning of the answer's body: another's bytes, to be escaped when shown
 	Truncated  bool          // Body is not the whole body
 	Reused     bool          // the attempt went over a connection that was already open, which may have been dead
+	Unsure     bool          // the request was written and no answer came: it may have been taken
 	Took       time.Duration
 
 	Timing     Timing
@@ -115,7 +116,7 @@ func (s *Sender) exchange(parent, ctx context.Context, x *exchange) Result {
 	r := Result{CertExpiry: s.seen.time()}
 	p.note(&r)
 	if err != nil {
-		r.Err = s.wrap(s.explain(parent, ctx, &p, err))
+		r.Err, r.Unsure = s.wrap(s.explain(parent, ctx, &p, err)), p.reached(stepAnswer)
 		return r
 	}
 	defer func() { _ = resp.Body.Close() }() // unread, it closes the connection: nothing is drained

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"testing"
@@ -70,5 +71,26 @@ func TestUnsignedMessageCarriesItsIdAndNoSignature(t *testing.T) {
 	got := <-requests
 	if _, signed := got.header["Webhook-Signature"]; signed || got.header.Get("Webhook-Id") != "evt_1" {
 		t.Errorf("sent %v", got.header)
+	}
+}
+
+// Whoever must not say a thing twice needs to know whether it may have been heard.
+func TestAttemptSaysWhetherItMayHaveBeenHeard(t *testing.T) {
+	hungUp := raw(t, func(net.Conn, <-chan struct{}) bool { return false })
+	if r := newTestSender(t, hungUp.url, nil).Send(t.Context(), message()); !r.Unsure || r.Verdict != Retry {
+		t.Errorf("without an answer: %+v", r)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "http://" + l.Addr().String()
+	_ = l.Close()
+	if r := newTestSender(t, at, nil).Send(t.Context(), message()); r.Unsure || r.Err == nil {
+		t.Errorf("without a connection: %+v", r)
+	}
+	answered := raw(t, answer(status(500), false))
+	if r := newTestSender(t, answered.url, nil).Send(t.Context(), message()); r.Unsure || r.Status != 500 {
+		t.Errorf("with an answer: %+v", r)
 	}
 }

@@ -85,6 +85,12 @@ func (p *progress) note(r *Result) {
 	r.Reused, r.Addr, r.Timing = p.reused, p.addr, p.timing
 }
 
+func (p *progress) reached(s step) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.step >= s
+}
+
 func (p *progress) String() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
