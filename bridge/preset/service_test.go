@@ -91,13 +91,6 @@ func (s *service) lost(handle func(w http.ResponseWriter, c call)) {
 	})
 }
 
-// since returns the calls from a number on.
-func (s *service) since(n int) []call {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]call(nil), s.calls[n:]...)
-}
-
 func (s *service) last() call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +124,10 @@ func connect(t testing.TB, s *service, o Options) *receiver {
 }
 
 // notice is an event as an endpoint gets it.
-func notice(t testing.TB, e rules.Event) Notice {
+func notice(t interface {
+	Helper()
+	Fatal(...any)
+}, e rules.Event) Notice {
 	t.Helper()
 	data, err := json.Marshal(e)
 	if err != nil {
@@ -200,4 +196,3 @@ func same(t testing.TB, what string, got, want any) {
 func escalate(s rules.Severity) func(*rules.Event) {
 	return func(e *rules.Event) { e.Alarm.Severity = s }
 }
-
