@@ -57,13 +57,25 @@ type Store interface {
 	Log() Log
 }
 
-// Log reads the store for people and for gauges.
+// Log is the store for people and for gauges: it reads what happened, and changes
+// what is owed by their wish.
 type Log interface {
 	// Endpoints returns the last committed state of every endpoint that anything
 	// was ever committed for; one whose state was never set has only its name.
 	Endpoints(ctx context.Context) ([]EndpointState, error)
 	// Backlog counts what an endpoint is still owed and says since when.
 	Backlog(ctx context.Context, endpoint string) (Backlog, error)
+	// Deliveries lists deliveries, the newest first, a page at a time.
+	Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error)
+	// Delivery returns one delivery with all that is kept of it, or [ErrNoDelivery].
+	Delivery(ctx context.Context, id, endpoint string) (DeliveryDetail, error)
+	// Replay makes deliveries that have ended owed again, under the same ids and
+	// in order within each alarm. Discard ends those that are owed as cancelled,
+	// but for what is being attempted. Both return how many deliveries that is,
+	// and write in slices, so that commits need not wait: after an error some may
+	// be done, and the same call does the rest.
+	Replay(ctx context.Context, s Selection) (int, error)
+	Discard(ctx context.Context, s Selection) (int, error)
 	// Size is the store's size on disk in bytes. It fails when the store is broken.
 	Size() (int64, error)
 	// Trim deletes what was settled before the given time, in short slices,
@@ -78,6 +90,14 @@ var ErrFull = errors.New("store is full")
 type Batch struct {
 	Transitions []rules.Transition
 	Endpoints   []EndpointState // changes of endpoints themselves
+	Also        []Also
+}
+
+// Also makes an event that is in the store owed to one more endpoint. One that
+// is, or was, owed to it already is left alone, and so is an unknown event.
+type Also struct {
+	Event    int64 // the store's number
+	Endpoint string
 }
 
 // An Ask says which deliveries a lane wants.

@@ -33,9 +33,11 @@ type work struct {
 	events    []newEvent
 	endpoints []bridge.EndpointState
 	deletes   []int64 // settled events
-	vacuum    bool    // give some free space of the file back
-	probe     bool    // write even when there is nothing to write
-	cursors   bool    // move the cursors
+	also      []bridge.Also
+	changes   []change
+	vacuum    bool // give some free space of the file back
+	probe     bool // write even when there is nothing to write
+	cursors   bool // move the cursors
 
 	// Filled in on the way; none of it is visible before the disk agreed.
 	committed time.Time
@@ -45,6 +47,7 @@ type work struct {
 	records  map[*lane]record // as they are to be
 	written  []*newEvent
 	switched []*lane
+	added    []*lane          // what they are owed was not known before
 	moved    map[*lane]record // what is to be added to counters
 }
 
@@ -102,8 +105,8 @@ func (d *DB) Commit(ctx context.Context, b bridge.Batch) error {
 // A transition without a key is an event of no alarm, a ping: it has no state,
 // and its order is that of the alarm it names.
 func encode(b bridge.Batch) (*work, error) {
-	k := &work{endpoints: b.Endpoints}
-	k.probe = len(b.Transitions) == 0 && len(b.Endpoints) == 0
+	k := &work{endpoints: b.Endpoints, also: b.Also}
+	k.probe = len(b.Transitions) == 0 && len(b.Endpoints) == 0 && len(b.Also) == 0
 	newest := make(map[string]int, len(b.Transitions))
 	for i := range b.Transitions {
 		newest[b.Transitions[i].State.Key] = i
@@ -231,6 +234,14 @@ func (d *DB) run(ctx context.Context, k *work) error {
 	if err := d.w.putOutcomes(ctx, &k.outcomes); err != nil {
 		return err
 	}
+	if err := d.runAlso(ctx, k); err != nil {
+		return err
+	}
+	for i := range k.changes {
+		if err := k.changes[i].run(ctx, d.w, k); err != nil {
+			return err
+		}
+	}
 	for _, s := range k.endpoints {
 		l := d.laneFor(k, s.Name)
 		r := k.records[l]
@@ -308,6 +319,26 @@ func (d *DB) runEvents(ctx context.Context, k *work) error {
 	return nil
 }
 
+// runAlso makes events owed to more endpoints.
+func (d *DB) runAlso(ctx context.Context, k *work) error {
+	for _, a := range k.also {
+		l := d.laneFor(k, a.Endpoint)
+		size, err := d.w.alsoTo(ctx, a.Event, l.num, k.committed)
+		if err != nil {
+			return err
+		}
+		if size < 0 {
+			continue
+		}
+		if err := d.w.keepOrder(ctx, l.num, []int64{a.Event}, k.records[l].cursor); err != nil {
+			return err
+		}
+		k.move(l, record{owed: 1, bytes: size})
+		k.added = append(k.added, l)
+	}
+	return nil
+}
+
 // move changes counters of a lane in this transaction.
 func (k *work) move(l *lane, by record) {
 	r := k.records[l]
@@ -376,6 +407,9 @@ func (d *DB) apply(k *work) {
 	}
 	for l, by := range k.moved {
 		l.record.add(by)
+	}
+	for _, l := range k.added {
+		l.rewind(d.last, d.next.rows)
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
 	"slices"
@@ -115,8 +116,12 @@ func (l *lane) add(alarm string, it item, rowed bool, t try, rows map[rowKey]row
 		l.ready(ln)
 		return
 	}
-	at, known := slices.BinarySearchFunc(ln.items, it.num, func(it item, num int64) int { return int(it.num - num) })
-	if known {
+	waiting := ln.items
+	if ln.leased {
+		waiting = waiting[1:] // what is under way may be out of place, see back
+	}
+	at, known := slices.BinarySearchFunc(waiting, it.num, func(it item, num int64) int { return cmp.Compare(it.num, num) })
+	if known || ln.items[0].num == it.num {
 		return
 	}
 	l.held++
@@ -126,8 +131,11 @@ func (l *lane) add(alarm string, it item, rowed bool, t try, rows map[rowKey]row
 	case !rowed && ln.rowed:
 		rows[rowKey{it.num, l.num}] = row{state: stateOpen}
 	}
-	if at > 0 || ln.leased { // what is under way comes first
-		ln.items = slices.Insert(ln.items, max(at, 1), it)
+	if ln.leased {
+		at++
+	}
+	if at > 0 {
+		ln.items = slices.Insert(ln.items, at, it)
 		if t != (try{}) {
 			l.tried[it.num] = t
 		}
@@ -178,6 +186,19 @@ func (l *lane) heapOf(ln *line) *lineHeap {
 }
 
 func (l *lane) ready(ln *line) { heap.Push(l.heapOf(ln), ln) }
+
+// back puts a line that was leased into its heap. What was replayed meanwhile has
+// been put behind its head, and may belong before it.
+func (l *lane) back(ln *line) {
+	if len(ln.items) > 1 && ln.items[1].num < ln.items[0].num {
+		if ln.try != (try{}) {
+			l.tried[ln.items[0].num] = ln.try
+		}
+		slices.SortFunc(ln.items, func(a, b item) int { return cmp.Compare(a.num, b.num) })
+		ln.try = l.takeTry(ln.items[0].num)
+	}
+	l.ready(ln)
+}
 
 func (l *lane) unready(ln *line) {
 	heap.Remove(l.heapOf(ln), ln.index)
@@ -235,7 +256,7 @@ func (l *lane) finish(ln *line, o bridge.Outcome, rows map[rowKey]row) {
 	}
 	switch o.Fate {
 	case bridge.Released:
-		l.ready(ln)
+		l.back(ln)
 		return
 	case bridge.Retry:
 		ln.attempt, ln.due, ln.heard = max(o.Attempt, 1), o.Due, r.heard
@@ -243,7 +264,7 @@ func (l *lane) finish(ln *line, o bridge.Outcome, rows map[rowKey]row) {
 		if !ln.rowed {
 			l.setAside(ln, ln.items[1:], rows)
 		}
-		l.ready(ln)
+		l.back(ln)
 	default:
 		r.state = stateOf(o.Fate)
 		if r.state == stateDead {
@@ -279,7 +300,7 @@ func (l *lane) release(picked []*line) {
 	for _, ln := range picked {
 		delete(l.leased, ln.items[0].num)
 		ln.leased = false
-		l.ready(ln)
+		l.back(ln)
 	}
 }
 

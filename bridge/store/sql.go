@@ -189,6 +189,28 @@ func (w *writer) makeDue(ctx context.Context, ep int64) error {
 	return nil
 }
 
+// alsoTo makes an event owed to one more endpoint and returns its size, -1 when
+// there is no such event or it was owed to it before.
+func (w *writer) alsoTo(ctx context.Context, event, ep int64, now time.Time) (size int64, err error) {
+	var eps string
+	err = w.conn.QueryRowContext(ctx, `SELECT eps, octet_length(payload) FROM event WHERE num = ?`, event).Scan(&eps, &size)
+	switch {
+	case errors.Is(err, sql.ErrNoRows), err == nil && strings.Contains(eps, epToken(ep)):
+		return -1, nil
+	case err != nil:
+		return 0, fmt.Errorf("looking at event %d: %w", event, err)
+	}
+	eps = strings.TrimRight(eps, " ") + epToken(ep)
+	if _, err := w.conn.ExecContext(ctx, `UPDATE event SET eps = ? WHERE num = ?`, eps, event); err != nil {
+		return 0, fmt.Errorf("owing event %d to one more: %w", event, err)
+	}
+	if _, err := w.conn.ExecContext(ctx, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, owed)
+		VALUES (?, ?, 0, 0, 0, 0, '', 0, ?)`, event, ep, nanos(now)); err != nil {
+		return 0, fmt.Errorf("owing event %d to one more: %w", event, err)
+	}
+	return size, nil
+}
+
 // deleteEvents deletes events and what became of them. It returns how many dead
 // deliveries each endpoint lost by it.
 func (w *writer) deleteEvents(ctx context.Context, nums []int64) (dead map[int64]int, err error) {
