@@ -252,6 +252,18 @@ func replayIsInOrder(t *testing.T, f *fixture) {
 	f.wantsBacklog("x", 0, 0)
 }
 
+// A delivery that was ended by itself and is replayed comes after what is owed
+// before it, which was never tried.
+func replayComesAfterWhatIsOwed(t *testing.T, f *fixture) {
+	a1, a2 := f.commit("rule/a", "x"), f.commit("rule/a", "x")
+	f.discard(1, bridge.Selection{Endpoint: "x", ID: a2})
+	f.replay(1, bridge.Selection{Endpoint: "x", ID: a2})
+	f.reopen()
+	f.deliver(f.wants("x", a1)...)
+	f.deliver(f.wants("x", a2)...)
+	f.wantsBacklog("x", 0, 0)
+}
+
 func replayOfTheLatest(t *testing.T, f *fixture) {
 	a, b := f.commit("rule/a", "x"), f.commit("rule/b", "x")
 	f.deliver(f.wants("x", a, b)...)

@@ -81,6 +81,7 @@ func Run(t *testing.T, open Opener) {
 		{"AttemptsAreBounded", attemptsAreBounded},
 		{"ReplayedIsDeliveredAgain", replayedIsDeliveredAgain},
 		{"ReplayIsInOrder", replayIsInOrder},
+		{"ReplayComesAfterWhatIsOwed", replayComesAfterWhatIsOwed},
 		{"ReplayOfTheLatest", replayOfTheLatest},
 		{"ReplaySparesWhatIsUnderWay", replaySparesWhatIsUnderWay},
 		{"DiscardedIsNotSent", discardedIsNotSent},
