@@ -143,6 +143,9 @@ func (b *Bridge) wakeLanes(g *group) {
 	for _, s := range g.batch.Endpoints {
 		woken[s.Name] = true
 	}
+	for _, a := range g.batch.Also {
+		woken[a.Endpoint] = true
+	}
 	for i := range g.batch.Transitions {
 		for j := range g.batch.Transitions[i].Events {
 			ev := &g.batch.Transitions[i].Events[j]
