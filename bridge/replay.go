@@ -32,7 +32,7 @@ func (b *Bridge) Replay(ctx context.Context, s Selection, anyway bool) (int, err
 		return 0, err
 	}
 	n, err := b.store.Log().Replay(ctx, s)
-	return b.changed("deliveries replayed", s, n, err)
+	return b.rescheduled("deliveries replayed", s, n, err)
 }
 
 // Discard ends what an endpoint is owed as cancelled, configured or not, and says
@@ -42,12 +42,12 @@ func (b *Bridge) Discard(ctx context.Context, s Selection) (int, error) {
 		return 0, err
 	}
 	n, err := b.store.Log().Discard(ctx, s)
-	return b.changed("deliveries discarded", s, n, err)
+	return b.rescheduled("deliveries discarded", s, n, err)
 }
 
-// changed logs what was done, some of it perhaps before an error, and has the
+// rescheduled logs what was done, some of it perhaps before an error, and has the
 // lane look at it.
-func (b *Bridge) changed(what string, s Selection, n int, err error) (int, error) {
+func (b *Bridge) rescheduled(what string, s Selection, n int, err error) (int, error) {
 	if n > 0 && !s.OnlySay {
 		b.log.Info(what, "endpoint", s.Endpoint, "count", n, "reason", s.Reason)
 	}
