@@ -182,7 +182,7 @@ func (a *assembly) announce(ctx context.Context, ready func()) {
 
 // registerState registers the gauges of what only this package sees together.
 func registerState(registry prometheus.Registerer, cfg *config.Config, src source, r *reloader) error {
-	gauges := []prometheus.Collector{r.success, newCertificates(r)}
+	gauges := []prometheus.Collector{r.success, newCertificates(r), newSigningKeys(r.configured)}
 	for name := range cfg.Sources {
 		gauges = append(gauges, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tocsin_source_connected", Help: "1 while messages of the source can come in.",
