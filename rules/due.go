@@ -34,7 +34,7 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 		}
 	} else if a.rule.noData == fireAlarm {
 		if s := e.staleDue(a); s != 0 && s <= due {
-			e.open(a)
+			a.open()
 			e.grow(a, was, due, out)
 			return
 		}

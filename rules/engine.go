@@ -74,7 +74,6 @@ type Engine struct {
 	played     map[*instance]State // how a rehearsal left alarms that the store has otherwise; nil without one
 	order      []*Sample
 	touched    []*channel // by readings of the past, in a batch
-	spare      *episode
 	slots      []expr.Value
 	sorted     []float64
 }

@@ -23,7 +23,7 @@ func (e *Engine) catchUpWith(a, s *instance, to int64, whole bool, out *Output) 
 	}
 	ep := a.episode
 	if ep == nil {
-		e.open(a)
+		a.open()
 		ep = a.episode
 		if s.episode.frozen != 0 {
 			ep.frozen, ep.stale = a.channel.ours(s.episode.frozen), s.episode.stale
@@ -146,7 +146,7 @@ func (e *Engine) latchOf(a, s *instance, out *Output) {
 		return
 	}
 	was := a.standing()
-	e.open(a)
+	a.open()
 	ep := a.episode
 	ep.recount(a.rule, s.episode, true)
 	ep.rungs[0] = timer{on: true}

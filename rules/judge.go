@@ -107,12 +107,12 @@ func (e *Engine) disband(a *instance, reason string, out *Output) {
 // judge puts a reading, or the passing of time, before one alarm.
 func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 	was := a.standing()
-	if a.episode == nil {
-		e.open(a)
-	}
-	ep := a.episode
-	moved, answered, stood := false, false, ep.frozen != 0
+	moved, answered, stood := false, false, a.episode != nil && a.episode.frozen != 0
 	if a.rule.plain {
+		if a.episode == nil {
+			a.open()
+		}
+		ep := a.episode
 		a.thaw(j.now)
 		for i := range a.rule.rungs {
 			g, t := &a.rule.rungs[i], &ep.rungs[i]
@@ -123,9 +123,14 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 		answered, ep.last = true, point{j.at, j.value}
 	} else {
 		moved, answered = e.judgeMeasured(a, j)
-		if answered {
-			e.counts[a.rule.index].health.weigh(a, ep.last.value.num, j.now)
+	}
+	ep := a.episode
+	if ep == nil { // nothing has begun
+		if e.warm.born != 0 {
+			e.firstSeen(a, was, answered)
 		}
+		e.schedule(a)
+		return
 	}
 	switch {
 	case answered && stood:
@@ -146,7 +151,7 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 	case moved:
 		e.settle(a, was, j.now, true, out)
 	case !busy && ep.fired == 0:
-		e.spare, a.episode = ep, nil
+		a.episode = nil
 		e.schedule(a)
 	case !j.sample:
 		e.settle(a, was, j.now, false, out) // it may be told of now
@@ -156,22 +161,9 @@ func (e *Engine) judge(a *instance, j *judgement, out *Output) {
 }
 
 // open begins an episode, of which it is not known yet what it comes to.
-func (e *Engine) open(a *instance) {
-	a.episode = e.episode(a.rule)
+func (a *instance) open() {
+	a.episode = &episode{rungs: make([]timer, len(a.rule.rungs))}
 	a.channel.calm = calm{}
-}
-
-// episode makes one for a rule, of one that came to nothing if there is.
-func (e *Engine) episode(r *rule) *episode {
-	ep := e.spare
-	e.spare = nil
-	if ep == nil || cap(ep.rungs) < len(r.rungs) {
-		return &episode{rungs: make([]timer, len(r.rungs))}
-	}
-	rungs := ep.rungs[:len(r.rungs)]
-	clear(rungs)
-	*ep = episode{rungs: rungs}
-	return ep
 }
 
 // busy reports whether a rung of the alarm is on or on its way.
@@ -194,47 +186,43 @@ func (c *condition) ask(on bool, v value) truth {
 }
 
 // judgeMeasured judges a rule whose rungs compare what is measured, or are kept
-// from firing by something. Answered is false when nothing is known.
+// from firing by something. Answered is false when nothing is known. An alarm that
+// is at rest has an episode only when one of its rungs begins to move.
 func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool) {
-	x, ep := a.more(), a.episode
+	x := a.more()
 	x.wake = 0
 	held, until := e.heldBack(a)
 	x.wake = sooner(x.wake, until)
 	closed := e.closed(a)
-	var got [8]measurement
-	var asked [8]bool
-	get := func(i int) measurement {
-		if i >= len(got) {
-			return e.measure(a, i)
-		}
-		if !asked[i] {
-			asked[i], got[i] = true, e.measure(a, i)
-			x.wake = sooner(x.wake, got[i].until)
-		}
-		return got[i]
-	}
+	var m measurement
+	var last point
 	for i := range a.rule.rungs {
-		g, t := &a.rule.rungs[i], &ep.rungs[i]
-		m := get(g.gauge)
-		m.known = m.known && (!m.partial || g.decided(t.on, m.value.num))
-		if m.known {
+		g, on := &a.rule.rungs[i], a.episode != nil && a.episode.rungs[i].on
+		if i == 0 || g.gauge != a.rule.rungs[i-1].gauge {
+			m = e.measure(a, g.gauge)
+			x.wake = sooner(x.wake, m.until)
+		}
+		known := m.known && (!m.partial || g.decided(on, m.value.num))
+		if known && a.episode != nil {
 			a.thaw(j.now)
 		}
-		if m.known && !answered {
-			answered, ep.last = true, point{j.at, m.value}
-			if g.kind != Bool || a.rule.gauges[g.gauge].source == newest {
-				ep.last = point{j.at, m.value}
-			} else if s := a.shown(); s != nil && s.last.at != 0 {
-				ep.last = point{s.last.at, s.last.value}
-			}
+		if known && !answered {
+			answered, last = true, a.measured(g, m.value, j.at)
 		}
-		fires, clears := g.truths(m)
+		fires, clears := unknown, unknown
+		if known {
+			fires, clears = g.truths(m)
+		}
 		if g.clearGauge > 0 {
 			clears = unknown
-			if c := get(g.clearGauge - 1); c.known {
+			c := e.measure(a, g.clearGauge-1)
+			x.wake = sooner(x.wake, c.until)
+			if c.known {
 				answered = true
-				a.thaw(j.now)
 				clears = truthOf(c.value.num != 0 && fires != yes)
+				if a.episode != nil {
+					a.thaw(j.now)
+				}
 			}
 		}
 		if len(x.rungs) > 0 {
@@ -242,27 +230,50 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 		}
 		holds := fires
 		switch {
-		case t.on && closed:
+		case on && closed:
 			holds = yes
-		case t.on:
+		case on:
 			holds = clears
 		case held:
 			holds = no
 		}
-		at := j.at
-		if m.at != 0 {
-			at = m.at
+		if a.episode == nil {
+			if holds != yes {
+				continue
+			}
+			a.open()
 		}
-		jj := *j
-		jj.at = at
-		if t.judge(g, holds, &jj) {
+		of := *j
+		if m.at != 0 {
+			of.at = m.at
+		}
+		if a.episode.rungs[i].judge(g, holds, &of) {
 			moved = true
 		}
+	}
+	if ep := a.episode; ep != nil && last.at != 0 {
+		ep.last = last
+	} else if ep != nil {
+		last = ep.last
+	}
+	if answered {
+		e.counts[a.rule.index].health.weigh(a, last.value.num, j.now)
 	}
 	if x.wake != 0 && x.wake <= e.now {
 		x.wake = e.now + int64(time.Millisecond)
 	}
 	return moved, answered
+}
+
+// measured is what an event shows of a measurement: where that is only whether
+// something holds, the reading that it is about.
+func (a *instance) measured(g *rung, v value, at int64) point {
+	if g.kind == Bool && a.rule.gauges[g.gauge].source != newest {
+		if c := a.shown(); c != nil && c.last.at != 0 {
+			return c.last
+		}
+	}
+	return point{at, v}
 }
 
 // closed reports whether a rule's schedule says that its condition is false now.

@@ -101,7 +101,7 @@ func (e *Engine) coldUntil(a *instance) int64 {
 // firstSeen marks an alarm whose condition holds when it is judged for the first
 // time since the store is there: nobody knows since when it does.
 func (e *Engine) firstSeen(a *instance, was standing, answered bool) {
-	if was.phase == inactive && a.busy() && e.coldUntil(a) != 0 {
+	if was.phase == inactive && a.episode != nil && a.busy() && e.coldUntil(a) != 0 {
 		a.episode.unseen = true
 	}
 	if !a.rule.plain && answered {
