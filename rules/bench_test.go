@@ -39,46 +39,6 @@ func BenchmarkLimitRule(b *testing.B) {
 	benchmarkStep(b, mustCompile(b, coldFile(freezer(b))), 1)
 }
 
-// limitByHand is the floor: the same loop with a map of devices and a comparison,
-// and nothing else.
-func limitByHand(b *testing.B, n int) {
-	type last struct {
-		at    int64
-		value float64
-	}
-	devices, samples := map[string]*last{}, make([]Sample, n)
-	for i := range samples {
-		samples[i] = *reading(start, -20)
-		samples[i].Device = fmt.Sprint("freezer-", i)
-		devices[fmt.Sprint("freezer-", i)] = &last{}
-	}
-	now, fired, i := start, 0, 0
-	b.ReportAllocs()
-	for b.Loop() {
-		s := &samples[i]
-		if i++; i == len(samples) {
-			i = 0
-		}
-		now = now.Add(time.Millisecond)
-		s.At, s.Num = now, -20.5
-		d := devices[s.Device]
-		at := s.At.UnixNano()
-		if at < d.at || s.Num != s.Num {
-			continue
-		}
-		d.at, d.value = at, s.Num
-		if s.Num > -15 {
-			fired++
-		}
-	}
-	if fired != 0 {
-		b.Fatal("fired")
-	}
-}
-
-func BenchmarkLimitByHand(b *testing.B)                { limitByHand(b, 1) }
-func BenchmarkLimitByHandThousandDevices(b *testing.B) { limitByHand(b, 1000) }
-
 func BenchmarkLimitRuleThousandDevices(b *testing.B) {
 	benchmarkStep(b, mustCompile(b, coldFile(freezer(b))), 1000)
 }

@@ -273,16 +273,17 @@ func (w *Window) Advance(now int64) {
 	}
 }
 
-// rank is the index of the first value that is not below v.
+// rank is the index of the first value that is not below v. Each step halves what
+// is left and leaves the processor no branch to guess.
 func rank(sorted []float64, v float64) int {
-	lo, hi := 0, len(sorted)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if sorted[mid] < v {
-			lo = mid + 1
-		} else {
-			hi = mid
+	lo := 0
+	for n := len(sorted); n > 0; {
+		half := (n + 1) / 2
+		below := 0
+		if sorted[lo+half-1] < v {
+			below = 1
 		}
+		lo, n = lo+half*below, n-half
 	}
 	return lo
 }
