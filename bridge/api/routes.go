@@ -71,6 +71,8 @@ func newControl(o *Options, log *slog.Logger) *control {
 	c.addAlarms()
 	c.addRules()
 	c.addDevices()
+	c.addEndpoints()
+	c.addDeliveries()
 	c.addConfiguration()
 	c.document = sync.OnceValues(c.api.OpenAPI().YAML)
 	return c
@@ -241,16 +243,20 @@ func asProblem(err error) error {
 		return &failure{newProblem(http.StatusUnprocessableEntity, err.Error()), rejected.Problems}
 	case errors.Is(err, ErrRequest):
 		status = http.StatusBadRequest
-	case errors.Is(err, errNothing), errors.Is(err, bridge.ErrNoAlarm), errors.Is(err, bridge.ErrNoDevice):
+	case errors.Is(err, errNothing), errors.Is(err, bridge.ErrNoAlarm), errors.Is(err, bridge.ErrNoDevice),
+		errors.Is(err, bridge.ErrNoEndpoint), errors.Is(err, bridge.ErrNoDelivery):
 		status = http.StatusNotFound
-	case errors.Is(err, bridge.ErrCommand):
+	case errors.Is(err, bridge.ErrCommand), errors.Is(err, bridge.ErrNotConfigured), errors.Is(err, errConflict):
 		status = http.StatusConflict
 	}
 	return &failure{newProblem(status, err.Error()), nil}
 }
 
-// errNothing is the error of who asks for what is not there.
-var errNothing = errors.New("not there")
+// The errors of who asks for what is not there, or cannot be done as things stand.
+var (
+	errNothing  = errors.New("not there")
+	errConflict = errors.New("not now")
+)
 
 // A said is an error of one of the kinds above that shows only its text.
 type said struct {
@@ -264,6 +270,8 @@ func (s *said) Unwrap() error { return s.kind }
 func badRequest(format string, a ...any) error {
 	return &said{ErrRequest, fmt.Sprintf(format, a...)}
 }
+
+func conflict(format string, a ...any) error { return &said{errConflict, fmt.Sprintf(format, a...)} }
 
 func nothing(format string, a ...any) error { return &said{errNothing, fmt.Sprintf(format, a...)} }
 
