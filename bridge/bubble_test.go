@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -74,7 +75,7 @@ func (r *receiver) send(ctx context.Context, m webhook.Message) webhook.Result {
 			result = webhook.Result{Verdict: webhook.Accepted, Status: 200}
 		}
 	}
-	if result.Verdict == webhook.Accepted {
+	if result.Verdict == webhook.Accepted && !bytes.HasPrefix(m.Body, []byte(`{"type":"batch"`)) {
 		var body struct {
 			Type string
 			Data struct {

@@ -25,6 +25,7 @@ type Endpoint struct {
 	Retry       RetryPolicy
 	Stale       Stale // what becomes of several deliveries of one alarm that wait
 	Breaker     Breaker
+	Batch       Batching
 	Concurrency int     // attempts at once, each for another alarm; 0 means 4
 	Rate        float64 // attempts a second, at most; 0: no limit
 

@@ -24,7 +24,9 @@ type lane struct {
 	wake     chan struct{}      // holds one
 	cancel   context.CancelFunc // stops run; guarded by lanes
 
-	clock skewed // of the endpoint, against ours; owned by run
+	// Owned by run.
+	clock   skewed // of the endpoint, against ours
+	batches gatherer
 
 	mu sync.Mutex // guards what follows; held for moments
 	fortune
@@ -39,11 +41,10 @@ func (l *lane) notify() {
 
 // A finished attempt.
 type attempt struct {
-	delivery Delivery
-	target   string
-	era      int
-	begun    time.Time
-	result   preset.Reply
+	batch  []Delivery // never empty
+	target string
+	era    int
+	result preset.Reply
 }
 
 // notice is what the endpoint is told.
@@ -58,6 +59,9 @@ func (l *lane) run(ctx context.Context, grace time.Duration) error {
 	defer cut()
 	done := make(chan attempt)
 	inFlight, err := l.serve(ctx, flight, done)
+	if e := l.finish(flight, outcomesOf(l.batches.leave(), Outcome{Fate: Released})); err == nil {
+		err = e
+	}
 
 	stop := time.AfterFunc(grace, cut)
 	defer stop.Stop()
@@ -104,18 +108,62 @@ func (l *lane) claim(ctx context.Context, inFlight int, done chan<- attempt) (ne
 	e, now := l.endpoint.Load(), time.Now()
 	n, next := l.room(now, e.Concurrency-inFlight)
 	if n == 0 {
-		return next, 0, nil
+		if next.IsZero() && inFlight == 0 { // it is switched off
+			err = l.finish(ctx, outcomesOf(l.batches.leave(), Outcome{Fate: Released}))
+		}
+		return next, 0, err
 	}
-	due, later, err := l.store.Claim(ctx, Ask{Endpoint: e.Name, Limit: n, Stale: e.Stale})
-	for i, era := range l.begin(n, len(due)) {
+	var batches [][]Delivery
+	if e.Batch.Max > 1 || l.batches.held() > 0 {
+		batches, next, err = l.gather(ctx, now, n)
+	} else {
+		batches, next, err = l.single(ctx, now, n)
+	}
+	for i, era := range l.begin(n, len(batches)) {
 		go func() {
-			done <- attempt{due[i], e.Target, era, now, e.Send(ctx, []preset.Notice{due[i].notice()})}
+			notices := make([]preset.Notice, len(batches[i]))
+			for j := range notices {
+				notices[j] = batches[i][j].notice()
+			}
+			done <- attempt{batches[i], e.Target, era, e.Send(ctx, notices)}
 		}()
 	}
+	return next, len(batches), err
+}
+
+// single claims what is sent one by one.
+func (l *lane) single(ctx context.Context, now time.Time, n int) (batches [][]Delivery, next time.Time, err error) {
+	e := l.endpoint.Load()
+	due, next, err := l.store.Claim(ctx, Ask{Endpoint: e.Name, Limit: n, Stale: e.Stale})
 	if len(due) == n {
-		later = now // there may be more, and room for it at another time
+		next = now // there may be more, and room for it at another time
 	}
-	return later, len(due), err
+	batches = make([][]Delivery, len(due))
+	for i := range due {
+		batches[i] = due[i : i+1 : i+1]
+	}
+	return batches, next, err
+}
+
+// gather claims what is sent in batches, of which n may go.
+func (l *lane) gather(ctx context.Context, now time.Time, n int) (batches [][]Delivery, next time.Time, err error) {
+	e := l.endpoint.Load()
+	if limit := (n+1)*max(1, e.Batch.Max) - l.batches.held(); limit > 0 {
+		var due []Delivery
+		due, next, err = l.store.Claim(ctx, Ask{Endpoint: e.Name, Limit: limit, Stale: e.Stale})
+		l.batches.add(now, due, e.Batch)
+		if len(due) == limit {
+			next = now
+		}
+	}
+	batches, ripe := l.batches.ready(now, n, e.Batch)
+	switch {
+	case len(batches) == n:
+		next = now
+	case !ripe.IsZero() && (next.IsZero() || ripe.Before(next)):
+		next = ripe
+	}
+	return batches, next, err
 }
 
 // room is how many of the free attempts may begin now, and when to ask again if
@@ -154,49 +202,89 @@ func (l *lane) begin(room, attempts int) []int {
 // settle records how an attempt ended. An attempt that was cut off with its
 // flight has not failed: it stays owed as it was.
 func (l *lane) settle(flight context.Context, a attempt) error {
-	now := time.Now()
-	d, res, e := a.delivery, a.result, l.endpoint.Load()
+	now, res, e := time.Now(), &a.result, l.endpoint.Load()
+	how := failed
 	o := Outcome{
-		Event: d.Event, Endpoint: d.Endpoint, At: now,
-		Attempt: d.Attempt + 1, Status: res.Status,
-		Keep: res.Keep, Took: res.Took, Answer: res.Body, Cut: res.Truncated,
+		At: now, Status: res.Status, Keep: res.Keep, Took: res.Took, Answer: res.Body, Cut: res.Truncated,
 		// Whoever answered 3xx or 4xx has said that it took nothing.
 		Unheard: res.Status >= 300 && res.Status < 500 || res.Status == 0 && !res.Addr.IsValid(),
 	}
 	if res.Err != nil {
 		o.Error = res.Err.Error()
 	}
-	how := failed
 	switch {
 	case flight.Err() != nil && res.Verdict != webhook.Accepted:
-		o.Fate, o.Attempt, how = Released, d.Attempt, toldNothing
+		o.Fate, how = Released, toldNothing
 	case res.Verdict == webhook.Accepted:
 		o.Fate, how = Delivered, accepted
-		l.metrics.latency.Observe(now.Sub(d.At).Seconds())
 	case res.Verdict == webhook.Gone && a.target != e.Target: // what is gone is not the target any more
-		o.Fate, o.Attempt, how = Released, d.Attempt, toldNothing
+		o.Fate, how = Released, toldNothing
 	case res.Verdict == webhook.Gone:
-		o.Fate, o.Attempt, how = Released, d.Attempt, gone
-	case res.Verdict == webhook.Refused, e.Retry.over(d, o.Attempt, now):
+		o.Fate, how = Released, gone
+	case res.Verdict == webhook.Refused && len(a.batch) == 1:
 		o.Fate = Dead
-		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error)
 	default:
 		o.Fate = Retry
-		wait := e.Retry.wait(o.Attempt)
-		if res.Reused && res.Status == 0 {
+		wait := e.Retry.wait(a.batch[0].Attempt + 1)
+		switch {
+		case res.Verdict == webhook.Refused: // one of them may be unfit, and is to be found
+			wait = 0
+		case res.Reused && res.Status == 0:
 			wait, how = 0, toldNothing // the receiver had closed an idle connection: a new one tells more
 		}
 		o.Due = now.Add(max(wait, res.RetryAfter))
 	}
-	l.metrics.deliveries.WithLabelValues(o.Endpoint, fateNames[o.Fate]).Inc()
-	l.metrics.attempts.WithLabelValues(o.Endpoint).Observe(res.Took.Seconds())
+	outcomes := outcomesOf(a.batch, o)
+	for i, d := range a.batch {
+		l.judgeOne(&outcomes[i], &d, now, e)
+	}
+	if o.Fate == Retry && len(a.batch) > 1 {
+		l.batches.retry(a.batch, res.Verdict == webhook.Refused)
+	} else if o.Fate != Released {
+		l.batches.end(a.batch)
+	}
+	l.metrics.attempts.WithLabelValues(e.Name).Observe(res.Took.Seconds())
 	l.clock.observe(l.log, res.Skew, res.Status)
-	// The delivery's fate must be written even when everything is stopping.
-	if err := l.store.Finish(context.WithoutCancel(flight), []Outcome{o}); err != nil {
+	if err := l.finish(flight, outcomes); err != nil {
 		return err
 	}
 	l.learn(now, &a, how)
 	return nil
+}
+
+// judgeOne says what the outcome of a batch is for one of its members.
+func (l *lane) judgeOne(o *Outcome, d *Delivery, now time.Time, e *Endpoint) {
+	if o.Fate == Retry && e.Retry.over(*d, o.Attempt, now) {
+		o.Fate, o.Due = Dead, time.Time{}
+	}
+	switch o.Fate {
+	case Delivered:
+		l.metrics.latency.Observe(now.Sub(d.At).Seconds())
+	case Dead:
+		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error)
+	}
+	l.metrics.deliveries.WithLabelValues(o.Endpoint, fateNames[o.Fate]).Inc()
+}
+
+// outcomesOf is one outcome for each of a batch.
+func outcomesOf(batch []Delivery, o Outcome) []Outcome {
+	all := make([]Outcome, len(batch))
+	for i, d := range batch {
+		all[i] = o
+		all[i].Event, all[i].Endpoint, all[i].Attempt = d.Event, d.Endpoint, d.Attempt+1
+		if o.Fate == Released {
+			all[i].Attempt = d.Attempt
+		}
+	}
+	return all
+}
+
+// finish writes outcomes, even when everything is stopping.
+func (l *lane) finish(flight context.Context, outcomes []Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	return l.store.Finish(context.WithoutCancel(flight), outcomes)
 }
 
 // fateNames are the values of the label outcome.

@@ -81,7 +81,7 @@ func (l *lane) accept(now time.Time) (told rules.Type) {
 		l.log.Info("endpoint accepting again", "failures", l.failures)
 	}
 	l.failures, l.memo.Failing = 0, time.Time{}
-	if l.memo.Told != "" {
+	if l.memo.Told != "" && !l.state.Disabled {
 		return rules.EndpointRecovered
 	}
 	return ""

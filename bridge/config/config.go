@@ -179,6 +179,8 @@ type Endpoint struct {
 	Headers map[string]string `toml:"headers" json:",omitzero"` // of every request
 
 	Breaker *Breaker `toml:"breaker" json:",omitempty"` // nil: the default
+	Batch   *Batch   `toml:"batch" json:",omitempty"`   // nil: each event is a message of its own
+	Stale   string   `toml:"stale" json:",omitempty"`   // all (also ""), latest or collapse
 
 	Schemes []webhook.Scheme     `toml:"-"` // how to sign; empty only where a preset needs no signature
 	Secrets []webhook.Secret     `toml:"-"` // to sign with
@@ -215,6 +217,12 @@ type Breaker struct {
 	Window   time.Duration `toml:"window"`   // in which they lie; default 5m
 	Open     time.Duration `toml:"open"`     // until it is probed, doubled by each probe that fails; default 30s
 	MaxOpen  time.Duration `toml:"max_open"` // the longest wait between probes; default 15m
+}
+
+// Batch has several events sent as one message.
+type Batch struct {
+	Max  int           `toml:"max"`  // events in a message; default 100
+	Wait time.Duration `toml:"wait"` // for more to come; default 1s
 }
 
 // Limits bound what is sent to one endpoint.

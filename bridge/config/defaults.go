@@ -43,3 +43,5 @@ func (e *Endpoint) setDefaults() {
 func (b *Breaker) setDefaults() {
 	*b = Breaker{Failures: 10, Window: 5 * time.Minute, Open: 30 * time.Second, MaxOpen: 15 * time.Minute}
 }
+
+func (b *Batch) setDefaults() { *b = Batch{Max: 100, Wait: time.Second} }

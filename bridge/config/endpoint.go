@@ -30,6 +30,10 @@ func (l *loader) checkEndpoint(path []string, e *Endpoint) {
 	l.checkRetry(at("retry"), &e.Retry)
 	l.checkLimits(at("limits"), &e.Limits)
 	l.checkBreaker(at("breaker"), e.Breaker)
+	l.checkBatch(at("batch"), e)
+	if e.Stale != "" {
+		l.oneOf(at("stale"), e.Stale, "all", "latest", "collapse")
+	}
 }
 
 // needed reports that something is missing without which rules do nothing. A

@@ -21,3 +21,17 @@ func (l *loader) checkBreaker(path []string, b *Breaker) {
 		l.main.atValue(under(path, "max_open"), "the longest wait is shorter than the first, open", "write one that is at least as long")
 	}
 }
+
+func (l *loader) checkBatch(path []string, e *Endpoint) {
+	b := e.Batch
+	if b == nil {
+		return
+	}
+	if o := e.Destination(path[1]); e.Preset != "standard" || o.Payload == "thin" || len(o.Override) > 0 {
+		l.main.atKey(path, "only preset standard, with its own body, takes several events in one message", "remove batch")
+	}
+	within(l, under(path, "max"), b.Max, 1000)
+	if b.Wait > time.Minute {
+		l.main.atValue(under(path, "wait"), "an alarm would wait more than a minute", `write "1s"`)
+	}
+}

@@ -2,6 +2,10 @@ package preset
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"slices"
 	"time"
 
 	"tocsin/bridge/webhook"
@@ -28,11 +32,39 @@ type Reply struct {
 	Keep map[string]string
 }
 
-// Standard tells a receiver of Standard Webhooks, one event a request.
+// Standard tells a receiver of Standard Webhooks: an event as it is, several as one
+// message of the type batch.
 func Standard(send func(context.Context, webhook.Message) webhook.Result) func(context.Context, []Notice) Reply {
 	return func(ctx context.Context, batch []Notice) Reply {
-		n := &batch[0]
-		return Reply{Result: send(ctx, webhook.Message{ID: n.ID, Body: n.Envelope()})}
+		m := webhook.Message{ID: batch[0].ID, Body: batch[0].Envelope()}
+		if len(batch) > 1 {
+			m = batched(batch)
+		}
+		return Reply{Result: send(ctx, m)}
+	}
+}
+
+// batched is several events as one message. Its id is made of theirs, so that the
+// same batch has the same one; its data are the messages that they would be.
+func batched(batch []Notice) webhook.Message {
+	ids := sha256.New()
+	var body []byte
+	var newest time.Time
+	for i := range batch {
+		n := &batch[i]
+		_, _ = fmt.Fprintf(ids, "%d %s", len(n.ID), n.ID)
+		if n.At.After(newest) {
+			newest = n.At
+		}
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, n.Envelope()...)
+	}
+	head := `{"type":"batch","timestamp":"` + newest.UTC().Format(time.RFC3339Nano) + `","data":[`
+	return webhook.Message{
+		ID:   "bat_" + base32.StdEncoding.EncodeToString(ids.Sum(nil)[:15]),
+		Body: slices.Concat([]byte(head), body, []byte("]}")),
 	}
 }
 

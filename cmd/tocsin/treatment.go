@@ -19,6 +19,15 @@ func treat(to bridge.Endpoint, told *preset.Destination, e *config.Endpoint) bri
 	if b := e.Breaker; b != nil {
 		to.Breaker = bridge.Breaker{Failures: b.Failures, Window: b.Window, Open: b.Open, MaxOpen: b.MaxOpen}
 	}
+	if b := e.Batch; b != nil {
+		to.Batch = bridge.Batching{Max: b.Max, Wait: b.Wait}
+	}
+	switch e.Stale {
+	case "latest":
+		to.Stale = bridge.StaleLatest
+	case "collapse":
+		to.Stale = bridge.StaleCollapse
+	}
 	if u, err := url.Parse(told.URL()); err == nil {
 		to.Host = strings.ToLower(u.Hostname())
 	}

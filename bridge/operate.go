@@ -1,0 +1,92 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tocsin/bridge/preset"
+	"tocsin/bridge/webhook"
+	"tocsin/rules"
+)
+
+// ErrNoEndpoint is a command on an endpoint that is not configured.
+var ErrNoEndpoint = errors.New("there is no such endpoint")
+
+func (b *Bridge) laneOf(name string) (*lane, error) {
+	if l := b.lanes.get(name); l != nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("%w: %s (tocsin endpoints lists them)", ErrNoEndpoint, name)
+}
+
+// Pause switches an endpoint off until somebody enables it, another URL included,
+// and returns when that is on disk. What it is owed waits; attempts under way end.
+// Its owner is told.
+func (b *Bridge) Pause(ctx context.Context, name, reason string) error {
+	l, err := b.laneOf(name)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	l.mu.Lock()
+	if !l.state.Disabled || !l.memo.Paused {
+		l.disable(now, reason)
+	}
+	l.state.Reason, l.memo.Paused = reason, true
+	l.mu.Unlock()
+	l.log.Info("endpoint paused; what it is owed is kept", "reason", reason)
+	if err := l.put(now, rules.EndpointDisabled).receipt(ctx); err != nil {
+		return fmt.Errorf("pausing endpoint %s: %w", name, err)
+	}
+	return nil
+}
+
+// Enable switches an endpoint on, whoever switched it off, closes its breaker and
+// forgets a Retry-After. It returns when that is on disk.
+func (b *Bridge) Enable(ctx context.Context, name string) error {
+	l, err := b.laneOf(name)
+	if err != nil {
+		return err
+	}
+	g := l.enable(time.Now())
+	l.notify()
+	if err := g.receipt(ctx); err != nil {
+		return fmt.Errorf("enabling endpoint %s: %w", name, err)
+	}
+	return nil
+}
+
+// Test sends an endpoint a test.ping as it is sent everything else, at once,
+// whatever it waits for, and returns the answer. Nothing is stored of it, and it
+// is not tried again. An answer that accepts is as good as a probe's.
+func (b *Bridge) Test(ctx context.Context, name string) (preset.Reply, error) {
+	l, err := b.laneOf(name)
+	if err != nil {
+		return preset.Reply{}, err
+	}
+	now := time.Now()
+	n, err := passing(rules.Event{
+		ID: idOf(string(rules.TestPing), name, now.Format(time.RFC3339Nano)), Type: rules.TestPing, At: stored(now),
+		Title: "tocsin: a test of endpoint " + name, Because: "somebody asked for it",
+	})
+	if err != nil {
+		return preset.Reply{}, err
+	}
+	reply := l.endpoint.Load().Send(ctx, []preset.Notice{n})
+	if reply.Verdict == webhook.Accepted {
+		l.learn(time.Now(), &attempt{result: reply}, accepted)
+		l.notify()
+	}
+	return reply, nil
+}
+
+// passing is an event that is sent and not stored.
+func passing(ev rules.Event) (preset.Notice, error) {
+	data, err := ev.AppendJSON(nil)
+	if err != nil {
+		return preset.Notice{}, fmt.Errorf("writing %s: %w", ev.Type, err)
+	}
+	return preset.Notice{ID: ev.ID, Type: ev.Type, Alarm: ev.Alarm.Key, At: ev.At, Data: data}, nil
+}

@@ -1,0 +1,81 @@
+package bridge_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tocsin/bridge"
+	"tocsin/bridge/webhook"
+)
+
+func TestPausedEndpointIsToldNothingUntilItIsEnabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops, owner := owned(t)
+		w.targets["ops"] = "one"
+		w.start()
+		if err := w.Pause(t.Context(), "ops", "the CRM is migrated"); err != nil {
+			t.Fatal(err)
+		}
+		w.mustSend("freezer-1", "temperature", -12)
+		for range 2 {
+			time.Sleep(time.Hour)
+			if err := w.halt(); err != nil {
+				t.Fatal(err)
+			}
+			w.targets["ops"] = "another" // which is no reason to go on
+			w.start()
+		}
+		if n := ops.tried(); n != 0 {
+			t.Fatalf("%d attempts at a paused endpoint", n)
+		}
+		list, err := w.Endpoints(t.Context())
+		if err != nil || list[0].Condition != "paused" || list[0].Reason != "the CRM is migrated" || list[0].Owed != 1 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		reply, err := w.Test(t.Context(), "ops")
+		if err != nil || reply.Verdict != webhook.Accepted {
+			t.Fatalf("%+v, %v", reply, err)
+		}
+		time.Sleep(time.Minute)
+		equal(t, "owner while it is paused", owner.types(), []string{"endpoint.disabled"})
+		if err := w.Enable(t.Context(), "ops"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		equal(t, "ops", ops.types(), []string{"test.ping", "alarm.fired"})
+		equal(t, "owner", owner.types(), []string{"endpoint.disabled", "endpoint.recovered"})
+		if err := w.Pause(t.Context(), "nobody", ""); !errors.Is(err, bridge.ErrNoEndpoint) {
+			t.Errorf("pausing an endpoint that is not there: %v", err)
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Somebody who knows that a receiver is back need not wait for the next probe.
+func TestEnablingClosesTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		ops := w.endpoints["ops"]
+		ops.answer = always(failing(503))
+		w.treat = func(e *bridge.Endpoint) { e.Breaker = bridge.Breaker{Failures: 1, Open: time.Hour, MaxOpen: time.Hour} }
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		w.mustSend("freezer-2", "temperature", -12)
+		time.Sleep(time.Minute)
+		ops.answering(nil)
+		time.Sleep(10 * time.Minute)
+		equal(t, "while it is open", ops.types(), nil)
+		if err := w.Enable(t.Context(), "ops"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		complete(t, ops, 2, []string{"alarm.fired"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
