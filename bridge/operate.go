@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,14 +10,11 @@ import (
 	"tocsin/rules"
 )
 
-// ErrNoEndpoint is a command on an endpoint that is not configured.
-var ErrNoEndpoint = errors.New("there is no such endpoint")
-
 func (b *Bridge) laneOf(name string) (*lane, error) {
 	if l := b.lanes.get(name); l != nil {
 		return l, nil
 	}
-	return nil, fmt.Errorf("%w: %s (tocsin endpoints lists them)", ErrNoEndpoint, name)
+	return nil, fmt.Errorf("%w %q (tocsin endpoints lists them)", ErrNoEndpoint, name)
 }
 
 // Pause switches an endpoint off until somebody enables it, another URL included,
@@ -43,19 +39,40 @@ func (b *Bridge) Pause(ctx context.Context, name, reason string) error {
 	return nil
 }
 
+// A Resumption says what becomes of what an endpoint is owed when it is enabled.
+type Resumption string
+
+const (
+	ResumeAll    Resumption = "all"     // all of it is sent
+	ResumeLatest Resumption = "latest"  // of each alarm the newest state, and nothing older
+	ResumeNone   Resumption = "discard" // nothing
+)
+
 // Enable switches an endpoint on, whoever switched it off, closes its breaker and
-// forgets a Retry-After. It returns when that is on disk.
-func (b *Bridge) Enable(ctx context.Context, name string) error {
+// forgets a Retry-After. It returns, when that is on disk, how many deliveries were
+// discarded for it. With onlySay it only counts them.
+func (b *Bridge) Enable(ctx context.Context, name string, what Resumption, onlySay bool) (discarded int, err error) {
 	l, err := b.laneOf(name)
 	if err != nil {
-		return err
+		return 0, err
+	}
+	if what != ResumeAll {
+		discarded, err = b.Discard(ctx, Selection{
+			Endpoint: name, Latest: what == ResumeLatest, Reason: "discarded when the endpoint was enabled", OnlySay: onlySay,
+		})
+		if err != nil {
+			return discarded, fmt.Errorf("discarding what endpoint %s is owed: %w", name, err)
+		}
+	}
+	if onlySay {
+		return discarded, nil
 	}
 	g := l.enable(time.Now())
 	l.notify()
 	if err := g.receipt(ctx); err != nil {
-		return fmt.Errorf("enabling endpoint %s: %w", name, err)
+		return discarded, fmt.Errorf("enabling endpoint %s: %w", name, err)
 	}
-	return nil
+	return discarded, nil
 }
 
 // Test sends an endpoint a test.ping as it is sent everything else, at once,

@@ -40,11 +40,15 @@ func TestPausedEndpointIsToldNothingUntilItIsEnabled(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		equal(t, "owner while it is paused", owner.types(), []string{"endpoint.disabled"})
-		if err := w.Enable(t.Context(), "ops"); err != nil {
-			t.Fatal(err)
+		w.mustSend("freezer-1", "temperature", -18)
+		w.mustSend("freezer-2", "temperature", -12)
+		for _, onlySay := range []bool{true, false} {
+			if n, err := w.Enable(t.Context(), "ops", bridge.ResumeLatest, onlySay); err != nil || n != 1 {
+				t.Fatalf("%d discarded, %v", n, err)
+			}
 		}
 		time.Sleep(time.Minute)
-		equal(t, "ops", ops.types(), []string{"test.ping", "alarm.fired"})
+		equal(t, "ops", ops.types(), []string{"test.ping", "alarm.resolved", "alarm.fired"})
 		equal(t, "owner", owner.types(), []string{"endpoint.disabled", "endpoint.recovered"})
 		if err := w.Pause(t.Context(), "nobody", ""); !errors.Is(err, bridge.ErrNoEndpoint) {
 			t.Errorf("pausing an endpoint that is not there: %v", err)
@@ -69,7 +73,7 @@ func TestEnablingClosesTheBreaker(t *testing.T) {
 		ops.answering(nil)
 		time.Sleep(10 * time.Minute)
 		equal(t, "while it is open", ops.types(), nil)
-		if err := w.Enable(t.Context(), "ops"); err != nil {
+		if _, err := w.Enable(t.Context(), "ops", bridge.ResumeAll, false); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
