@@ -345,3 +345,74 @@ func secondsOf(ts string) time.Time {
 	}
 	return time.Unix(sec, 0)
 }
+
+// Whatever is signed, no byte of it can change, nor one of the signature.
+func TestEveryMutatedByteFailsInEveryScheme(t *testing.T) {
+	secret, key := mustSecret(t, vectorSecret), mustPrivate(t, vectorSeed)
+	keys := Keys{Secrets: []Secret{secret}, Public: []PublicKey{key.Public()}}
+	good := signedRequest(t, secret, key, "https://alerts.example.com/hook?token=1")
+	standard := []string{"Webhook-Id", "Webhook-Timestamp"}
+	for scheme, signed := range map[Scheme][]string{
+		Standard: standard, Ed25519: standard, GitHub: {"X-Hub-Signature-256"}, Stripe: {"Stripe-Signature"},
+		RFC9421: {"Content-Type", "Content-Digest", "Webhook-Id", "Signature-Input", "Signature"},
+	} {
+		r := good
+		check := func(what, value string) {
+			t.Helper()
+			_, err := Verify(keys, r, VerifyOptions{Now: secondsOf("1614265330"), Tolerance: 1 << 62, Schemes: []Scheme{scheme}})
+			if err == nil {
+				t.Errorf("%s verifies with the %s %q", scheme, what, value)
+			}
+		}
+		only := func(name, value string) { // of several signatures one must not stand in for another
+			if scheme == RFC9421 {
+				value, _, _ = strings.Cut(value, ", ")
+			}
+			r.Header = good.Header.Clone()
+			r.Header.Set(name, value)
+		}
+		for _, name := range signed {
+			first := good.Header.Get(name)
+			if scheme == RFC9421 {
+				first, _, _ = strings.Cut(first, ", ")
+			}
+			mutate(first, func(s string) {
+				r.Header = good.Header.Clone()
+				for _, n := range []string{"Signature-Input", "Signature"} {
+					if scheme == RFC9421 {
+						only(n, good.Header.Get(n))
+					}
+				}
+				r.Header.Set(name, s)
+				check(name, s)
+			})
+		}
+		for _, entry := range strings.Split(good.Header.Get("Webhook-Signature"), " ") {
+			if v1a := strings.HasPrefix(entry, versionEd25519); scheme == Standard && !v1a || scheme == Ed25519 && v1a {
+				mutate(entry, func(s string) { only("Webhook-Signature", s); check("signature", s) })
+			}
+		}
+		r = good
+		mutate(string(good.Body), func(s string) { r.Body = []byte(s); check("body", s) })
+		r = good
+		if scheme == RFC9421 {
+			mutate(good.URL, func(s string) { r.URL = s; check("URL", s) })
+			r = good
+			mutate(good.Method, func(s string) { r.Method = s; check("method", s) })
+		}
+	}
+}
+
+// mutate calls f with s after each change of a bit, and each byte taken out or put in.
+func mutate(s string, f func(string)) {
+	for i := range len(s) {
+		for bit := range 8 {
+			b := []byte(s)
+			b[i] ^= 1 << bit
+			f(string(b))
+		}
+		f(s[:i] + s[i+1:])
+		f(s[:i] + "0" + s[i:])
+	}
+	f(s + "0")
+}
