@@ -74,6 +74,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusMisdirectedRequest, "this listener answers on loopback only, and not to the name "+strconv.QuoteToASCII(r.Host)+" (ask 127.0.0.1, [::1] or localhost)")
 		return
 	}
+	if r.Header.Get("Webhook-Hop") != "" {
+		problem(w, http.StatusLoopDetected, "this is tocsin itself, and takes no webhooks (correct the url of the endpoint that leads here)")
+		return
+	}
 	path := r.URL.Path
 	if h.token.set && !h.open[path] && !h.token.allows(r) {
 		header.Set("WWW-Authenticate", `Bearer realm="tocsin"`)

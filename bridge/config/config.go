@@ -177,6 +177,8 @@ type Endpoint struct {
 	TLS     EndpointTLS       `toml:"tls" json:",omitzero"`
 	Auth    Auth              `toml:"auth" json:",omitzero"`
 	Headers map[string]string `toml:"headers" json:",omitzero"` // of every request
+	Gzip    bool              `toml:"gzip" json:",omitzero"`    // bodies are compressed, and signed as they are sent
+	Consent *Consent          `toml:"consent" json:",omitzero"` // nothing is sent before the receiver consented
 
 	Breaker *Breaker `toml:"breaker" json:",omitempty"` // nil: the default
 	Batch   *Batch   `toml:"batch" json:",omitempty"`   // nil: each event is a message of its own
@@ -199,6 +201,13 @@ type Match struct {
 type Egress struct {
 	AllowCIDRs []netip.Prefix `toml:"allow_cidrs"` // addresses that are not public, to be allowed
 	AllowHTTP  bool           `toml:"allow_http"`  // plain http as well
+
+	Proxy         string  `toml:"proxy" json:",omitzero"` // http, https or socks5, host and port; "" is none
+	ProxyUser     string  `toml:"proxy_user" json:",omitzero"`
+	ProxyPassword Secret  `toml:"proxy_password" json:",omitzero"`
+	ProxyNames    bool    `toml:"proxy_names" json:",omitzero"` // the proxy looks names up, and decides where they lead
+	Source        Address `toml:"source" json:",omitzero"`      // of this machine, to connect from
+	Ports         []int   `toml:"ports" json:",omitzero"`       // to connect to; none is any
 }
 
 // Retry is the schedule of attempts.

@@ -23,7 +23,6 @@ func laterMain() []later {
 		{path: "cluster", remedy: "remove it; this version runs on one machine"},
 		{path: "endpoint.*.fallback", remedy: "remove it, and name both endpoints in the rule's notify"},
 		{path: "endpoint.*.order", remedy: "remove it; events of one alarm are sent in order", same: []string{"per-alert"}},
-		{path: "endpoint.*.egress.proxy", remedy: "remove it; connections are direct"},
 		{path: "endpoint.*.limits.backlog", remedy: "remove it; what is owed waits in the store", harmless: true},
 		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
 		{path: "source.*.register", remedy: "remove it; register in [defaults] of a rule file is for all sources", same: []string{"auto"}},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -20,6 +21,20 @@ type EndpointTLS struct {
 	Pins PinList `toml:"pin_sha256"` // keys, one of which must vouch for the endpoint
 
 	files [sha256.Size]byte // of what ca, cert and key hold: a reload sees when they change
+}
+
+// Consent asks the receiver for consent first, by the handshake of CloudEvents.
+type Consent struct {
+	Origin string `toml:"origin"` // who asks: a host name
+	Rate   Rate   `toml:"rate"`   // how much we would like to send; 0: not said
+}
+
+// Webhook is what a sender needs of it.
+func (c *Consent) Webhook() *webhook.ConsentRequest {
+	if c == nil {
+		return nil
+	}
+	return &webhook.ConsentRequest{Origin: c.Origin, Rate: int(math.Ceil(float64(c.Rate) * 60))}
 }
 
 // PinList is one pin or several.
@@ -107,6 +122,22 @@ func (l *loader) checkTransport(path []string, e *Endpoint) {
 	l.checkHeaders(under(path, "headers"), e.Headers)
 	l.checkAuth(under(path, "auth"), e)
 	l.checkEndpointTLS(under(path, "tls"), e)
+	l.checkEgress(under(path, "egress"), &e.Egress)
+	l.checkConsent(under(path, "consent"), e.Consent)
+	l.checkWhere(path, e)
+}
+
+func (l *loader) checkConsent(path []string, c *Consent) {
+	switch {
+	case c == nil:
+	case c.Origin == "":
+		l.main.atValue(under(path, "origin"), "there is no origin to ask for", `add origin = "tocsin.example.com", the name that the receiver is to allow`)
+	default:
+		if err := c.Webhook().Check(); err != nil {
+			l.main.leaf(under(path, "origin"), err, `write origin = "tocsin.example.com"`)
+		}
+		within(l, under(path, "rate"), max(c.Rate, 1), Rate(1e6))
+	}
 }
 
 func (l *loader) checkHeaders(path []string, headers map[string]string) {
@@ -259,7 +290,7 @@ func hashFiles(names ...string) [sha256.Size]byte {
 
 // files are what the endpoint's transport was read from.
 func (e *Endpoint) files() []string {
-	list := []string{e.TLS.CA, e.TLS.Cert, e.TLS.Key, e.Auth.Bearer.path}
+	list := []string{e.TLS.CA, e.TLS.Cert, e.TLS.Key, e.Auth.Bearer.path, e.Egress.ProxyPassword.path}
 	if b := e.Auth.Basic; b != nil {
 		list = append(list, b.Password.path)
 	}

@@ -78,28 +78,44 @@ func (s *Sender) send(parent context.Context, m Message, now time.Time) Result {
 	}
 	ctx, cancel := context.WithTimeout(parent, s.timeout)
 	defer cancel()
-	who, err := s.authorize(ctx, Credential{})
-	if err != nil {
+	if s.gate != nil {
+		if held := s.pass(ctx); held != nil {
+			return *held
+		}
+		now = time.Now()
+	}
+	x := exchange{Message: m, now: now}
+	x.Body, x.encoding = s.packer.pack(m.Body)
+	return s.attempt(parent, ctx, &x)
+}
+
+// An exchange is a request of an attempt.
+type exchange struct {
+	Message              // Body is as it goes out
+	encoding string      // of Body; empty: none
+	header   http.Header // that no message may set
+	who      Credential
+	now      time.Time
+}
+
+// attempt sends a request, and once more if only our token was too old.
+// Its deadline is in ctx, which parent may end before.
+func (s *Sender) attempt(parent, ctx context.Context, x *exchange) Result {
+	var err error
+	if x.who, err = s.authorize(ctx, Credential{}); err != nil {
 		return s.withoutToken(parent, ctx, err)
 	}
-	r := s.exchange(parent, ctx, &exchange{m, who, now})
+	r := s.exchange(parent, ctx, x)
 	if s.tokens == nil || r.Status != http.StatusUnauthorized {
 		return r
 	}
-	if who, err = s.authorize(ctx, who); err != nil {
+	if x.who, err = s.authorize(ctx, x.who); err != nil {
 		return s.withoutToken(parent, ctx, err)
 	}
-	if r = s.exchange(parent, ctx, &exchange{m, who, now}); r.Status == http.StatusUnauthorized {
+	if r = s.exchange(parent, ctx, x); r.Status == http.StatusUnauthorized {
 		r.Err = s.wrap(errors.New("answered 401 Unauthorized to a fresh access token (may its client do this?)"))
 	}
 	return r
-}
-
-// An exchange is one request of an attempt.
-type exchange struct {
-	Message
-	who Credential
-	now time.Time
 }
 
 // exchange sends one request and reads its answer.
@@ -108,6 +124,12 @@ func (s *Sender) exchange(parent, ctx context.Context, x *exchange) Result {
 	req, err := s.request(httptrace.WithClientTrace(ctx, p.trace()), x.Message, x.now)
 	if err != nil {
 		return Result{Err: s.wrap(err)}
+	}
+	if x.encoding != "" {
+		req.Header["Content-Encoding"] = []string{x.encoding}
+	}
+	for name, values := range x.header {
+		req.Header[name] = values
 	}
 	if !x.who.IsZero() {
 		req.Header[s.auth.Header] = []string{x.who.Reveal()}
@@ -301,7 +323,23 @@ func (s *Sender) explain(parent, ctx context.Context, p *progress, err error) er
 	case errors.As(err, &notTLS):
 		return &attemptError{"what listens there does not speak TLS (is the port right, or is it plain http?)", err}
 	}
-	return &attemptError{clean(fmt.Sprintf("%s: %v", p, err)), err}
+	return &attemptError{clean(p.String() + ": " + unquoted(err)), err}
+}
+
+// unquoted is the text of a transport's error without what it quotes of the
+// answer: who answers with our own request would have us print its URL. What is
+// quoted of certificates was never ours.
+func unquoted(err error) string {
+	text := err.Error()
+	var verification *tls.CertificateVerificationError
+	if errors.As(err, &verification) {
+		return text
+	}
+	text, _, _ = strings.Cut(text, `"`)
+	if before, _, ok := strings.Cut(text, "header line:"); ok {
+		text = before + "header line"
+	}
+	return strings.TrimRight(text, " :=")
 }
 
 // An attemptError keeps what a caller may branch on under a text that is safe to

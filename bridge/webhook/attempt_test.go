@@ -470,7 +470,7 @@ func TestAnswersLeaveNoTraceInLaterAttempts(t *testing.T) {
 		if r := s.Send(t.Context(), message()); r.Status != 401 {
 			t.Fatalf("%+v", r)
 		}
-		if h := <-seen; len(h) != 6 || h.Get("Content-Length") == "" {
+		if h := <-seen; len(h) != 7 || h.Get("Webhook-Hop") != "1" || h.Get("Content-Length") == "" {
 			t.Errorf("headers %v", h)
 		}
 	}

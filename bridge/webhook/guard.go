@@ -3,7 +3,9 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -14,17 +16,19 @@ import (
 // control function: after names are resolved, on the very address of the connect
 // call that follows, so no name, no redirect and no second DNS answer gets past.
 type guard struct {
-	public *ssrf.Guardian // everything but the public Internet is refused
-	allow  []netip.Prefix // what the operator named on top
+	public *ssrf.Guardian   // everything but the public Internet is refused
+	allow  []netip.Prefix   // what the operator named on top
+	ports  []int            // none: any
+	own    []netip.AddrPort // our own listeners
 }
 
-func newGuard(allow []netip.Prefix) (*guard, error) {
-	for _, p := range allow {
+func newGuard(o *Options) (*guard, error) {
+	for _, p := range o.AllowCIDRs {
 		if !p.IsValid() || p.Addr().Is4In6() {
 			return nil, fmt.Errorf("egress.allow_cidrs contains %s, which is not an address range (write for example 10.1.0.0/16)", p)
 		}
 	}
-	return &guard{public: ssrf.New(ssrf.WithAnyPort()), allow: allow}, nil
+	return &guard{public: ssrf.New(ssrf.WithAnyPort()), allow: o.AllowCIDRs, ports: o.Ports, own: o.Own}, nil
 }
 
 // control is a [net.Dialer.ControlContext].
@@ -36,7 +40,43 @@ func (g *guard) control(_ context.Context, network, address string, _ syscall.Ra
 	if err != nil {
 		return &blockedError{fmt.Sprintf("address %s cannot be checked", clip(address))}
 	}
-	return g.admit(ap.Addr())
+	return g.judge(ap)
+}
+
+// judge says why an address and port may not be connected to.
+func (g *guard) judge(ap netip.AddrPort) error {
+	if err := g.judgePort(int(ap.Port())); err != nil {
+		return err
+	}
+	if err := g.admit(ap.Addr()); err != nil {
+		return err
+	}
+	ip := ap.Addr().Unmap()
+	for _, own := range g.own {
+		if own.Port() == ap.Port() && (own.Addr().Unmap() == ip || own.Addr().IsUnspecified() && ours(ip)) {
+			return &blockedError{fmt.Sprintf("address %s is one of tocsin's own listeners (name the receiver in the url)", ap)}
+		}
+	}
+	return nil
+}
+
+func (g *guard) judgePort(port int) error {
+	if len(g.ports) > 0 && !slices.Contains(g.ports, port) {
+		return &blockedError{fmt.Sprintf("port %d is not one of egress.ports", port)}
+	}
+	return nil
+}
+
+// ours reports whether this machine answers to an address.
+func ours(ip netip.Addr) bool {
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	return err != nil || slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr().Unmap().WithZone("") == ip.WithZone("")
+	})
 }
 
 func (g *guard) admit(addr netip.Addr) error {

@@ -32,7 +32,7 @@ const publicAddresses = `
 
 func admits(t *testing.T, addr string, allow ...string) error {
 	t.Helper()
-	g, err := newGuard(prefixes(strings.Join(allow, " ")))
+	g, err := newGuard(&Options{AllowCIDRs: prefixes(strings.Join(allow, " "))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 			t.Errorf("%s, with a zone, is admitted", a)
 		}
 	}
-	g, _ := newGuard(nil)
+	g, _ := newGuard(&Options{})
 	for _, c := range [][2]string{{"udp4", "1.1.1.1:443"}, {"unix", "/run/x"}, {"tcp4", "1.1.1.1"}, {"tcp4", "example.com:443"}, {"tcp", "1.1.1.1:443"}, {"tcp4", ""}} {
 		if g.control(t.Context(), c[0], c[1], nil) == nil {
 			t.Errorf("%s %s is admitted", c[0], c[1])
@@ -111,7 +111,7 @@ func TestAllowedRangesOpenWhatTheyName(t *testing.T) {
 	f(false, "2002:a9fe:a9fe::1", "::/0", "0.0.0.0/0")
 
 	for _, p := range []netip.Prefix{{}, netip.PrefixFrom(netip.MustParseAddr("::ffff:10.0.0.0"), 104)} {
-		if _, err := newGuard([]netip.Prefix{p}); err == nil {
+		if _, err := newGuard(&Options{AllowCIDRs: []netip.Prefix{p}}); err == nil {
 			t.Errorf("allow_cidrs with %v is accepted", p)
 		}
 	}

@@ -15,6 +15,11 @@ const (
 	maxHeaderValue = 4096
 )
 
+// headerHop counts how often a message was handed on. Our own API answers none
+// that carries it: an endpoint whose URL leads back to us, through whatever name
+// and proxy, is a loop of one hop.
+const headerHop = "Webhook-Hop"
+
 // CheckHeader says what is wrong with a header of a configuration. No error
 // shows its value.
 func CheckHeader(name, value string) error {

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -42,6 +44,8 @@ type Options struct {
 	RetryAfterMax time.Duration  // what Retry-After may ask for at most; 0: DefaultRetryAfterMax
 	Resolver      *net.Resolver  // nil: the system's
 
+	Gzip    bool              // bodies are compressed; what is signed is what is sent
+	Consent *ConsentRequest   // nothing is sent before the receiver consented; nil: nobody is asked
 	Headers map[string]string // sent with every message, unless it has its own; as [CheckHeader] wants them
 	Auth    Auth
 
@@ -49,6 +53,11 @@ type Options struct {
 	Pins        []Pin            // one of these keys must be in its verified chain; none: any may
 	Certificate *tls.Certificate // who we are to it; nil: nobody
 	MinTLS      uint16           // tls.VersionTLS13, or 0 for TLS 1.2
+
+	Proxy  *Proxy           // nil: none, whatever the environment says
+	Source netip.Addr       // to connect from; zero: as the system routes
+	Ports  []int            // to connect to; none: any. Who may write a URL and is not the operator gets 443
+	Own    []netip.AddrPort // our own listeners, which are not to be told of anything
 }
 
 // A Message is what one or more attempts deliver.
@@ -74,6 +83,8 @@ type Sender struct {
 	retryAfterMax time.Duration
 	headers       http.Header // not to be changed
 	auth          Auth        // Header is canonical
+	packer        *packer     // nil without compression
+	gate          *gate       // nil without a handshake
 	tokens        *tokens     // nil without OAuth2
 	transport     *http.Transport
 	seen          *expiry
@@ -103,8 +114,11 @@ func newSender(o Options) (*Sender, error) {
 	if !visible(o.UserAgent) {
 		return nil, errors.New("user agent contains a control character")
 	}
-	g, err := newGuard(o.AllowCIDRs)
+	g, err := newGuard(&o)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkEgress(&o, u, g); err != nil {
 		return nil, err
 	}
 	headers, err := checkHeaders(o.Headers)
@@ -113,6 +127,13 @@ func newSender(o Options) (*Sender, error) {
 	}
 	if err := o.Auth.check(); err != nil {
 		return nil, err
+	}
+	headers.Set(headerHop, "1")
+	if o.Consent != nil {
+		if err := o.Consent.Check(); err != nil {
+			return nil, err
+		}
+		headers.Set(headerOrigin, o.Consent.Origin)
 	}
 	o.Auth.Header = http.CanonicalHeaderKey(cmp.Or(o.Auth.Header, "Authorization"))
 	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
@@ -128,10 +149,33 @@ func newSender(o Options) (*Sender, error) {
 		retryAfterMax: orDefault(o.RetryAfterMax, DefaultRetryAfterMax),
 		headers:       headers,
 		auth:          o.Auth,
+		packer:        newPacker(o.Gzip),
+		gate:          newGate(o.Consent),
 		tokens:        newTokens(&o, g),
 		transport:     newTransport(&o, g, seen),
 		seen:          seen,
 	}, nil
+}
+
+// checkEgress says why nothing could ever be sent.
+func checkEgress(o *Options, u *url.URL, g *guard) error {
+	if err := g.judgePort(portOf(u)); err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
+	if o.Proxy == nil {
+		return nil
+	}
+	return o.Proxy.check()
+}
+
+func portOf(u *url.URL) int {
+	if n, err := strconv.Atoi(u.Port()); err == nil {
+		return n
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
 }
 
 // CertificateExpiry is when the certificates that vouch for the endpoint end, as
@@ -140,14 +184,21 @@ func (s *Sender) CertificateExpiry() time.Time { return s.seen.time() }
 
 func newTransport(o *Options, g *guard, seen *expiry) *http.Transport {
 	concurrency := orDefault(o.Concurrency, DefaultConcurrency)
-	dialer := &net.Dialer{
+	dialer := net.Dialer{
 		Timeout:        o.Timeout, // a dial outlives the attempt that asked for it
 		ControlContext: g.control,
 		Resolver:       o.Resolver,
 	}
+	if o.Source.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Source, 0))
+	}
+	dial := dialer.DialContext
+	if o.Proxy != nil {
+		dial = newTunnel(o, g, dialer).dial
+	}
 	return &http.Transport{
 		Proxy:               nil, // not even the environment's: the guard must see the endpoint's address
-		DialContext:         dialer.DialContext,
+		DialContext:         dial,
 		TLSHandshakeTimeout: o.Timeout,
 		TLSClientConfig:     tlsConfig(o, seen, concurrency),
 
@@ -167,6 +218,10 @@ func newTransport(o *Options, g *guard, seen *expiry) *http.Transport {
 		},
 	}
 }
+
+// Format prints where the sender sends, for every verb and flag, and nothing
+// else that it knows.
+func (s *Sender) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.shown) }
 
 // Close closes the connections that are open and unused.
 func (s *Sender) Close() {

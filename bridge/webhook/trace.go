@@ -23,7 +23,6 @@ type step uint8
 const (
 	stepLookup step = iota
 	stepConnect
-	stepProxy
 	stepTLS
 	stepWrite
 	stepAnswer
@@ -31,7 +30,7 @@ const (
 
 func (s step) String() string {
 	return [...]string{
-		"looking up the host", "connecting", "connecting through the proxy", "agreeing on TLS", "sending the request", "waiting for the answer",
+		"looking up the host", "connecting", "agreeing on TLS", "sending the request", "waiting for the answer",
 	}[s]
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -88,7 +89,7 @@ func (r *reloader) destinations(cfg *config.Config) (map[string]destination, err
 			all[name] = old
 			continue
 		}
-		d, err := newDestination(name, e)
+		d, err := newDestination(name, e, r.started.OwnListeners())
 		if err != nil {
 			return nil, err
 		}
@@ -98,12 +99,13 @@ func (r *reloader) destinations(cfg *config.Config) (map[string]destination, err
 	return all, nil
 }
 
-func newDestination(name string, e *config.Endpoint) (destination, error) {
+// newDestination makes an endpoint. Nothing is sent to own, which are our listeners.
+func newDestination(name string, e *config.Endpoint, own []netip.AddrPort) (destination, error) {
 	told, problems := preset.New(e.Destination(name))
 	if told == nil {
 		return destination{}, fmt.Errorf("endpoint %s: %w", name, problems[0]) // of a configuration that was checked
 	}
-	sender, err := newSender(name, told.URL(), e)
+	sender, err := newSender(name, told.URL(), e, own)
 	if err != nil {
 		return destination{}, err // it says which endpoint
 	}

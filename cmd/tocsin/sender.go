@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,13 +12,14 @@ import (
 )
 
 // newSender makes what connects to an endpoint. Its errors say which endpoint.
-func newSender(name, url string, e *config.Endpoint) (*webhook.Sender, error) {
+func newSender(name, url string, e *config.Endpoint, own []netip.AddrPort) (*webhook.Sender, error) {
 	o := webhook.Options{
 		Name: name, URL: url, Sign: e.Schemes, Secrets: e.Secrets, Keys: e.Keys, Unsigned: len(e.Schemes) == 0,
 		Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
 		AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
 		RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),
-		Headers: e.Headers, Auth: e.Auth.Webhook(),
+		Headers: e.Headers, Auth: e.Auth.Webhook(), Gzip: e.Gzip, Consent: e.Consent.Webhook(),
+		Proxy: e.Egress.Via(), Source: e.Egress.Source.Addr, Ports: e.Egress.Ports, Own: own,
 	}
 	if err := identify(&o, &e.TLS); err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", name, err)
