@@ -60,7 +60,7 @@ func (b *Bridge) Plan(ctx context.Context, r Reloaded) (Plan, error) {
 	b.mu.Unlock()
 
 	engine := rules.NewEngine(b.program, rules.Options{
-		Route:      func(ev *rules.Event) []string { return routeAmong(r.Endpoints, ev) },
+		Route:      func(ev *rules.Event) []string { return Route(r.Endpoints, ev) },
 		MaxDevices: b.limit,
 	})
 	for _, record := range memory {

@@ -47,7 +47,7 @@ func glob(pattern, s string) bool {
 }
 
 // route names the endpoints that are told of ev. The caller holds mu.
-func (b *Bridge) route(ev *rules.Event) []string { return routeAmong(b.endpoints, ev) }
+func (b *Bridge) route(ev *rules.Event) []string { return Route(b.endpoints, ev) }
 
 // synced names the endpoints that are told of all alarms under way after a store
 // was lost. The caller holds mu.
@@ -61,9 +61,9 @@ func (b *Bridge) synced() []string {
 	return names
 }
 
-// routeAmong names the endpoints that are told of ev: those its rule notifies, or
-// else each one whose match selects it, in the order of the configuration.
-func routeAmong(endpoints []Endpoint, ev *rules.Event) []string {
+// Route names the endpoints that are told of ev: those its rule notifies, or else
+// each one whose match selects it, in the order of the configuration.
+func Route(endpoints []Endpoint, ev *rules.Event) []string {
 	if len(ev.Notify) > 0 {
 		return ev.Notify
 	}

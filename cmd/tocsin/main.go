@@ -121,6 +121,7 @@ func newRootCommand(e env) *cobra.Command {
 		newDevicesCommand(e),
 		newEndpointsCommand(e),
 		newDeliveriesCommand(e),
+		newPreviewCommand(e),
 		newReplayCommand(e),
 		newListenCommand(e),
 		newVerifyCommand(e),
