@@ -214,21 +214,6 @@ func (g *signing) rfc9421(h http.Header, m *toSign, now time.Time) bool {
 	return len(inputs) > 0
 }
 
-// live are how many secrets and keys sign at now.
-func (g *signing) live(now time.Time) (n int) {
-	for _, s := range g.secrets {
-		if signsAt(now, s.notAfter) {
-			n++
-		}
-	}
-	for _, k := range g.keys {
-		if signsAt(now, k.notAfter) {
-			n++
-		}
-	}
-	return n
-}
-
 // secretName tells a receiver that has several secrets which one signed, and
 // nothing else of it.
 func secretName(s Secret) string {

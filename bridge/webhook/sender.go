@@ -247,6 +247,3 @@ func visible(s string) bool {
 	}
 	return true
 }
-
-// Live is how many secrets and keys sign at now.
-func (s *Sender) Live(now time.Time) int { return s.signing.live(now) }
