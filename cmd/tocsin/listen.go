@@ -155,7 +155,7 @@ func (p receptionPrinter) print(got reception) {
 		writeHeaders(&b, got)
 	}
 	if p.bodies {
-		b.WriteString(indentBody(got.Body))
+		b.WriteString(indentBody(got.Text))
 	}
 	// Nothing can be done about a terminal that is gone; the record goes on.
 	_, _ = io.WriteString(p.out, b.String())

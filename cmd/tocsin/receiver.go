@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -77,7 +79,8 @@ type reception struct {
 	Status   int               // the answer; 0: none
 	Fault    string
 	Header   http.Header
-	Body     []byte
+	Body     []byte // as it came
+	Text     []byte // the body for reading: unpacked
 }
 
 func newReceiver(o receiverOptions) *receiver {
@@ -145,7 +148,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			got.Status = http.StatusRequestEntityTooLarge
 		}
 	}
-	got.Type, got.Title = summary(body)
+	got.Text = unpacked(req.Header, body)
+	got.Type, got.Title = summary(got.Text)
 	if got.Problem == nil && r.o.verifying() {
 		r.verify(&got, req)
 	}
@@ -276,8 +280,8 @@ func (r *receiver) record(got reception) error {
 	for name, values := range got.Header {
 		line.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
 	}
-	if json.Valid(got.Body) && utf8.Valid(got.Body) {
-		line.Body = got.Body
+	if json.Valid(got.Text) && utf8.Valid(got.Text) {
+		line.Body = got.Text
 	}
 	enc := json.NewEncoder(r.o.Record) // writes a line in one call
 	enc.SetEscapeHTML(false)
@@ -285,6 +289,23 @@ func (r *receiver) record(got reception) error {
 		return fmt.Errorf("recording %s: %w", got.ID, err)
 	}
 	return nil
+}
+
+// unpacked is a body as its sender wrote it. One that is not gzip, whatever its
+// header says, or is too large, is left as it came.
+func unpacked(h http.Header, body []byte) []byte {
+	if h.Get("Content-Encoding") != "gzip" {
+		return body
+	}
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return body
+	}
+	text, err := io.ReadAll(io.LimitReader(z, maxReceived+1))
+	if err != nil || len(text) > maxReceived {
+		return body
+	}
+	return text
 }
 
 // summary reads the two fields of a body that a line of output has room for.

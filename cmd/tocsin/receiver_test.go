@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -335,4 +336,43 @@ func seedFor(t *testing.T, p float64, pattern string) uint64 {
 	}
 	t.Fatal("no seed below 1000 draws " + pattern)
 	return 0
+}
+
+// The signature is of the bytes that came; people read what they stand for.
+func TestPackedBodiesAreVerifiedAsTheyCameAndShownUnpacked(t *testing.T) {
+	secret := webhook.NewSecret()
+	var seen collector
+	url, _ := serveReceiver(t, receiverOptions{Secrets: []webhook.Secret{secret}, Observe: seen.observe})
+	f := func(packed []byte, title, text string) {
+		t.Helper()
+		now := time.Now()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("content-encoding", "gzip")
+		req.Header.Set("webhook-id", "evt_1")
+		req.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+		req.Header.Set("webhook-signature", webhook.Sign(secret, "evt_1", now, packed))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := seen.last(); !got.Verified || got.Title != title || string(got.Text) != text || !bytes.Equal(got.Body, packed) {
+			t.Errorf("seen as %+v", got)
+		}
+	}
+	pack := func(text string) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write([]byte(text)); err != nil || z.Close() != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	f(pack(testBody), "freezer-07 is warm", testBody)
+	f([]byte("no gzip"), "", "no gzip")
+	large := pack(strings.Repeat(" ", maxReceived+1))
+	f(large, "", string(large))
 }
