@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"bridge/store":     {"bridge", "rules"},
 	"bridge/storetest": {"bridge", "rules"},
 	"bridge/config":    {"rules", "bridge/webhook", "bridge/preset"},
-	"bridge/api":       {"bridge", "rules"},
+	"bridge/api":       {"bridge", "bridge/webhook", "rules"},
 	"firmware-sim":     {}, // it judges the bridge, so it shares nothing with it
 	"cmd/tocsin": {
 		"rules", "broker", "bridge", "bridge/decode", "bridge/webhook", "bridge/preset",

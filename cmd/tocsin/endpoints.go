@@ -2,15 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tocsin/bridge"
+	"tocsin/bridge/api"
 )
 
 func newEndpointsCommand(e env) *cobra.Command {
@@ -33,6 +36,148 @@ What an endpoint is owed is kept in every state.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return listEndpoints(cmd.Context(), e, f) },
 	}
 	f.add(cmd)
+	cmd.AddCommand(newEndpointTest(e, &f), newEndpointEnable(e, &f), newEndpointDisable(e, &f))
+	return cmd
+}
+
+func oneEndpoint(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError(cmd, fmt.Sprintf("takes the name of one endpoint, got %d", len(args)))
+	}
+	return nil
+}
+
+// actOn has the bridge do something to an endpoint.
+func actOn(ctx context.Context, e env, f *clientFlags, path []string, body any) ([]byte, error) {
+	c, err := newClient(e, *f)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.do(ctx, http.MethodPost, append([]string{"endpoints"}, path...), nil, body)
+	if err != nil {
+		return nil, fmt.Errorf("endpoints: %w", err)
+	}
+	return answer, nil
+}
+
+func newEndpointTest(e env, f *clientFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "test NAME", Short: "Send it a test.ping, as it is sent everything else", Args: oneEndpoint,
+		Long: `Test has the running bridge send an endpoint a test.ping over the same path as every
+event: with its URL, credentials, signatures and limits. It says how long each part
+took, what was answered, and how far the receiver's clock is off. It exits with 1
+unless the message was accepted.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			answer, err := actOn(cmd.Context(), e, f, []string{args[0], "test"}, nil)
+			if err != nil {
+				return err
+			}
+			var t api.Tested
+			if err := show(e, f.asJSON, answer, writeTested); err != nil {
+				return err
+			}
+			if err := json.Unmarshal(answer, &t); err != nil || !t.Accepted {
+				return &exitError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+}
+
+func writeTested(w io.Writer, r api.Tested) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(t, "%s\t%s\n", name, cleanLine(value))
+		}
+	}
+	verdict := "accepted"
+	if !r.Accepted {
+		verdict = "NOT accepted: " + map[string]string{
+			"retry": "an event would be tried again", "refused": "an event would be given up", "gone": "the endpoint would be disabled",
+		}[r.Verdict]
+	}
+	line("verdict", verdict)
+	line("error", r.Error)
+	if r.Status != 0 {
+		line("status", fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status)))
+	}
+	line("address", r.Address)
+	line("lookup", r.Lookup)
+	line("connect", r.Connect)
+	tls := r.TLS
+	if r.TLSVersion != "" {
+		tls = strings.TrimSpace(tls + " " + r.TLSVersion)
+	}
+	line("tls", tls)
+	if !r.CertExpiry.IsZero() {
+		line("certificate", "ends "+r.CertExpiry.Local().Format(time.DateTime))
+	}
+	line("answer after", r.Answer)
+	line("in all", r.Took)
+	if r.Skew != "" {
+		line("clock", "the receiver's is ahead of ours by "+r.Skew)
+	}
+	line("retry after", r.RetryAfter)
+	line("body", clipped(r.Body, 500))
+	return t.Flush()
+}
+
+func newEndpointDisable(e env, f *clientFlags) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "disable NAME", Short: "Send it nothing until it is enabled; what it is owed is kept", Args: oneEndpoint,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := actOn(cmd.Context(), e, f, []string{args[0], "disable"}, map[string]string{"reason": reason}); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(e.Stdout, "%s is paused; what it is owed is kept\n", args[0])
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at it later")
+	return cmd
+}
+
+func newEndpointEnable(e env, f *clientFlags) *cobra.Command {
+	var send string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "enable NAME", Short: "Send it what it is owed, and what is to come", Args: oneEndpoint,
+		Long: `Enable switches an endpoint on that was paused, or has answered 410 Gone. Of what it
+is owed it is sent all, or with --send the latest state of each alarm, or nothing
+(discard). What is not sent is counted first, and asked for; --yes does not ask.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var r struct{ Discarded int }
+			ask := func(dry bool) error {
+				answer, err := actOn(cmd.Context(), e, f, []string{args[0], "enable"}, map[string]any{"send": send, "dry_run": dry})
+				if err != nil {
+					return err
+				}
+				return json.Unmarshal(answer, &r)
+			}
+			if send != "all" {
+				if err := ask(true); err != nil {
+					return err
+				}
+				if r.Discarded > 0 {
+					fmt.Fprintf(e.Stderr, "%s not to be sent to %s\n", count(r.Discarded, "delivery"), args[0])
+					if !yes {
+						if err := confirm(e); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			if err := ask(false); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(e.Stdout, "%s is enabled, %s discarded\n", args[0], count(r.Discarded, "delivery"))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&send, "send", "all", "what it is sent of what it is owed: all, latest or discard")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 

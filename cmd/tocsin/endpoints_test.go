@@ -1,0 +1,51 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"tocsin/bridge/webhook"
+)
+
+// An operator tries an endpoint, switches it off and on again, and decides what
+// it is told of what it has missed.
+func TestEndpointIsTestedPausedAndEnabled(t *testing.T) {
+	secret := webhook.NewSecret()
+	ops := startReceiver(t, secret, "")
+	addr := freeAddr(t)
+	p := startTocsin(t, plant(t, embedded(addr), secret, ops.url))
+	p.waitReady()
+	f := func(code int, want string, args ...string) {
+		t.Helper()
+		got, out, errs := p.command(append([]string{"endpoints"}, args...)...)
+		if got != code || !strings.Contains(out+errs, want) {
+			t.Errorf("%v: %d %s%s, want %d and %q", args, got, out, errs, code, want)
+		}
+	}
+	f(0, "accepted", "test", "ops")
+	f(0, `"accepted": true`, "test", "ops", "--json")
+	if got := ops.unique(t); len(got) != 2 || got[0].Type != "test.ping" {
+		t.Errorf("a test told %v", got)
+	}
+	f(1, "there is no endpoint", "test", "nobody")
+	f(2, "takes the name of one endpoint", "test")
+
+	f(0, "ops is paused", "disable", "ops", "--reason", "they are moving house")
+	f(0, "paused", "--json")
+	f(0, "they are moving house")
+	publishCrossings(t, addr, "freezer-1", 4)
+	eventually(t, "four are owed", func() bool {
+		return p.metric(`tocsin_deliveries_pending{endpoint="ops"}`) == "4"
+	})
+	if got := len(ops.unique(t)); got != 2 {
+		t.Errorf("a paused endpoint was told %d", got-2)
+	}
+	f(2, "no terminal to ask", "enable", "ops", "--send", "latest")
+	f(0, "3 deliveries discarded", "enable", "ops", "--send", "latest", "--yes")
+	eventually(t, "the newest state was told", func() bool { return len(ops.of(t, "warm/freezer-1")) == 1 })
+	if got := ops.of(t, "warm/freezer-1"); got[0] != "alarm.resolved" {
+		t.Errorf("told %v", got)
+	}
+	f(0, "0 deliveries discarded", "enable", "ops")
+	f(1, "send", "enable", "ops", "--send", "some")
+}
