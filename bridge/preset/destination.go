@@ -218,6 +218,7 @@ func (d *Destination) table(o Options, bad *problems) (table map[string]any, sho
 // build reads what is sent and what answers mean.
 func (d *Destination) build(table map[string]any, bad *problems) {
 	r := newReader(table, nil, bad)
+	r.with = d.parameters(true)
 	r.statusTable("status", d.status)
 	d.answers = r.answers("answers")
 	d.maxBody = cmp.Or(r.whole("max_body"), defaultMaxBody)
@@ -275,7 +276,7 @@ func like(requests map[string]any, r *reader, bad *problems) *reader {
 	}
 	table := merge(base, r.table)
 	delete(table, "like")
-	return newReader(table, r.path, r.bad)
+	return r.child(table, r.path)
 }
 
 // URL is where the endpoint is.
@@ -294,6 +295,18 @@ func (d *Destination) Target() string {
 
 // shown is the URL as it may be printed: the path and the query can be secrets.
 func (d *Destination) shown() string { return d.url.Scheme + "://" + d.url.Host + "/..." }
+
+// parameters are what templates see under .with.
+func (d *Destination) parameters(reveal bool) map[string]any {
+	with := make(map[string]any, len(d.with))
+	for name, v := range d.with {
+		with[name] = v.shown()
+		if reveal {
+			with[name] = v.reveal()
+		}
+	}
+	return with
+}
 
 // Preset says which one it is.
 func (d *Destination) Preset() *Preset { return d.preset }

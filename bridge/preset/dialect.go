@@ -54,7 +54,7 @@ func backslash(special string) dialect {
 }
 
 // pathPart writes a character so that it cannot leave its part of a path.
-func pathPart(r rune) string { return percent(r, "-_~:") }
+func pathPart(r rune) string { return percent(r, "-_.~:") }
 
 func percent(r rune, plain string) string {
 	if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(plain, r) {

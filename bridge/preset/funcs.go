@@ -27,6 +27,7 @@ func functions() template.FuncMap {
 		put:        (scope).put,
 		"after":    after,
 		"basic":    basic,
+		"cat":      cat,
 		"date":     date,
 		"default":  func(otherwise, v any) any { return either(v, otherwise) },
 		"get":      get,
@@ -35,6 +36,7 @@ func functions() template.FuncMap {
 		"join":     join,
 		"json":     asJSON,
 		"labels":   labels,
+		"line":     line,
 		"lower":    func(v any) string { return strings.ToLower(text(v)) },
 		"pick":     pick,
 		"round":    round,
@@ -70,6 +72,15 @@ func either(v, otherwise any) any {
 // basic is the credential of basic authentication.
 func basic(user, password any) string {
 	return base64.StdEncoding.EncodeToString([]byte(text(user) + ":" + text(password)))
+}
+
+// cat joins texts.
+func cat(values ...any) string {
+	var b strings.Builder
+	for _, v := range values {
+		b.WriteString(text(v))
+	}
+	return b.String()
 }
 
 // get is a table's value under a name that a field cannot have, such as cost-center.
@@ -205,6 +216,16 @@ func labels(v any) map[string]any {
 		out[word] = text(table[name])
 	}
 	return out
+}
+
+// line is a text on one line.
+func line(v any) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u0085' || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, text(v)))
 }
 
 // set is a table with more in it: set .device.labels "rule" .rule.id. What is

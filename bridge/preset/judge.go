@@ -1,6 +1,7 @@
 package preset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -113,7 +114,7 @@ func (d *Destination) judge(q *request, r *received) verdict {
 	v, because := d.status.of(r.Status), ""
 	var wait time.Duration
 	if v == accepted && q.success != nil && !q.success.matches(r) {
-		v, because = retry, "the answer does not say that it was accepted"
+		v, because = retry, cmp.Or(q.success.because, "the answer does not say that it was accepted")
 	}
 	for _, list := range [][]answer{q.answers, d.answers} {
 		i := slices.IndexFunc(list, func(a answer) bool { return a.matches(r) })

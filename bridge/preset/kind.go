@@ -6,7 +6,7 @@ import "tocsin/rules"
 type Kind string
 
 const (
-	Raise       Kind = "raise"       // an alarm begins
+	Raise       Kind = "raise"       // an alarm begins, or something else that is going to end
 	Update      Kind = "update"      // it goes on, in another way or still
 	Acknowledge Kind = "acknowledge" // somebody has taken it
 	Resolve     Kind = "resolve"     // it is over
@@ -19,14 +19,14 @@ func Kinds() []Kind { return []Kind{Raise, Update, Acknowledge, Resolve, Note} }
 // KindOf says what an event asks. A type that is not known is a note.
 func KindOf(t rules.Type) Kind {
 	switch t {
-	case rules.AlarmFired:
+	case rules.AlarmFired, rules.SourceDisconnected, rules.DevicesNearLimit, rules.EndpointFailing, rules.EndpointDisabled:
 		return Raise
 	case rules.AlarmEscalated, rules.AlarmDeescalated, rules.AlarmReminder, rules.AlarmReturned,
 		rules.AlarmFlapping, rules.AlarmFlapEnded, rules.AlarmStale:
 		return Update
 	case rules.AlarmAcked:
 		return Acknowledge
-	case rules.AlarmResolved, rules.AlarmCancelled:
+	case rules.AlarmResolved, rules.AlarmCancelled, rules.SourceReconnected, rules.DevicesBelowLimit, rules.EndpointRecovered:
 		return Resolve
 	}
 	return Note

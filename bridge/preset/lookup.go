@@ -19,7 +19,7 @@ type pathStep struct {
 	kind  byte // '.' a key, '#' an index, '=' a comparison
 }
 
-var errPath = errors.New(`is no path (write it as in "$.result[0].id" or "$.list[name=Done].id")`)
+var errPath = errors.New("is no path")
 
 func parsePath(s string) (jsonPath, error) {
 	rest, ok := strings.CutPrefix(s, "$")

@@ -15,6 +15,7 @@ type reader struct {
 	path  []string
 	bad   *problems
 	asked map[string]bool
+	with  map[string]any // parameters that a path may name
 }
 
 func newReader(table map[string]any, path []string, bad *problems) *reader {
@@ -85,7 +86,13 @@ func (r *reader) below(key string) *reader {
 	if v != nil && !ok {
 		r.bad.add(r.at(key), "must be a table", "write { name = … }")
 	}
-	return newReader(t, r.at(key), r.bad)
+	return r.child(t, r.at(key))
+}
+
+func (r *reader) child(table map[string]any, path []string) *reader {
+	c := newReader(table, path, r.bad)
+	c.with = r.with
+	return c
 }
 
 // each yields the tables of a list.
@@ -109,7 +116,7 @@ func (r *reader) each(key string) []*reader {
 	}
 	list := make([]*reader, len(tables))
 	for i, t := range tables {
-		list[i] = newReader(t, under(r.at(key), strconv.Itoa(i)), r.bad)
+		list[i] = r.child(t, under(r.at(key), strconv.Itoa(i)))
 	}
 	return list
 }
@@ -128,15 +135,23 @@ func (r *reader) duration(key string) time.Duration {
 	return d
 }
 
+// jsonPath reads a path, which may name parameters.
 func (r *reader) jsonPath(key string) jsonPath {
 	s := r.text(key)
 	if s == "" {
 		return nil
 	}
+	if strings.Contains(s, "{{") {
+		l, f := parseLeaf(s, &shape{fields: map[string]*shape{"with": {open: true}}})
+		if f != nil {
+			r.bad.unknown(r.at(key), f.fact, f.name, f.remedy, f.known)
+			return nil
+		}
+		s, _ = l.string(scope{"with": r.with}) // what it names is there, or empty
+	}
 	p, err := parsePath(s)
 	if err != nil {
-		fact, remedy, _ := strings.Cut(strings.TrimSuffix(err.Error(), ")"), " (")
-		r.bad.add(r.at(key), fmt.Sprintf("%q %s", s, fact), remedy)
+		r.bad.add(r.at(key), fmt.Sprintf("%q is no path", s), `write it as in "$.result[0].id" or "$.list[name=Done].id"`)
 	}
 	return p
 }

@@ -1,7 +1,6 @@
 package preset
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -115,21 +114,11 @@ func (d *Destination) captures(r *reader, key string) []capture {
 	table := r.below(key)
 	var list []capture
 	for _, name := range table.names() {
-		l := d.leaf(table, name, nil)
 		if !strings.HasPrefix(table.text(name), "$") {
-			list = append(list, capture{name: name, leaf: l})
+			list = append(list, capture{name: name, leaf: d.leaf(table, name, nil)})
 			continue
 		}
-		with := map[string]any{}
-		for parameter, v := range d.with {
-			with[parameter] = v.reveal()
-		}
-		s, err := l.string(scope{"with": with})
-		p, pathErr := parsePath(s)
-		if err != nil || pathErr != nil {
-			table.bad.add(table.at(name), fmt.Sprintf("%q is no path", table.text(name)), `write it as in "$.result[0].id" or "$.list[name=Done].id"`)
-		}
-		list = append(list, capture{name: name, path: p})
+		list = append(list, capture{name: name, path: table.jsonPath(name)})
 	}
 	return list
 }

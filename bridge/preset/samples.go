@@ -20,6 +20,7 @@ func sampleTypes() []rules.Type {
 		rules.AlarmSync, rules.AlarmFlood, rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.DeviceChatty,
 		rules.SourceDisconnected, rules.SourceReconnected, rules.DevicesNearLimit, rules.DevicesBelowLimit,
 		rules.ReadingMatched, rules.ConfigRejected, rules.TestPing,
+		rules.EndpointFailing, rules.EndpointDisabled, rules.EndpointRecovered,
 	}
 }
 
@@ -34,6 +35,11 @@ func sampleEvent(t rules.Type) rules.Event {
 	at := time.Date(2026, 11, 6, 14, 12, 10, 400e6, time.UTC)
 	e := rules.Event{ID: "evt_SAMPLE", Type: t, At: at, Because: "above -12 °C since 14:02:10", Title: "freezer-07 at -11.2 °C, limit -12 °C"}
 	switch kind := KindOf(t); {
+	case t == rules.EndpointFailing || t == rules.EndpointDisabled || t == rules.EndpointRecovered:
+		e.Endpoint = &rules.EventEndpoint{Name: "chat", Reason: "answered 503 Service Unavailable", Since: at, Owed: 12}
+	case t == rules.SourceDisconnected || t == rules.SourceReconnected:
+		e.Source = "plant"
+	case t == rules.DevicesNearLimit || t == rules.DevicesBelowLimit:
 	case kind != Note || t == rules.AlarmOccurred || t == rules.AlarmUnacked || t == rules.AlarmShelved || t == rules.AlarmUnshelved:
 		sampleAlarm(&e, kind, at)
 	case t == rules.ReadingMatched:
@@ -41,8 +47,6 @@ func sampleEvent(t rules.Type) rules.Event {
 		e.Alarm = rules.EventAlarm{}
 	case t == rules.AlarmFlood:
 		e.Flood = &rules.Flood{Since: at, Fired: 312, Firing: 12, Severity: map[string]int{"major": 312}, Rules: map[string]int{"freezer-warm": 312}, Alarms: []string{"freezer-warm/freezer-07"}}
-	case t == rules.SourceDisconnected || t == rules.SourceReconnected:
-		e.Source = "plant"
 	case t == rules.DeviceOnline || t == rules.DeviceOffline || t == rules.DeviceNew || t == rules.DeviceChatty:
 		e.Device = rules.EventDevice{ID: "freezer-07"}
 	}

@@ -110,7 +110,10 @@ type memory struct {
 
 func newMemory(n *Notice, s scope) *memory {
 	alarm, _ := s["alarm"].(map[string]any)
-	m := &memory{kept: maps.Clone(n.Kept), known: map[string]any{}, episode: text(alarm["episode"])}
+	m := &memory{kept: map[string]string{}, known: map[string]any{}, episode: text(alarm["episode"])}
+	if n.Alarm != "" { // or it is another's
+		m.kept = maps.Clone(n.Kept)
+	}
 	if m.kept == nil {
 		m.kept = map[string]string{}
 	}
@@ -181,7 +184,7 @@ func (m *memory) learn(q *request, r *received, s scope) {
 
 // changes are what is to be kept from now on; nil if that is what was.
 func (m *memory) changes() map[string]string {
-	if !m.changed {
+	if !m.changed || m.episode == "" {
 		return nil
 	}
 	if len(m.kept) > 0 {
@@ -240,8 +243,8 @@ func (d *Destination) requestURL(q *request, s scope) (*url.URL, error) {
 	}
 	u := *d.url
 	if below != "" {
-		for part := range strings.SplitSeq(below, "/") {
-			if part == "" || strings.Trim(strings.ReplaceAll(part, "%2E", "."), ".") == "" {
+		for part := range strings.SplitSeq(strings.TrimSuffix(below, "/"), "/") {
+			if part == "" || strings.Trim(part, ".") == "" {
 				return nil, &leafError{[]string{"path"}, fmt.Errorf("the part %q is no name", part)}
 			}
 		}

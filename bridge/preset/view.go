@@ -29,12 +29,13 @@ func roots() map[string]*shape {
 	value, open := &shape{}, &shape{open: true}
 	return map[string]*shape{
 		"kind":     value, // raise, update, acknowledge, resolve, note
-		"key":      value, // of the alarm; of an event without one, its id
-		"severity": value, // of the alarm; of an event without one, info
+		"key":      value, // of the alarm, or of what else begins and ends; otherwise the event's id
+		"case":     value, // the episode of the alarm; without one, the key
+		"severity": value, // of the alarm; major of what else begins and ends; otherwise info
 		"link":     value, // to the alarm, where link is configured
 		"event":    value, // all of it, as JSON
 		"envelope": value, // all of it in the envelope of preset standard
-		"endpoint": value, // name
+		"receiver": value, // the name of the endpoint
 		"kept":     open,  // what was kept of earlier answers
 		"with":     open,  // parameters
 	}
@@ -96,25 +97,36 @@ func (d *Destination) scope(n *Notice, reveal bool) (scope, error) {
 	}
 	d.shape.complete(s)
 	alarm, _ := s["alarm"].(map[string]any)
-	s["kind"] = string(KindOf(n.Type))
-	s["key"], s["severity"] = orElse(alarm["key"], n.ID), orElse(alarm["severity"], "info")
+	kind := KindOf(n.Type)
+	s["kind"] = string(kind)
+	s["key"] = orElse(alarm["key"], keyOf(n, s))
+	s["case"] = orElse(alarm["episode"], text(s["key"]))
+	s["severity"] = orElse(alarm["severity"], map[bool]string{true: "info", false: "major"}[kind == Note])
 	s["title"] = orElse(s["title"], string(n.Type))
 	s["id"], s["type"] = n.ID, string(n.Type)
-	s["endpoint"] = d.name
+	s["receiver"] = d.name
 	s["link"] = d.linkTo(n.Alarm)
 	s["event"] = json.RawMessage(data)
 	whole := *n
 	whole.Data = data
 	s["envelope"] = json.RawMessage(whole.Envelope())
-	with := make(map[string]any, len(d.with))
-	for name, v := range d.with {
-		with[name] = v.shown()
-		if reveal {
-			with[name] = v.reveal()
-		}
-	}
-	s["with"] = with
+	s["with"] = d.parameters(reveal)
 	return s, nil
+}
+
+// keyOf names what an event without an alarm is about, so that its end finds its
+// beginning.
+func keyOf(n *Notice, s map[string]any) string {
+	endpoint, _ := s["endpoint"].(map[string]any)
+	switch {
+	case KindOf(n.Type) == Note:
+		return n.ID
+	case endpoint["name"] != nil:
+		return "endpoint/" + text(endpoint["name"])
+	case s["source"] != nil:
+		return "source/" + text(s["source"])
+	}
+	return "devices"
 }
 
 // orElse is v, or what stands for it when it is missing or empty.
