@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -92,6 +93,9 @@ func (l *loader) checkDestination(path []string, e *Endpoint) {
 			l.secret(at, &p.Secret)
 		}
 	}
+	if known != nil {
+		l.checkCredential(path, e, known)
+	}
 	_, problems := preset.New(e.Destination(path[1]))
 	for _, p := range problems {
 		at := under(path, p.Path...)
@@ -107,5 +111,23 @@ func (l *loader) checkDestination(path []string, e *Endpoint) {
 		} else {
 			l.main.atValue(at, p.Fact, remedy)
 		}
+	}
+}
+
+// checkCredential reports that an endpoint has no auth although its preset lives
+// by it.
+func (l *loader) checkCredential(path []string, e *Endpoint, p *preset.Preset) {
+	at := under(path, "auth")
+	some := e.Auth.Basic != nil || e.Auth.Bearer.written() || e.Auth.Header != nil || e.Auth.OAuth2 != nil || e.TLS.Cert != ""
+	switch {
+	case p.Auth == "" || l.main.undecoded(at):
+	case p.Auth == "oauth2" && e.Auth.OAuth2 == nil:
+		l.main.atValue(at, fmt.Sprintf("gives no access token, and preset %q needs one", p.Name),
+			`add auth = { oauth2 = { token_url = "https://…", client_id = "…", client_secret = { file = "secrets/NAME" } } }`)
+	case p.Scheme != "" && e.Auth.OAuth2.Scheme != p.Scheme:
+		l.main.atValue(under(at, "oauth2", "scheme"), fmt.Sprintf("must be %q for preset %q", p.Scheme, p.Name), fmt.Sprintf("write scheme = %q", p.Scheme))
+	case !some:
+		l.main.atValue(at, fmt.Sprintf("is missing, and preset %q needs a credential", p.Name),
+			`add auth = { basic = { user = "…", password = { file = "secrets/NAME" } } }`)
 	}
 }

@@ -28,7 +28,8 @@ type Preset struct {
 	Region    string            // that URL is of
 	URLSecret bool              // who knows the URL may send to it
 	Signed    bool              // a secret is needed: the receiver knows us by our signature
-	Auth      string            // oauth2: the endpoint needs auth, since the preset's own parameters are no credential
+	Auth      string            // the endpoint needs auth, since no parameter is a credential: oauth2, or any of its ways
+	Scheme    string            // the word before the token, where it is not Bearer
 	Rate      float64           // requests a second to begin with; 0: no limit
 	Params    []Param
 	URLHints  []URLHint
@@ -55,6 +56,7 @@ func Names() []string {
 	for i, f := range files {
 		files[i] = strings.TrimSuffix(strings.TrimPrefix(f, "data/"), ".toml")
 	}
+	slices.Sort(files)
 	return files
 }
 
@@ -82,7 +84,7 @@ func parsePreset(name, text string) (*Preset, problems) {
 	r := newReader(table, nil, &bad)
 	p := &Preset{
 		Name: name, Title: r.text("title"), Docs: r.text("docs"), URL: r.text("url"), Region: r.text("region"),
-		URLSecret: r.flag("url_is_secret"), Signed: r.flag("signed"), Auth: r.text("auth"), Unproved: r.texts("unproved"),
+		URLSecret: r.flag("url_is_secret"), Signed: r.flag("signed"), Auth: r.text("auth"), Scheme: r.text("scheme"), Unproved: r.texts("unproved"),
 		Regions: map[string]string{}, table: table,
 	}
 	if rate := r.text("rate"); rate != "" {

@@ -36,6 +36,9 @@ type statusTable map[int]verdict // 2, 3, 4, 5 stand for their hundreds
 // tried again, for it is mended within the hour or the breaker spares it.
 func defaultStatus() statusTable {
 	t := statusTable{2: accepted, 3: retry, 4: retry, 5: retry, http.StatusGone: disable}
+	for _, s := range []int{408, 425, 429} {
+		t[s] = retry // whatever is said of 4xx
+	}
 	for _, s := range []int{400, 405, 406, 411, 413, 414, 415, 422, 431} {
 		t[s] = refused
 	}
