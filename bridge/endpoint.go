@@ -26,6 +26,7 @@ type Endpoint struct {
 	Stale       Stale // what becomes of several deliveries of one alarm that wait
 	Breaker     Breaker
 	Batch       Batching
+	Fallback    Fallback
 	Concurrency int     // attempts at once, each for another alarm; 0 means 4
 	Rate        float64 // attempts a second, at most; 0: no limit
 

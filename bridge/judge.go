@@ -206,6 +206,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 			return fmt.Errorf("reading alarm states: %w", err)
 		}
 		if k, ok := known[s.Key]; ok && k.Episode == s.Episode && k.Seq == s.Seq {
+			k.Told = s.Told // whom a fallback has added since
 			s = k
 		}
 		active := slices.ContainsFunc(s.Levels, func(l rules.LevelState) bool { return l.On })

@@ -9,6 +9,7 @@ import (
 
 	"tocsin/bridge/preset"
 	"tocsin/bridge/webhook"
+	"tocsin/rules"
 )
 
 // A lane delivers to one endpoint. What waits for it stays in the store: a lane
@@ -18,13 +19,18 @@ type lane struct {
 	endpoint atomic.Pointer[Endpoint] // a reload changes it, all but its name
 	host     atomic.Pointer[host]     // and this; nil: it is not bounded
 	store    Store
-	write    func(change) *group // the switch, and what is told of it
+	write    func(change) *group                                   // the switch, and what is told of it
+	include  func(ev rules.Event, endpoint string) (*group, error) // see Bridge.include
+	awaits   func(alarm, endpoint string) bool                     // see Bridge.awaits
 	metrics  *metrics
 	log      *slog.Logger
 	wake     chan struct{}      // holds one
 	cancel   context.CancelFunc // stops run; guarded by lanes
 
+	fired atomic.Int64 // when an alarm was last stored that it is told of, in nanoseconds
+
 	// Owned by run.
+	watcher watcher
 	clock   skewed // of the endpoint, against ours
 	batches gatherer
 
@@ -84,6 +90,7 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 			return inFlight, err
 		}
 		inFlight += started
+		next = earlier(next, l.fallBack(ctx, time.Now()))
 		timer.Stop()
 		if !next.IsZero() {
 			timer.Reset(time.Until(next))
@@ -100,6 +107,14 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 		}
 	}
 	return inFlight, nil
+}
+
+// earlier is the earlier of two times of which the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // claim starts attempts for what is due and says when to look again; the zero

@@ -152,6 +152,9 @@ func (b *Bridge) wakeLanes(g *group) {
 			b.metrics.events.WithLabelValues(string(ev.Type)).Inc()
 			for _, name := range ev.Endpoints {
 				woken[name] = true
+				if l := b.lanes.get(name); l != nil && (ev.Type == rules.AlarmFired || ev.Type == rules.AlarmEscalated) {
+					l.fired.Store(time.Now().UnixNano())
+				}
 			}
 		}
 	}

@@ -90,7 +90,8 @@ type Event struct {
 	Sync      *Sync      `json:"sync,omitempty"`       // alarm.sync
 	Devices   *Headcount `json:"devices,omitempty"`    // devices.near_limit and devices.below_limit
 
-	Endpoint *EventEndpoint `json:"endpoint,omitempty"` // endpoint.failing, endpoint.disabled and endpoint.recovered
+	InsteadOf string         `json:"instead_of,omitempty"` // alarm.fired and alarm.escalated: the endpoint that has not accepted it in time
+	Endpoint  *EventEndpoint `json:"endpoint,omitempty"`   // endpoint.failing, endpoint.disabled and endpoint.recovered
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
 	// leaves it to each endpoint's own filter. Endpoints is who is owed this

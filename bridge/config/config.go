@@ -180,9 +180,10 @@ type Endpoint struct {
 	Gzip    bool              `toml:"gzip" json:",omitzero"`    // bodies are compressed, and signed as they are sent
 	Consent *Consent          `toml:"consent" json:",omitzero"` // nothing is sent before the receiver consented
 
-	Breaker *Breaker `toml:"breaker" json:",omitempty"` // nil: the default
-	Batch   *Batch   `toml:"batch" json:",omitempty"`   // nil: each event is a message of its own
-	Stale   string   `toml:"stale" json:",omitempty"`   // all (also ""), latest or collapse
+	Breaker  *Breaker  `toml:"breaker" json:",omitempty"`  // nil: the default
+	Batch    *Batch    `toml:"batch" json:",omitempty"`    // nil: each event is a message of its own
+	Fallback *Fallback `toml:"fallback" json:",omitempty"` // who is told of what is not accepted in time; nil: nobody
+	Stale    string    `toml:"stale" json:",omitempty"`    // all (also ""), latest or collapse
 
 	Schemes []webhook.Scheme     `toml:"-"` // how to sign; empty only where a preset needs no signature
 	Secrets []webhook.Secret     `toml:"-"` // to sign with
@@ -232,6 +233,14 @@ type Breaker struct {
 type Batch struct {
 	Max  int           `toml:"max"`  // events in a message; default 100
 	Wait time.Duration `toml:"wait"` // for more to come; default 1s
+}
+
+// Fallback has another endpoint told of an alarm that this one has not accepted in
+// time.
+type Fallback struct {
+	After    time.Duration    `toml:"after"` // default 2m
+	To       string           `toml:"to"`
+	Severity []rules.Severity `toml:"severity"` // of the alarm; default any
 }
 
 // Limits bound what is sent to one endpoint.

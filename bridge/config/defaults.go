@@ -45,3 +45,5 @@ func (b *Breaker) setDefaults() {
 }
 
 func (b *Batch) setDefaults() { *b = Batch{Max: 100, Wait: time.Second} }
+
+func (f *Fallback) setDefaults() { *f = Fallback{After: 2 * time.Minute} }

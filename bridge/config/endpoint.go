@@ -19,6 +19,7 @@ func (l *loader) checkEndpoints() {
 	for _, name := range slices.Sorted(maps.Keys(l.config.Endpoints)) {
 		l.checkEndpoint([]string{"endpoint", name}, l.config.Endpoints[name])
 	}
+	l.checkFallbacks()
 }
 
 func (l *loader) checkEndpoint(path []string, e *Endpoint) {

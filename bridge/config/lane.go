@@ -1,6 +1,12 @@
 package config
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
 
 // How an endpoint is treated: package bridge's lanes go by it.
 
@@ -34,4 +40,44 @@ func (l *loader) checkBatch(path []string, e *Endpoint) {
 	if b.Wait > time.Minute {
 		l.main.atValue(under(path, "wait"), "an alarm would wait more than a minute", `write "1s"`)
 	}
+}
+
+// checkFallbacks checks that every fallback is another endpoint, and that following
+// them comes to an end.
+func (l *loader) checkFallbacks() {
+	all := l.config.Endpoints
+	names := slices.Sorted(maps.Keys(all))
+	for _, name := range names {
+		f := all[name].Fallback
+		if f == nil {
+			continue
+		}
+		at := []string{"endpoint", name, "fallback"}
+		if f.After < time.Second || f.After > 24*time.Hour {
+			l.main.atValue(under(at, "after"), "must be between a second and a day", `write "2m"`)
+		}
+		switch next := all[f.To]; {
+		case f.To == "":
+			l.main.atValue(under(at, "to"), "no endpoint is named", `write to = "NAME"`)
+		case next == nil:
+			l.main.atValue(under(at, "to"), fmt.Sprintf("there is no endpoint %q", f.To), suggest(f.To, names, "the endpoints are "))
+		case l.leadsBack(name):
+			l.main.atValue(under(at, "to"), "the fallbacks go round in a circle, and come back to "+strconv.Quote(name), "end them with an endpoint that has none")
+		}
+	}
+}
+
+// leadsBack reports whether following the fallbacks of an endpoint leads to it.
+func (l *loader) leadsBack(name string) bool {
+	at := name
+	for range l.config.Endpoints {
+		e := l.config.Endpoints[at]
+		if e == nil || e.Fallback == nil {
+			return false
+		}
+		if at = e.Fallback.To; at == name {
+			return true
+		}
+	}
+	return false
 }

@@ -21,7 +21,6 @@ func laterMain() []later {
 		{path: "broker.embedded.websocket", remedy: "remove it; devices connect by MQTT over TCP or TLS"},
 		{path: "broker.external.connections", remedy: "remove it; there is one connection", same: []string{"1"}},
 		{path: "cluster", remedy: "remove it; this version runs on one machine"},
-		{path: "endpoint.*.fallback", remedy: "remove it, and name both endpoints in the rule's notify"},
 		{path: "endpoint.*.order", remedy: "remove it; events of one alarm are sent in order", same: []string{"per-alert"}},
 		{path: "endpoint.*.limits.backlog", remedy: "remove it; what is owed waits in the store", harmless: true},
 		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},

@@ -59,6 +59,11 @@ func (l *loader) checkNotify(set *ruleSet) {
 	if filtered || len(set.file.Rule) == 0 {
 		return
 	}
+	for _, e := range l.config.Endpoints {
+		if e.Fallback != nil {
+			named[e.Fallback.To] = true
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.config.Endpoints)) {
 		if !named[name] {
 			l.main.warnKey([]string{"endpoint", name}, fmt.Sprintf("endpoint %q is never told of anything", name),

@@ -22,6 +22,9 @@ func treat(to bridge.Endpoint, told *preset.Destination, e *config.Endpoint) bri
 	if b := e.Batch; b != nil {
 		to.Batch = bridge.Batching{Max: b.Max, Wait: b.Wait}
 	}
+	if f := e.Fallback; f != nil {
+		to.Fallback = bridge.Fallback{To: f.To, After: f.After, Severity: f.Severity}
+	}
 	switch e.Stale {
 	case "latest":
 		to.Stale = bridge.StaleLatest
