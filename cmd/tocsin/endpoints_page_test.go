@@ -39,12 +39,13 @@ func TestEndpointsPageNamesEveryPresetAndParameter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, section, _ := strings.Cut(string(text), "\n## In whose words it is told\n")
 	for _, name := range preset.Names() {
 		p, err := preset.Find(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		row := regexp.MustCompile("(?m)^\\|[^|]*`" + name + "`[^|]*\\|.*$").FindString(string(text))
+		row := regexp.MustCompile("(?m)^\\|[^|]*`" + name + "`[^|]*\\|.*$").FindString(section)
 		if row == "" {
 			t.Errorf("preset %s is not on the page", name)
 		}
