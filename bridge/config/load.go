@@ -14,6 +14,9 @@ type Options struct {
 	// NoSecrets leaves secrets that are kept elsewhere unread: whoever only asks
 	// what rules make of readings need not have them.
 	NoSecrets bool
+	// Running takes what time alone has made wrong for a warning: a bridge that
+	// could be started yesterday can be started again tonight.
+	Running bool
 }
 
 // Load reads the file at path and the rule files it names. It reports all
@@ -23,7 +26,7 @@ type Options struct {
 // Paths in the file are relative to the folder it is in. ${NAME} in a string is
 // the variable NAME, which must be set; $${ is a plain ${.
 func Load(path string, o Options) (*Config, Problems) {
-	l := &loader{getenv: o.Getenv, noSecrets: o.NoSecrets, dir: filepath.Dir(path), report: newReport()}
+	l := &loader{getenv: o.Getenv, noSecrets: o.NoSecrets, running: o.Running, dir: filepath.Dir(path), report: newReport()}
 	if l.getenv == nil {
 		l.getenv = os.LookupEnv
 	}
@@ -49,6 +52,7 @@ func Load(path string, o Options) (*Config, Problems) {
 type loader struct {
 	getenv    func(string) (string, bool)
 	noSecrets bool
+	running   bool
 	dir       string // what relative paths are relative to
 	main      *source
 	config    Config

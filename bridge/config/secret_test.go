@@ -206,3 +206,23 @@ func FuzzMaskedTextKeepsItsShape(f *testing.F) {
 		}
 	})
 }
+
+// Time alone keeps no bridge from starting: whoever checks is told by an error,
+// and the bridge that starts again at night goes on telling everybody else.
+func TestWhatHasExpiredIsAnErrorOnlyToWhoChecks(t *testing.T) {
+	a, err := txtar.ParseFile("testdata/broken/secret-expired.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := setUp(t, a)
+	config, problems := Load("tocsin.toml", Options{Getenv: lookup(env), Running: true})
+	if config == nil || problems.Errors() != 0 || len(problems) != 3 {
+		t.Fatalf("%v", problems)
+	}
+	if e := config.Endpoints["other"]; len(e.Secrets) != 1 || e.Secrets[0].NotAfter().IsZero() {
+		t.Errorf("the endpoint has %v", e.Secrets)
+	}
+	if _, problems := Load("tocsin.toml", Options{Getenv: lookup(env)}); problems.Errors() != 2 {
+		t.Errorf("checked: %v", problems)
+	}
+}

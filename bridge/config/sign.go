@@ -167,7 +167,11 @@ func (l *loader) signing(path []string, list SecretList, add func(text string, u
 		}
 	}
 	if ended > 0 && ended == len(list) {
-		l.main.atValue(path, "every "+kind+" has expired, and nothing is sent unsigned", remedy+", and put it first in the list")
+		report := l.main.atValue
+		if l.running {
+			report = l.main.warnValue
+		}
+		report(path, "every "+kind+" has expired, and nothing is sent unsigned", remedy+", and put it first in the list")
 	}
 	return len(list) > 0
 }

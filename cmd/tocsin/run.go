@@ -45,7 +45,7 @@ change while it runs; a configuration with an error changes nothing and is logge
 
 func runBridge(ctx context.Context, e env, f runFlags) error {
 	load := func(path string) (*config.Config, config.Problems) {
-		return config.Load(path, config.Options{Getenv: e.LookupEnv})
+		return config.Load(path, config.Options{Getenv: e.LookupEnv, Running: true})
 	}
 	cfg, problems := load(f.path)
 	if err := writeProblems(e.Stderr, problems, false); err != nil {
