@@ -76,6 +76,11 @@ type Log interface {
 	// be done, and the same call does the rest.
 	Replay(ctx context.Context, s Selection) (int, error)
 	Discard(ctx context.Context, s Selection) (int, error)
+	// Bound drops from what an endpoint is owed until it is within bounds, by worth
+	// and then by age, and says how many deliveries that were. An alarm whose start
+	// the endpoint may have heard keeps its end. It costs next to nothing while
+	// there is room.
+	Bound(ctx context.Context, endpoint string, b Bounds) (dropped int, err error)
 	// Size is the store's size on disk in bytes. It fails when the store is broken.
 	Size() (int64, error)
 	// Trim deletes what was settled before the given time, in short slices,
@@ -189,6 +194,12 @@ type EndpointState struct {
 	Target   string // fingerprint of the URL that was disabled: another URL starts enabled
 	Since    time.Time
 	Memo     string // what the lane has to know after a restart, in a form of its own
+}
+
+// Bounds are how much an endpoint may be owed. What is zero has no bound.
+type Bounds struct {
+	Count int
+	Bytes int64 // of the events as JSON
 }
 
 // Backlog is what an endpoint is still owed.

@@ -33,6 +33,7 @@ type change struct {
 	replay bool
 	state  int // into which they end
 	reason string
+	untold map[string]int64 // see parking
 }
 
 // A chosen is a delivery that is to be changed.
@@ -143,7 +144,7 @@ func (c *change) run(ctx context.Context, w *writer, k *work) error {
 			return fmt.Errorf("ending the delivery of event %d: %w", num, err)
 		}
 	}
-	return nil
+	return w.putUntold(ctx, c.lane.num, c.untold, k.committed)
 }
 
 // replay opens rows again. What was accepted becomes one of the attempts.

@@ -98,9 +98,18 @@ func (d *DB) Claim(ctx context.Context, ask bridge.Ask) (due []bridge.Delivery, 
 	}
 	if err != nil {
 		d.mu.Lock()
+		for _, ln := range picked {
+			d.begun.end(ln)
+		}
 		l.release(picked)
 		d.mu.Unlock()
 		return nil, time.Time{}, fmt.Errorf("claiming for %s: %w", ask.Endpoint, err)
+	}
+	if len(picked) > 0 {
+		d.writeBegun()
+	}
+	if len(due) < len(picked) {
+		next = time.Now() // what was not handed out may have let others through
 	}
 	return due, next, nil
 }
@@ -122,7 +131,11 @@ func (d *DB) lease(ctx context.Context, l *lane, ask bridge.Ask) (picked []*line
 		// What is stale shows by what came later: that is looked at first.
 		ahead := l.stale != bridge.StaleAll && l.behind && l.room() > 0
 		if !ahead {
+			before := len(picked)
 			picked = l.pick(now, ask.Limit, picked, d.next.rows)
+			for _, ln := range picked[before:] {
+				d.begun.begin(ln, l.num)
+			}
 		}
 		next = l.next(now)
 		more := ahead || l.behind && len(picked) < ask.Limit && l.room() > 0
@@ -286,7 +299,11 @@ func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.
 	if err := d.tellWhole(ctx, picked, due); err != nil {
 		return nil, err
 	}
-	return due, d.addKept(ctx, l, picked, due)
+	untold, err := d.addKept(ctx, l, picked, due)
+	if err != nil {
+		return nil, err
+	}
+	return d.dropUnheard(l, picked, due, untold), nil // only now: what was picked can be given back no more
 }
 
 // bodies reads events.

@@ -424,8 +424,13 @@ func (d *DB) Finish(ctx context.Context, outcomes []bridge.Outcome) error {
 		return d.ended
 	}
 	for _, o := range outcomes {
-		if l := d.byName[o.Endpoint]; l != nil {
-			d.next.finish(l, o)
+		l := d.byName[o.Endpoint]
+		if l == nil {
+			continue
+		}
+		if ln := l.leased[o.Event]; ln != nil {
+			d.begun.end(ln)
+			d.next.finish(l, ln, o)
 		}
 	}
 	if len(d.next.rows) > 0 {

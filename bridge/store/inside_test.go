@@ -44,7 +44,7 @@ func TestFolderIsOurOwn(t *testing.T) {
 	d := open(t, dir)
 	commit(t, d, event("1", "rule/a", "x"))
 	for path, want := range map[string]fs.FileMode{
-		"": 0o700, databaseFile: 0o600, databaseFile + "-wal": 0o600, databaseFile + "-shm": 0o600, lockFile: 0o600, reserveFile: 0o600,
+		"": 0o700, databaseFile: 0o600, databaseFile + "-wal": 0o600, databaseFile + "-shm": 0o600, lockFile: 0o600, reserveFile: 0o600, begunFile: 0o600,
 	} {
 		info, err := os.Stat(filepath.Join(dir, path))
 		if err != nil {

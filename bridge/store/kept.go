@@ -1,70 +1,73 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"tocsin/bridge"
 )
 
-// addKept gives deliveries what is kept for their alarms. An endpoint that has
-// never kept anything costs nothing.
-func (d *DB) addKept(ctx context.Context, l *lane, picked []*line, due []bridge.Delivery) error {
+// addKept gives deliveries what is kept for their alarms, and says which of those
+// are about an episode whose beginning was dropped. An endpoint of which nothing
+// is kept costs nothing.
+func (d *DB) addKept(ctx context.Context, l *lane, picked []*line, due []bridge.Delivery) (untold map[string]int64, err error) {
 	d.mu.Lock()
 	if !l.keeps {
 		d.mu.Unlock()
-		return nil
+		return nil, nil
 	}
-	data := make(map[string]string, len(due))
-	var missing []string
-	for _, ln := range picked {
-		key := keptKey{l.num, cmp.Or(ln.told, ln.alarm)}
-		if _, known := data[key.alarm]; known {
-			continue
-		}
-		waiting, ok := d.next.kept[key]
-		if !ok {
-			waiting, ok = d.flying.kept[key]
-		}
-		if data[key.alarm] = waiting; !ok {
-			missing = append(missing, key.alarm)
+	waiting := make(map[string]string) // not on disk yet
+	told := make(map[string]bool)
+	keys := make([]string, len(picked))
+	for i, ln := range picked {
+		key := keptKey{l.num, ln.key()}
+		keys[i] = key.alarm
+		for _, o := range []*outcomes{&d.flying, &d.next} {
+			if data, ok := o.kept[key]; ok {
+				waiting[key.alarm] = data
+			}
+			told[key.alarm] = told[key.alarm] || o.told[key]
 		}
 	}
 	d.mu.Unlock()
-	if err := d.readKept(ctx, l.num, missing, data); err != nil {
-		return err
+	data := make(map[string]string)
+	untold = make(map[string]int64)
+	if err := d.readKept(ctx, l.num, keys, data, untold); err != nil {
+		return nil, err
 	}
-	for i, ln := range picked {
-		alarm := cmp.Or(ln.told, ln.alarm)
-		if data[alarm] == "" {
+	maps.Copy(data, waiting)
+	maps.DeleteFunc(untold, func(alarm string, _ int64) bool { return told[alarm] })
+	for i, key := range keys {
+		if data[key] == "" {
 			continue
 		}
-		if err := json.Unmarshal([]byte(data[alarm]), &due[i].Kept); err != nil {
-			return fmt.Errorf("what is kept for alarm %s: %w", alarm, err)
+		if err := json.Unmarshal([]byte(data[key]), &due[i].Kept); err != nil {
+			return nil, fmt.Errorf("what is kept for alarm %s: %w", key, err)
 		}
 	}
-	return nil
+	return untold, nil
 }
 
-func (d *DB) readKept(ctx context.Context, ep int64, alarms []string, to map[string]string) error {
-	if len(alarms) == 0 {
-		return nil
-	}
+func (d *DB) readKept(ctx context.Context, ep int64, alarms []string, data map[string]string, untold map[string]int64) error {
 	list, err := json.Marshal(alarms)
 	if err != nil {
 		return err
 	}
-	rows, err := d.read.QueryContext(ctx, `SELECT alarm, data FROM kept WHERE ep = ? AND alarm IN (SELECT value FROM json_each(?))`,
+	rows, err := d.read.QueryContext(ctx, `SELECT alarm, data, untold FROM kept WHERE ep = ? AND alarm IN (SELECT value FROM json_each(?))`,
 		ep, string(list))
 	if err != nil {
 		return d.reading("what is kept", err)
 	}
 	return d.reading("what is kept", each(rows, func() error {
-		var alarm, data string
-		err := rows.Scan(&alarm, &data)
-		to[alarm] = data
+		var alarm, text string
+		var began int64
+		err := rows.Scan(&alarm, &text, &began)
+		data[alarm] = text
+		if began != 0 {
+			untold[alarm] = began
+		}
 		return err
 	}))
 }

@@ -101,7 +101,7 @@ func (j journal) Size() (int64, error) {
 }
 
 func (d *DB) size() (total int64, err error) {
-	for _, name := range []string{databaseFile, databaseFile + "-wal", databaseFile + "-shm", reserveFile} {
+	for _, name := range []string{databaseFile, databaseFile + "-wal", databaseFile + "-shm", reserveFile, begunFile} {
 		info, err := os.Stat(filepath.Join(d.dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

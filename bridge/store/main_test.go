@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "commit":
 		os.Exit(commitForEver(os.Args[1], os.Args[2]))
+	case "attempt":
+		os.Exit(attemptAndHang(os.Args[1]))
 	case "hold":
 		os.Exit(hold(os.Args[1]))
 	default:
@@ -198,6 +200,28 @@ func afterwards(d *DB, ts []rules.Transition) int {
 	}
 	fmt.Println("broken")
 	return 0
+}
+
+// attemptAndHang is handed what is due, says which attempt it is, and is never
+// done with it.
+func attemptAndHang(dir string) int {
+	ctx := context.Background()
+	d, err := Open(ctx, Options{Path: dir})
+	if err != nil {
+		fmt.Println("open:", err)
+		return 1
+	}
+	due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "x", Limit: 10})
+	if err != nil {
+		fmt.Println("claim:", err)
+		return 1
+	}
+	for _, e := range due {
+		fmt.Printf("ok %s %d\n", e.ID, e.Attempt)
+	}
+	fmt.Println("ok all")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	select {}
 }
 
 // hold keeps a store open until its input ends.

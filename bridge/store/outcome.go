@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -55,21 +56,17 @@ type outcomes struct {
 	rows     map[rowKey]row
 	attempts []attempt
 	kept     map[keptKey]string // JSON; "" forgets
+	told     map[keptKey]bool   // no episode of it goes on untold
 	bytes    int                // of accounts
 }
 
 func newOutcomes() outcomes {
-	return outcomes{rows: make(map[rowKey]row), kept: make(map[keptKey]string)}
+	return outcomes{rows: make(map[rowKey]row), kept: make(map[keptKey]string), told: make(map[keptKey]bool)}
 }
 
-// finish takes the outcome of an attempt in. One of a delivery that is not
-// leased is ignored.
-func (w *outcomes) finish(l *lane, o bridge.Outcome) {
-	ln := l.leased[o.Event]
-	if ln == nil {
-		return
-	}
-	told := cmp.Or(ln.told, ln.alarm)
+// finish takes the outcome of a line's head in.
+func (w *outcomes) finish(l *lane, ln *line, o bridge.Outcome) {
+	told := ln.key()
 	l.finish(ln, o, w.rows)
 	if o.Keep != nil {
 		data := ""
@@ -119,6 +116,7 @@ func (w *outcomes) putBack(old outcomes) {
 			w.kept[key] = data
 		}
 	}
+	maps.Copy(w.told, old.told)
 }
 
 const (
@@ -146,6 +144,11 @@ func (w *writer) putOutcomes(ctx context.Context, o *outcomes) error {
 			if _, err := w.forget.ExecContext(ctx, a.event, a.ep, firstAttempts, lastAttempts); err != nil {
 				return fmt.Errorf("deleting attempts at event %d: %w", a.event, err)
 			}
+		}
+	}
+	for key := range o.told {
+		if _, err := w.conn.ExecContext(ctx, `UPDATE kept SET untold = 0 WHERE ep = ? AND alarm = ?`, key.ep, key.alarm); err != nil {
+			return fmt.Errorf("writing what %s was told: %w", key.alarm, err)
 		}
 	}
 	now := nanos(time.Now())

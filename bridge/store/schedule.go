@@ -47,6 +47,7 @@ type lane struct {
 	turn   bool             // next choice between two ready heads
 	keeps  bool             // the table kept may hold something for it
 	stale  bridge.Stale     // of the last Claim
+	parked time.Time        // no room is looked for before
 
 	claiming sync.Mutex // held while leasing, taking in from the disk, and changing what is owed
 }
@@ -91,8 +92,12 @@ type line struct {
 	leased bool
 	told   string // leased: the alarm's key for receivers, where it is another
 	index  int    // in its heap
+	slot   int    // leased: where begun has it, from 1 on
 	try           // of the head
 }
+
+// key is the alarm's key for receivers.
+func (ln *line) key() string { return cmp.Or(ln.told, ln.alarm) }
 
 func newLane(num int64, name string, cursor int64) *lane {
 	return &lane{

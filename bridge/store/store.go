@@ -71,6 +71,8 @@ type DB struct {
 	tail   tail
 	files  []fs.FileInfo // those in use, as they were opened
 
+	begun begun // attempts under way
+
 	soon       chan struct{} // rows are waiting
 	overflow   chan struct{} // the log file is long
 	unchecked  int           // under writing: pages written since the last checkpoint
@@ -132,6 +134,9 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 		return explain(path, err)
 	}
 	if err := d.load(ctx); err != nil {
+		return explain(path, err)
+	}
+	if err := d.openBegun(ctx); err != nil {
 		return explain(path, err)
 	}
 	if err := d.openReserve(); err != nil {
@@ -230,7 +235,7 @@ func (d *DB) Close() (err error) {
 			err = fmt.Errorf("writing the last outcomes: %w", err)
 		}
 		d.touch()
-		err = errors.Join(err, d.release())
+		err = errors.Join(err, d.closeBegun(), d.release())
 	})
 	return err
 }
@@ -238,6 +243,9 @@ func (d *DB) Close() (err error) {
 // release closes what open has opened.
 func (d *DB) release() error {
 	var errs []error
+	if d.begun.file != nil { // Close has closed it; what it says stands if the store was not opened
+		errs = append(errs, d.begun.file.Close())
+	}
 	if d.selectBodies != nil {
 		errs = append(errs, d.selectBodies.Close())
 	}
