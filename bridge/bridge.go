@@ -325,6 +325,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	committing.Go(func() { b.commitLoop(commits) })
 	taking.Go(func() { b.tickLoop(intake) })
 	taking.Go(func() { b.trimLoop(intake) })
+	taking.Go(func() { b.parkLoop(intake) })
 	if b.history != nil {
 		keeping.Go(func() { _ = b.history.Run(recording) }) // it logs what goes wrong
 		taking.Go(func() { b.snapshotLoop(intake) })

@@ -24,6 +24,7 @@ type Endpoint struct {
 
 	Retry       RetryPolicy
 	Stale       Stale // what becomes of several deliveries of one alarm that wait
+	Backlog     Bounds
 	Breaker     Breaker
 	Batch       Batching
 	Fallback    Fallback

@@ -220,7 +220,8 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	now, res, e := time.Now(), &a.result, l.endpoint.Load()
 	how := failed
 	o := Outcome{
-		At: now, Status: res.Status, Keep: res.Keep, Took: res.Took, Answer: res.Body, Cut: res.Truncated,
+		At: now, Status: res.Status, Keep: res.Keep,
+		Took: res.Took, Timings: timings(res.Timing), Answer: res.Body, Cut: res.Truncated,
 		// Whoever answered 3xx or 4xx has said that it took nothing.
 		Unheard: res.Status >= 300 && res.Status < 500 || res.Status == 0 && !res.Addr.IsValid(),
 	}

@@ -44,6 +44,16 @@ func (ls *lanes) get(name string) *lane {
 	return ls.byName[name]
 }
 
+// endpoints are those that have a lane, as they are configured now.
+func (ls *lanes) endpoints() (all []*Endpoint) {
+	ls.mu.RLock()
+	defer ls.mu.RUnlock()
+	for _, l := range ls.byName {
+		all = append(all, l.endpoint.Load())
+	}
+	return all
+}
+
 // notify wakes an endpoint's lane, if it has one.
 func (ls *lanes) notify(name string) {
 	if l := ls.get(name); l != nil {

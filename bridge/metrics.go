@@ -54,9 +54,9 @@ func (m *metrics) collectors() []prometheus.Collector {
 
 // gauges reads at every scrape what would be costly to keep up to date.
 type gauges struct {
-	bridge                                              *Bridge
-	alarms, devices, pending, dead, oldest, state, wait *prometheus.Desc
-	registered, limit, warming                          *prometheus.Desc
+	bridge                                                       *Bridge
+	alarms, devices, pending, dead, dropped, oldest, state, wait *prometheus.Desc
+	registered, limit, warming                                   *prometheus.Desc
 }
 
 func newGauges(b *Bridge) *gauges {
@@ -72,6 +72,7 @@ func newGauges(b *Bridge) *gauges {
 		warming:    desc("tocsin_warming", "1 while the store is so new that alarms may be under way which have not been seen."),
 		pending:    desc("tocsin_deliveries_pending", "Deliveries owed.", "endpoint"),
 		dead:       desc("tocsin_deliveries_dead", "Deliveries given up and kept for replay.", "endpoint"),
+		dropped:    desc("tocsin_deliveries_dropped_total", "Deliveries dropped because the endpoint's backlog was full.", "endpoint"),
 		oldest:     desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
 		state:      desc("tocsin_endpoint_state", "1 for the state the endpoint is in.", "endpoint", "state"),
 		wait:       desc("tocsin_endpoint_wait_seconds", "How long nothing is sent to the endpoint, by what it waits for.", "endpoint", "reason"),
@@ -80,7 +81,7 @@ func newGauges(b *Bridge) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.warming, g.pending, g.dead, g.oldest, g.state, g.wait} {
+	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.warming, g.pending, g.dead, g.dropped, g.oldest, g.state, g.wait} {
 		ch <- d
 	}
 }
@@ -119,6 +120,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(g.pending, float64(backlog.Count), name)
 		gauge(g.dead, float64(backlog.Dead), name)
+		ch <- prometheus.MustNewConstMetric(g.dropped, prometheus.CounterValue, float64(backlog.Dropped), name)
 		gauge(g.oldest, age, name)
 		for _, s := range conditions {
 			v := 0.0

@@ -249,6 +249,7 @@ type Limits struct {
 	Concurrency   int           `toml:"concurrency"`           // default 4
 	Timeout       time.Duration `toml:"timeout"`               // of one attempt, all of it; default 15s
 	ResponseBytes Size          `toml:"response_bytes"`        // of an answer that are read; default 16 KiB
+	Backlog       Size          `toml:"backlog"`               // of what waits, in events; default 1 GiB, 0: no limit
 }
 
 // BridgeLimits bound what the bridge takes on.

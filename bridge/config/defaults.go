@@ -37,7 +37,7 @@ func (e *Endpoint) setDefaults() {
 		GiveUpAfter:   72 * time.Hour,
 		RetryAfterMax: 6 * time.Hour,
 	}
-	e.Limits = Limits{Concurrency: 4, Timeout: 15 * time.Second, ResponseBytes: 16 << 10}
+	e.Limits = Limits{Concurrency: 4, Timeout: 15 * time.Second, ResponseBytes: 16 << 10, Backlog: 1 << 30}
 }
 
 func (b *Breaker) setDefaults() {

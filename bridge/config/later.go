@@ -22,7 +22,6 @@ func laterMain() []later {
 		{path: "broker.external.connections", remedy: "remove it; there is one connection", same: []string{"1"}},
 		{path: "cluster", remedy: "remove it; this version runs on one machine"},
 		{path: "endpoint.*.order", remedy: "remove it; events of one alarm are sent in order", same: []string{"per-alert"}},
-		{path: "endpoint.*.limits.backlog", remedy: "remove it; what is owed waits in the store", harmless: true},
 		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
 		{path: "source.*.register", remedy: "remove it; register in [defaults] of a rule file is for all sources", same: []string{"auto"}},
 		{path: "source.*.zero_when_absent", remedy: "remove it; a missing field is missing"},

@@ -35,9 +35,10 @@ type work struct {
 	deletes   []int64 // settled events
 	also      []bridge.Also
 	changes   []change
-	vacuum    bool // give some free space of the file back
-	probe     bool // write even when there is nothing to write
-	cursors   bool // move the cursors
+	forget    int64 // forget what is kept of alarms since before then
+	vacuum    bool  // give some free space of the file back
+	probe     bool  // write even when there is nothing to write
+	cursors   bool  // move the cursors
 
 	// Filled in on the way; none of it is visible before the disk agreed.
 	committed time.Time
@@ -264,6 +265,11 @@ func (d *DB) run(ctx context.Context, k *work) error {
 			if l := d.byNum[ep]; l != nil {
 				k.move(l, record{dead: -n})
 			}
+		}
+	}
+	if k.forget != 0 {
+		if _, err := d.w.conn.ExecContext(ctx, forgetKept, k.forget); err != nil {
+			return fmt.Errorf("deleting what was kept: %w", err)
 		}
 	}
 	if k.vacuum {

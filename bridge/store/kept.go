@@ -71,3 +71,30 @@ func (d *DB) readKept(ctx context.Context, ep int64, alarms []string, data map[s
 		return err
 	}))
 }
+
+// forgetKept are the rows that may go: of alarms that are at rest, that nobody
+// has kept anything of for long, at endpoints that are owed nothing.
+const forgetKept = `DELETE FROM kept WHERE (ep, alarm) IN (SELECT k.ep, k.alarm FROM kept k
+	LEFT JOIN alarm a ON a.key = k.alarm WHERE k.at < ?1 AND k.ep IN (SELECT num FROM endpoint WHERE owed = 0)
+	AND (a.key IS NULL OR NOT coalesce(a.data ->> '$.returned', 0)
+		AND coalesce(julianday(a.data ->> '$.ended_at'), 0) >= coalesce(julianday(a.data ->> '$.started_at'), 0)
+		AND NOT EXISTS (SELECT 1 FROM json_each(a.data, '$.levels') WHERE value ->> '$.on'))
+	LIMIT 1000)`
+
+// trimKept deletes what is kept of old.
+func (d *DB) trimKept(ctx context.Context, before int64) error {
+	if err := d.state(); err != nil {
+		return err
+	}
+	var old bool
+	err := d.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM kept WHERE at < ?)`, before).Scan(&old)
+	if err != nil || !old {
+		return d.reading("what is kept", err)
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if err := d.state(); err != nil {
+		return err
+	}
+	return d.write(context.WithoutCancel(ctx), &work{forget: before})
+}

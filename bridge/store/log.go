@@ -117,9 +117,12 @@ func (d *DB) size() (total int64, err error) {
 // Trim deletes events that were settled before the given time, and then the
 // oldest settled until the database file is at most maxBytes (0: no limit).
 // Dead deliveries are settled. What is still owed is never deleted, and neither
-// is the newest event.
+// is the newest event. What is kept of alarms goes by the time alone.
 func (j journal) Trim(ctx context.Context, before time.Time, maxBytes int64) error {
 	d := j.d
+	if err := d.trimKept(ctx, nanos(before)); err != nil {
+		return err
+	}
 	if err := d.trim(ctx, nanos(before), 0); err != nil || maxBytes <= 0 {
 		return err
 	}

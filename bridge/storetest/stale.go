@@ -111,6 +111,34 @@ func whatIsKeptGoesByTheKeyThatReceiversHave(t *testing.T, f *fixture) {
 	f.wantsKept("x", "again", map[string]string{"ticket": "43"})
 }
 
+// The number of a ticket is needed as long as its alarm may have an end.
+func whatIsKeptGoesWithItsAlarm(t *testing.T, f *fixture) {
+	ticket := map[string]string{"ticket": "42"}
+	firing := event("firing", "rule/firing", "x")
+	firing.State.StartedAt = time.Now()
+	firing.State.Levels = []rules.LevelState{{Severity: rules.Major, On: true}}
+	over := event("over", "rule/over", "x")
+	over.State.StartedAt, over.State.EndedAt = time.Now(), time.Now()
+	busy := event("busy", "rule/busy", "y")
+	busy.State.StartedAt, busy.State.EndedAt = time.Now(), time.Now()
+	f.commitAll(firing, over, busy)
+	for _, d := range append(f.wants("x", "firing", "over"), f.wants("y", "busy")...) {
+		f.keep(d, ticket)
+	}
+	owed := f.commit("rule/busy", "y") // of whatever alarm
+	f.trim(time.Now().Add(-far), 0)
+	f.wantsKept("x", f.commit("rule/over", "x"), ticket)
+	f.reopen()
+	f.deliver(f.claim("x", 1)...)
+	ended := f.commit("rule/over")
+	over.Events, over.State.Episode = nil, ended
+	f.commitAll(over)
+	f.trim(time.Now().Add(far), 0)
+	f.wantsKept("x", f.commit("rule/over", "x"), nil)
+	f.wantsKept("x", f.commit("rule/firing", "x"), ticket)
+	f.wantsKept("y", owed, ticket)
+}
+
 func latestSendsTheNewestState(t *testing.T, f *fixture) {
 	fired := f.tells(rules.AlarmFired, "rule/a", "x", "y")
 	f.finish(bridge.Retry, time.Now(), f.wants("x", fired)...)

@@ -69,6 +69,7 @@ func Run(t *testing.T, open Opener) {
 		{"WhatIsKeptSurvivesReopen", whatIsKeptSurvivesReopen},
 		{"WhatIsKeptIsOfOneEndpointAndAlarm", whatIsKeptIsOfOneEndpointAndAlarm},
 		{"WhatIsKeptGoesByTheKeyThatReceiversHave", whatIsKeptGoesByTheKeyThatReceiversHave},
+		{"WhatIsKeptGoesWithItsAlarm", whatIsKeptGoesWithItsAlarm},
 		{"LatestSendsTheNewestState", latestSendsTheNewestState},
 		{"LatestKeepsWhatIsNoState", latestKeepsWhatIsNoState},
 		{"CollapseTellsAnUnheardEpisodeWhole", collapseTellsAnUnheardEpisodeWhole},
