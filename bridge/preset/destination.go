@@ -308,6 +308,16 @@ func (d *Destination) parameters(reveal bool) map[string]any {
 	return with
 }
 
+// Secrets are the parameters that nobody may see.
+func (d *Destination) Secrets() (list []webhook.Credential) {
+	for name, v := range d.with {
+		if q := d.preset.param(name); v.secret != nil || q != nil && q.Secret && !v.IsZero() {
+			list = append(list, webhook.NewCredential(fmt.Sprint(v.reveal())))
+		}
+	}
+	return list
+}
+
 // Preset says which one it is.
 func (d *Destination) Preset() *Preset { return d.preset }
 

@@ -48,6 +48,7 @@ type Options struct {
 	Consent *ConsentRequest   // nothing is sent before the receiver consented; nil: nobody is asked
 	Headers map[string]string // sent with every message, unless it has its own; as [CheckHeader] wants them
 	Auth    Auth
+	Hide    []Credential // what messages carry beside that and answers must not show when they quote it
 
 	RootCAs     *x509.CertPool   // who may vouch for the endpoint; nil: the system's
 	Pins        []Pin            // one of these keys must be in its verified chain; none: any may
@@ -88,6 +89,7 @@ type Sender struct {
 	tokens        *tokens     // nil without OAuth2
 	transport     *http.Transport
 	seen          *expiry
+	hider         hider
 }
 
 // New checks the options and returns a sender. It connects to nothing.
@@ -154,6 +156,7 @@ func newSender(o Options) (*Sender, error) {
 		tokens:        newTokens(&o, g),
 		transport:     newTransport(&o, g, seen),
 		seen:          seen,
+		hider:         newHider(&o, u),
 	}, nil
 }
 

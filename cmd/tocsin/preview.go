@@ -265,7 +265,7 @@ func newTeller(name string, e *config.Endpoint) (teller, error) {
 	if told == nil {
 		return teller{}, fmt.Errorf("endpoint %s: %w", name, problems[0]) // of a configuration that was checked
 	}
-	sender, err := newSender(name, told.URL(), e, nil)
+	sender, err := newSender(name, told, e, nil)
 	return teller{name, told, sender, e.Auth.Webhook()}, err
 }
 

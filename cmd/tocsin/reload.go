@@ -105,7 +105,7 @@ func newDestination(name string, e *config.Endpoint, own []netip.AddrPort) (dest
 	if told == nil {
 		return destination{}, fmt.Errorf("endpoint %s: %w", name, problems[0]) // of a configuration that was checked
 	}
-	sender, err := newSender(name, told.URL(), e, own)
+	sender, err := newSender(name, told, e, own)
 	if err != nil {
 		return destination{}, err // it says which endpoint
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tocsin/bridge/config"
+	"tocsin/bridge/preset"
 	"tocsin/bridge/webhook"
 )
 
 // newSender makes what connects to an endpoint. Its errors say which endpoint.
-func newSender(name, url string, e *config.Endpoint, own []netip.AddrPort) (*webhook.Sender, error) {
+func newSender(name string, told *preset.Destination, e *config.Endpoint, own []netip.AddrPort) (*webhook.Sender, error) {
 	o := webhook.Options{
-		Name: name, URL: url, Sign: e.Schemes, Secrets: e.Secrets, Keys: e.Keys, Unsigned: len(e.Schemes) == 0,
+		Name: name, URL: told.URL(), Hide: told.Secrets(), Sign: e.Schemes, Secrets: e.Secrets, Keys: e.Keys, Unsigned: len(e.Schemes) == 0,
 		Timeout: e.Limits.Timeout, ResponseBytes: int(e.Limits.ResponseBytes), Concurrency: e.Limits.Concurrency,
 		AllowCIDRs: e.Egress.AllowCIDRs, AllowHTTP: e.Egress.AllowHTTP,
 		RetryAfterMax: e.Retry.RetryAfterMax, UserAgent: "tocsin/" + buildVersion(),

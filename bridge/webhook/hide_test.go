@@ -1,0 +1,53 @@
+package webhook
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+// A receiver that quotes the request is quoted in turn by whoever shows its
+// answers, so what proves who we are is taken out of them.
+func TestAnswerThatQuotesTheRequestShowsNoCredential(t *testing.T) {
+	shared := NewSecret()
+	body := []string{"{}", `{"key":"CANARY\"quoted\""}`} // with a parameter and without
+	for name, o := range map[string]Options{
+		"path and query": {},
+		"bearer":         {Auth: Bearer(NewCredential("CANARY/to+ken"))},
+		"basic":          {Auth: Basic("me", NewCredential("CANARY-password"))},
+		"key":            {Auth: Auth{Header: "X-Key", Value: NewCredential("CANARY-key")}},
+		"header":         {Headers: map[string]string{"X-Token": "CANARY-header"}},
+		"parameter":      {Hide: []Credential{NewCredential("CANARY\"quoted\"")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sent, _ := io.ReadAll(r.Body)
+				user, password, _ := r.BasicAuth()
+				w.WriteHeader(http.StatusTeapot)
+				fmt.Fprintf(w, "id 4711: %s %v %s %s %s", r.RequestURI, r.Header, user, password, sent)
+			}))
+			defer srv.Close()
+			s := newTestSender(t, srv.URL+"/hooks/CANARY-path?key=CANARY%2Bquery", func(to *Options) {
+				to.Secrets, to.Auth, to.Headers, to.Hide = []Secret{shared}, o.Auth, o.Headers, o.Hide
+			})
+			r := s.Send(t.Context(), Message{ID: "evt_1", Body: []byte(body[len(o.Hide)])})
+			if bytes.Contains(r.Body, []byte("CANARY")) || !bytes.HasPrefix(r.Body, []byte("id 4711: <secret>")) {
+				t.Errorf("shows %s", r.Body)
+			}
+		})
+	}
+}
+
+func TestCredentialThatTheLimitCutsIsHiddenToo(t *testing.T) {
+	h := newHider(&Options{Hide: []Credential{NewCredential("CANARY-parameter")}}, parse(t, "https://a.example/"))
+	for n := range len("CANARY-parameter") + 1 {
+		answer := []byte("you sent " + "CANARY-parameter"[:n])
+		got := string(h.hide(bytes.Clone(answer), Credential{}, true))
+		if n >= 4 && got != "you sent <secret>" || n < 4 && got != string(answer) {
+			t.Errorf("%q becomes %q", answer, got)
+		}
+	}
+}
