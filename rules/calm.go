@@ -45,3 +45,46 @@ func (r *rule) calm(short float64) calm {
 	}
 	return c
 }
+
+// ranks reports whether the rule compares one quantile of a window, extremes among
+// them, with limits. When readings leave, that moves by ranks only: so it is known
+// how many may leave before there is anything to look at.
+func (r *rule) ranks() bool {
+	if r.subject != ofMetric || r.gauges[0].source != aggregate {
+		return false
+	}
+	for i := range r.rungs {
+		if g := &r.rungs[i]; g.gauge != 0 || g.repeats != nil || g.share > 0 {
+			return false
+		}
+	}
+	_, ok := rankOf(r.gauges[0].fn, r.gauges[0].quantile)
+	return ok
+}
+
+// rankOf is which quantile a function of a window's readings is; false for one that
+// is none.
+func rankOf(fn string, quantile float64) (float64, bool) {
+	switch fn {
+	case "min":
+		return 0, true
+	case "median":
+		return 0.5, true
+	case "max":
+		return 1, true
+	case "quantile":
+		return quantile, true
+	}
+	return 0, false
+}
+
+// restsUntil is until when an alarm at rest stays so if nothing comes, whatever
+// leaves its window, on the bridge's clock; 0 for ever.
+func (r *rule) restsUntil(g *gauge, c *channel) int64 {
+	q, _ := rankOf(g.fn, g.quantile)
+	at := c.span(int64(g.over)).Holds(q, r.restLo, r.restHi)
+	if at == 0 {
+		return 0
+	}
+	return c.ours(at + int64(g.over))
+}

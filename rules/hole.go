@@ -148,8 +148,11 @@ func (e *Engine) known(c *channel) *before {
 }
 
 // pass lets time go by without a reading. Should it turn out to be a hole, what
-// the window held when that began is wanted again.
-func (s *span) pass(now int64) {
+// the window held when that began is wanted again. Time goes by until all that came
+// has left, and no further: what a device has kept in a hole has its place in the
+// window, whoever looked meanwhile.
+func (s *span) pass(c *channel, now int64) {
+	now = min(c.axis(now), c.last.at+s.over)
 	if s.Count() > 0 && s.Oldest() <= now-s.over && s.Exact() {
 		for at, v := range s.Until(now - s.over) {
 			s.left = append(s.left, mark{at, v})

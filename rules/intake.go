@@ -132,7 +132,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	if c.late != nil {
 		e.flushLate(c, out)
 	}
-	before := c.last
+	before, came := c.last, c.at
 	if at >= c.last.at { // not one that is repeated after a crash
 		if at-c.last.at > int64(e.program.late) || c.trailing {
 			e.follow(c, point{at, v})
@@ -146,7 +146,9 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	}
 	for _, w := range c.windows {
 		w.left = w.left[:0]
-		w.Advance(at) // first, so that it never holds more than it must
+		// First, so that it never holds more than it must; and as far as it would have
+		// gone if somebody had looked just now.
+		w.Advance(max(at, before.at+min(e.now-came, w.over)))
 		w.Add(at, v.num+c.carried)
 	}
 	c.judged = at
@@ -166,7 +168,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 func (e *Engine) put(c *channel, p, before point, retained bool, out *Output) {
 	calm := c.metric.kind == Number
 	for _, a := range c.alarms {
-		if a.episode == nil && (a.rule.rests(p.value.num) || a.rule.plain && !a.rule.wakes(p.value)) {
+		if a.episode == nil && a.rule.plain && (a.rule.rests(p.value.num) || !a.rule.wakes(p.value)) {
 			e.counts[a.rule.index].health.saw(a, p.value)
 			continue
 		}

@@ -256,7 +256,7 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 	} else if ep != nil {
 		last = ep.last
 	}
-	if answered {
+	if answered && (j.sample || !a.rule.lasts) {
 		e.counts[a.rule.index].health.weigh(a, last.value.num, j.now)
 	}
 	if x.wake != 0 && x.wake <= e.now {

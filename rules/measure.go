@@ -130,7 +130,11 @@ func (e *Engine) gaugeOf(a *instance, i int, c *channel) measurement {
 		return measurement{value: c.last.value, known: c.last.at != 0}
 	}
 	if g.over > 0 {
-		return e.windowed(c, int64(g.over), g.fn, g.quantile, g.minSamples, g.source, g.per)
+		m := e.windowed(c, int64(g.over), g.fn, g.quantile, g.minSamples, g.source, g.per)
+		if a.rule.lasts && a.episode == nil {
+			m.until = a.rule.restsUntil(g, c)
+		}
+		return m
 	}
 	m := &a.extra.gauges[i]
 	switch g.source {
@@ -177,7 +181,7 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 		return measurement{}
 	}
 	now := c.axis(e.now)
-	w.pass(now)
+	w.pass(c, e.now)
 	out := measurement{}
 	if adds(fn) {
 		out.partial, out.until = e.partial(c, w.Window, now)

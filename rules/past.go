@@ -14,6 +14,7 @@ func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
 	used, tolerated := false, s.Flags&Historical == 0 && at >= c.judged-int64(e.program.late)
 	if tolerated {
 		for _, w := range c.windows {
+			w.pass(c, e.now)
 			used = w.Add(at, v.num+c.carried) || used
 		}
 		if used {
@@ -95,6 +96,7 @@ func (e *Engine) flushLate(c *channel, out *Output) {
 		fresh[h.to] = true
 		if !c.metric.counter { // what it had reached by then is not known here
 			for _, w := range c.windows {
+				w.pass(c, e.now)
 				w.Add(p.at, p.value.num)
 			}
 		}

@@ -105,6 +105,7 @@ type rule struct {
 	plain   bool    // nothing but readings against limits or values: see isPlain
 	restLo  float64 // a reading from here to restHi leaves an alarm at rest; none does where it is the greater
 	restHi  float64
+	lasts   bool   // see ranks
 	order   int    // a rule that asks whether others fire comes after them
 	asks    []int  // indexes of the rules that this one asks for, in conditions or suppress_if
 	varies  bool   // it has overrides or attributes: see Program.variant
@@ -311,31 +312,28 @@ func (r *rule) wakes(v value) bool {
 // rests reports whether a number leaves an alarm at rest, without asking its rungs.
 func (r *rule) rests(v float64) bool { return v >= r.restLo && v <= r.restHi }
 
-// simplify finds out whether the rule is plain, and between which values one of
-// limits stays at rest.
+// simplify finds out whether the rule is plain, between which values one of limits
+// stays at rest, and whether it does so for longer than until a reading leaves.
 func (r *rule) simplify() {
-	r.plain, r.restLo, r.restHi = r.isPlain(), math.Inf(1), math.Inf(-1)
-	if !r.plain {
-		return
-	}
-	lo, hi := r.restHi, r.restLo
+	r.plain, r.lasts = r.isPlain(), r.ranks()
+	r.restLo, r.restHi = math.Inf(-1), math.Inf(1)
 	for i := range r.rungs {
 		switch g := &r.rungs[i]; g.op {
 		case above:
-			hi = min(hi, g.lo)
+			r.restHi = min(r.restHi, g.lo)
 		case atLeast:
-			hi = min(hi, math.Nextafter(g.lo, math.Inf(-1)))
+			r.restHi = min(r.restHi, math.Nextafter(g.lo, math.Inf(-1)))
 		case below:
-			lo = max(lo, g.lo)
+			r.restLo = max(r.restLo, g.lo)
 		case atMost:
-			lo = max(lo, math.Nextafter(g.lo, math.Inf(1)))
+			r.restLo = max(r.restLo, math.Nextafter(g.lo, math.Inf(1)))
 		case outside:
-			lo, hi = max(lo, g.lo), min(hi, g.hi)
+			r.restLo, r.restHi = max(r.restLo, g.lo), min(r.restHi, g.hi)
 		default:
+			r.restLo, r.restHi, r.lasts = math.Inf(1), math.Inf(-1), false
 			return
 		}
 	}
-	r.restLo, r.restHi = lo, hi
 }
 
 // isPlain reports whether a reading alone decides whether an alarm that is at
