@@ -152,7 +152,7 @@ func (e *Engine) known(c *channel) *before {
 // has left, and no further: what a device has kept in a hole has its place in the
 // window, whoever looked meanwhile.
 func (s *span) pass(c *channel, now int64) {
-	now = min(c.axis(now), c.last.at+s.over)
+	now = min(c.axis(now), s.Newest()+s.over)
 	if s.Count() > 0 && s.Oldest() <= now-s.over && s.Exact() {
 		for at, v := range s.Until(now - s.over) {
 			s.left = append(s.left, mark{at, v})

@@ -148,7 +148,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 		w.left = w.left[:0]
 		// First, so that it never holds more than it must; and as far as it would have
 		// gone if somebody had looked just now.
-		w.Advance(max(at, before.at+min(e.now-came, w.over)))
+		w.Advance(max(at, min(before.at+e.now-came, w.Newest()+w.over)))
 		w.Add(at, v.num+c.carried)
 	}
 	c.judged = at
