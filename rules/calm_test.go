@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -64,4 +65,26 @@ func TestReadingThatWasCalmIsJudgedByWhatLabelsBring(t *testing.T) {
 			t.Errorf("%s: told %q", name, r.bytes)
 		}
 	}
+}
+
+// What a quantile tells is the same whoever looks at its window meanwhile: a rule
+// that looks each time that a reading leaves, or a person.
+func TestWhoLooksAtAWindowChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := fmt.Sprintf("schema = 1\n[metric.level]\n[rule.q]\nmetric = \"level\"\nagg = %q\nover = \"5m\"\n%s = %d\nmin_samples = %d\n",
+			rapid.SampledFrom([]string{"p90", "median", "min", "max"}).Draw(t, "agg"), rapid.SampledFrom([]string{"above", "at_most"}).Draw(t, "op"),
+			rapid.IntRange(-4, 4).Draw(t, "limit"), rapid.IntRange(1, 3).Draw(t, "min_samples"))
+		story := drawInputs(t, storyLength)
+		a := begun(t, compileText(text))
+		b := begun(t, compileText(text+"[rule.other]\nmetric = \"level\"\nagg = \"avg\"\nover = \"5m\"\nabove = 1000000\n"))
+		for _, in := range story {
+			a.step(in)
+			b.step(in)
+			if rapid.Bool().Draw(t, "asked") {
+				b.e.Explain("a", "q", in.Now)
+			}
+		}
+		later(story, a, b)
+		differ(t, text, story, "looks", a.bodies(), b.bodies())
+	})
 }
