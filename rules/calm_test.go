@@ -68,21 +68,24 @@ func TestReadingThatWasCalmIsJudgedByWhatLabelsBring(t *testing.T) {
 }
 
 // What a quantile tells is the same whoever looks at its window meanwhile: a rule
-// that looks each time that a reading leaves, or a person.
+// that looks each time that a reading leaves, or a person. So is which readings are
+// refused as too late.
 func TestWhoLooksAtAWindowChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := fmt.Sprintf("schema = 1\n[metric.level]\n[rule.q]\nmetric = \"level\"\nagg = %q\nover = \"5m\"\n%s = %d\nmin_samples = %d\n",
-			rapid.SampledFrom([]string{"p90", "median", "min", "max"}).Draw(t, "agg"), rapid.SampledFrom([]string{"above", "at_most"}).Draw(t, "op"),
+		over := rapid.SampledFrom([]string{"30s", "90s", "5m", "25m"}).Draw(t, "over")
+		text := fmt.Sprintf("schema = 1\n[metric.level]\n[rule.q]\nmetric = \"level\"\nagg = %q\nover = %q\n%s = %d\nmin_samples = %d\n",
+			rapid.SampledFrom([]string{"p90", "median", "min", "max"}).Draw(t, "agg"), over, rapid.SampledFrom([]string{"above", "at_most"}).Draw(t, "op"),
 			rapid.IntRange(-4, 4).Draw(t, "limit"), rapid.IntRange(1, 3).Draw(t, "min_samples"))
 		story := drawInputs(t, storyLength)
 		a := begun(t, compileText(text))
-		b := begun(t, compileText(text+"[rule.other]\nmetric = \"level\"\nagg = \"avg\"\nover = \"5m\"\nabove = 1000000\n"))
+		b := begun(t, compileText(text+fmt.Sprintf("[rule.other]\nmetric = \"level\"\nagg = \"avg\"\nover = %q\nabove = 1000000\n", over)))
 		for _, in := range story {
-			a.step(in)
-			b.step(in)
 			if rapid.Bool().Draw(t, "asked") {
 				b.e.Explain("a", "q", in.Now)
 			}
+			a.step(in)
+			b.step(in)
+			differ(t, text, story, "looks", a.out.Problems, b.out.Problems)
 		}
 		later(story, a, b)
 		differ(t, text, story, "looks", a.bodies(), b.bodies())

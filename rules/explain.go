@@ -62,13 +62,19 @@ type Trace struct {
 }
 
 // Explain says why the alarms of a device stand as they do: those of one rule, or
-// with "" of all rules that look at it. A group is named by its value.
+// with "" of all rules that look at it. A group is named by its value. It is as of
+// now, or of what is due and has not happened yet: to look further ahead would let
+// readings leave before that is judged.
 func (e *Engine) Explain(device, rule string, now time.Time) []Explanation {
 	var list []Explanation
 	all := e.about(device)
 	slices.SortFunc(all, func(a, b *instance) int { return strings.Compare(a.key(), b.key()) })
 	was := e.now
-	e.now = max(e.now, now.UnixNano())
+	at := now.UnixNano()
+	if next := e.Next(); !next.IsZero() {
+		at = min(at, next.UnixNano())
+	}
+	e.now = max(e.now, at)
 	for _, a := range all {
 		if rule == "" || a.rule.id == rule {
 			list = append(list, e.explain(a))
