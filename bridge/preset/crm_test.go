@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +15,11 @@ import (
 	"tocsin/bridge/webhook"
 	"tocsin/rules"
 )
+
+// episodes are those that tests tell of.
+func episodes() []string {
+	return []string{"ep_SAMPLE", "ep_AGAIN", "evt_SAMPLE", "ep_GONE", "ep_LATER", "ep_LINES"}
+}
 
 // basicAuth is the user and password that a request came with.
 func basicAuth(c call) string {
@@ -25,16 +32,17 @@ type desk struct {
 	keys    map[int]string
 	states  map[int]string
 	changes map[int]int
+	last    int
 }
 
 func newDesk() *desk {
-	return &desk{map[int]string{}, map[int]string{}, map[int]int{}}
+	return &desk{keys: map[int]string{}, states: map[int]string{}, changes: map[int]int{}}
 }
 
 func (d *desk) create(key string) int {
-	n := 35 + len(d.keys)
-	d.keys[n], d.states[n] = key, "open"
-	return n
+	d.last = max(d.last+1, 35)
+	d.keys[d.last], d.states[d.last] = key, "open"
+	return d.last
 }
 
 func (d *desk) find(key string) int {
@@ -46,10 +54,16 @@ func (d *desk) find(key string) int {
 	return 0
 }
 
+// remove is what somebody does by hand.
+func (d *desk) remove(n int) {
+	delete(d.keys, n)
+	delete(d.states, n)
+}
+
 // tickets is what there is, in the order of its making.
 func (d *desk) tickets() string {
 	var list []string
-	for n := 35; n < 35+len(d.keys); n++ {
+	for _, n := range slices.Sorted(maps.Keys(d.keys)) {
 		list = append(list, fmt.Sprintf("%s %s +%d", d.keys[n], d.states[n], d.changes[n]))
 	}
 	return strings.Join(list, ", ")
@@ -84,6 +98,35 @@ func follows(t *testing.T, s *service, r *receiver, d *desk, handle func(http.Re
 	r.accepted(rules.DeviceOffline) // is no ticket
 	if len(d.keys) != 3 {
 		t.Errorf("%d tickets: %s", len(d.keys), d.tickets())
+	}
+	mishaps(t, s, r, d)
+}
+
+// mishaps are what people do to tickets and credentials.
+func mishaps(t *testing.T, s *service, r *receiver, d *desk) {
+	t.Helper()
+	r.kept = nil
+	before := len(d.keys)
+	s.instead(401, `{"error":"invalid credentials"}`)
+	r.verdict(webhook.Retry, rules.AlarmFired) // a key that is replaced within the hour
+	s.instead(503, ``, "Retry-After", "120")
+	r.waits(2*time.Minute, rules.AlarmFired)
+	if len(d.keys) != before {
+		t.Errorf("a ticket was made: %s", d.tickets())
+	}
+	gone := func(id string) func(*rules.Event) {
+		return func(e *rules.Event) { e.Alarm.Episode, e.ID = "ep_GONE", id }
+	}
+	r.accepted(rules.AlarmFired, gone("evt_1"))
+	d.remove(d.find("ep_GONE"))
+	r.accepted(rules.AlarmEscalated, gone("evt_2")) // which is worth another ticket
+	if n := d.find("ep_GONE"); n == 0 || d.states[n] != "open" {
+		t.Errorf("an alarm whose ticket was deleted is nowhere: %s", d.tickets())
+	}
+	d.remove(d.find("ep_GONE"))
+	r.accepted(rules.AlarmResolved, gone("evt_3")) // and its end is not
+	if d.find("ep_GONE") != 0 || len(r.kept) != 0 {
+		t.Errorf("after the end: %s, kept %v", d.tickets(), r.kept)
 	}
 }
 
@@ -131,12 +174,28 @@ func TestZendeskTicketFollowsItsEpisode(t *testing.T) {
 	s.instead(409, "")
 	r.verdict(webhook.Retry, rules.AlarmFired)
 	s.instead(200, `{"tickets":[]}`)
-	s.instead(422, `{}`)
+	s.instead(422, `{"error":"RecordInvalid","description":"Record validation errors","details":{"priority":[{"error":"InvalidValue"}]}}`)
 	r.verdict(webhook.Refused, rules.AlarmFired)
+
+	// A ticket that was closed for good takes nothing more: the next one is made.
+	later := func(e *rules.Event) { e.Alarm.Episode, e.ID = "ep_LATER", "evt_2" }
+	r.accepted(rules.AlarmFired, later)
+	d.states[d.last] = "closed"
+	r.accepted(rules.AlarmEscalated, later, func(e *rules.Event) { e.ID, e.Because = "evt_3", "{{ticket.requester.email}}" })
+	same(t, "the new one", d.states[d.last], "open")
+	if text := text(s.last().json("$.ticket.comment.body")); strings.Contains(text, "{{") || !strings.Contains(text, "ticket.requester.email") {
+		t.Errorf("a placeholder: %s", text)
+	}
+	r.accepted(rules.AlarmReminder, later, func(e *rules.Event) { e.Title = "{{dc.secret}}" })
+	if text := text(s.last().json("$.ticket.comment.body")); strings.Contains(text, "{{") || !strings.Contains(text, "dc.secret") {
+		t.Errorf("a placeholder: %s", text)
+	}
+	same(t, "the priority of a reminder", s.last().json("$.ticket.priority"), nil) // people may have changed it
 }
 
 func TestFreshdeskTicketFollowsItsEpisode(t *testing.T) {
 	d := newDesk()
+	indexed := 0 // what a search finds: it lags behind
 	handle := func(w http.ResponseWriter, c call) {
 		number, _ := strings.CutPrefix(c.path, "/api/v2/tickets/")
 		number, action, _ := strings.Cut(number, "/")
@@ -146,18 +205,30 @@ func TestFreshdeskTicketFollowsItsEpisode(t *testing.T) {
 			reply(w, 401, `{"code":"invalid_credentials"}`)
 		case c.path == "/api/v2/search/tickets":
 			for n, key := range d.keys {
-				if c.query.Get("query") == `"tag:'tocsin-`+hash(key)+`'"` {
+				if n <= indexed && c.query.Get("query") == `"tag:'tocsin-`+hash(key)+`'"` {
 					reply(w, 200, fmt.Sprintf(`{"total":1,"results":[{"id":%d}]}`, n))
 					return
 				}
 			}
 			reply(w, 200, `{"total":0,"results":[]}`)
+		case c.path == "/api/v2/tickets" && c.method == http.MethodGet:
+			if d.last == 0 { // nobody has this address
+				reply(w, 400, `{"description":"Validation failed","errors":[{"field":"email","message":"There is no contact matching the given email","code":"invalid_value"}]}`)
+				return
+			}
+			var recent []string
+			for n := d.last; n > indexed; n-- {
+				if key := d.keys[n]; key != "" {
+					recent = append(recent, fmt.Sprintf(`{"cc_emails":[],"id":%d,"tags":["tocsin","tocsin-%s"]}`, n, hash(key)))
+				}
+			}
+			reply(w, 200, "["+strings.Join(recent, ",")+"]")
 		case c.path == "/api/v2/tickets" && c.method == http.MethodPost:
 			if text(c.json("$.email")) == "" || text(c.json("$.description")) == "" || text(c.json("$.status")) != "2" {
 				reply(w, 400, `{"description":"Validation failed"}`)
 				return
 			}
-			for _, key := range []string{"ep_SAMPLE", "ep_AGAIN", "evt_SAMPLE"} {
+			for _, key := range episodes() {
 				if text(c.json("$.tags[1]")) == "tocsin-"+hash(key) {
 					reply(w, 201, fmt.Sprintf(`{"id":%d,"status":2}`, d.create(key)))
 				}
@@ -177,9 +248,25 @@ func TestFreshdeskTicketFollowsItsEpisode(t *testing.T) {
 	}
 	s := serve(t, handle)
 	r := connect(t, s, Options{Preset: "freshdesk", With: map[string]Value{"key": Hidden("canary-key"), "email": Plain("iot@example.com")}})
-	follows(t, s, r, d, handle, 1, 3)
+	follows(t, s, r, d, handle, 2, 3)
 	s.instead(429, "", "Retry-After", "30")
 	r.waits(30*time.Second, rules.AlarmFired)
+	s.instead(200, `[]`)
+	s.instead(200, `{"total":0,"results":[]}`)
+	s.instead(400, `{"description":"Validation failed","errors":[{"field":"priority","code":"invalid_value"}]}`)
+	r.verdict(webhook.Refused, rules.AlarmFired)
+
+	again := func(e *rules.Event) { e.Alarm.Episode = "ep_LATER" }
+	r.accepted(rules.AlarmFired, again)
+	indexed, r.kept = d.last, nil
+	r.accepted(rules.AlarmResolved, again)
+	same(t, "a ticket that only the search finds", d.states[d.last], "closed")
+
+	markup := func(e *rules.Event) { e.Alarm.Episode, e.Because = "ep_LINES", `<img src=x onerror="alert(1)">&` }
+	r.accepted(rules.AlarmFired, markup)
+	if text := text(s.last().json("$.description")); !strings.HasPrefix(text, "<p>&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;</p>") {
+		t.Errorf("HTML: %s", text)
+	}
 }
 
 func TestServiceNowIncidentFollowsItsEpisode(t *testing.T) {
@@ -212,174 +299,56 @@ func TestServiceNowIncidentFollowsItsEpisode(t *testing.T) {
 	s := serve(t, handle)
 	r := connect(t, s, Options{Preset: "servicenow"})
 	follows(t, s, r, d, handle, 1, 3)
+	s.instead(429, `{"error":{"message":"Rate limit exceeded"},"status":"failure"}`, "Retry-After", "600")
+	r.waits(10*time.Minute, rules.AlarmFired)
+	s.instead(403, `{"error":{"message":"Operation Failed","detail":"ACL Exception Insert Failed due to security constraints"},"status":"failure"}`)
+	r.verdict(webhook.Retry, rules.AlarmFired) // a role that is missing is given
+
+	r.accepted(rules.AlarmFired)
+	r.accepted(rules.AlarmEscalated, escalate(rules.Critical), func(e *rules.Event) { e.Title = "[code]<b>x</b>[/code]" })
+	same(t, "urgency", s.last().json("$.urgency"), "1")
+	if notes := text(s.last().json("$.work_notes")); strings.Contains(notes, "[code]") || !strings.Contains(notes, "<b>x</b>") {
+		t.Errorf("work notes: %s", notes)
+	}
+	r.accepted(rules.AlarmReminder)
+	same(t, "urgency of a reminder", s.last().json("$.urgency"), nil) // people may have changed it
 }
 
-func TestJiraIssueFollowsItsEpisode(t *testing.T) {
+func TestIntercomTicketFollowsItsEpisode(t *testing.T) {
 	d := newDesk()
-	noDone := false
 	handle := func(w http.ResponseWriter, c call) {
-		key, _ := strings.CutPrefix(c.path, "/rest/api/3/issue/")
-		key, action, _ := strings.Cut(key, "/")
-		n, _ := strconv.Atoi(strings.TrimPrefix(key, "OPS-"))
-		jql := text(c.json("$.jql"))
+		number, _ := strings.CutPrefix(c.path, "/tickets/")
+		n, _ := strconv.Atoi(number)
+		_, key, _ := strings.Cut(text(c.json("$.ticket_attributes._default_description_")), "\n\n")
 		switch {
-		case basicAuth(c) != "ana@example.com:canary-token":
-			reply(w, 401, `{}`)
-		case c.path == "/rest/api/3/search/jql":
-			for n, key := range d.keys {
-				if d.states[n] == "open" && jql == `project = "OPS" and labels = "tocsin-`+hash(key)+`" and statusCategory != Done` {
-					reply(w, 200, fmt.Sprintf(`{"issues":[{"id":"1","key":"OPS-%d"}],"isLast":true}`, n))
-					return
-				}
-			}
-			reply(w, 200, `{"issues":[],"isLast":true}`)
-		case c.path == "/rest/api/3/issue":
-			if text(c.json("$.fields.description.type")) != "doc" || strings.ContainsAny(text(c.json("$.fields.summary")), "\r\n") {
-				reply(w, 400, `{"errors":{"summary":"The summary is invalid because it contains newline characters."}}`)
+		case c.header.Get("Authorization") != "Bearer canary-token" || c.header.Get("Intercom-Version") != "2.11":
+			reply(w, 401, `{"type":"error.list","errors":[{"code":"unauthorized","message":"Access Token Invalid"}]}`)
+		case c.path == "/tickets/search" && c.json("$.query.field") == "description" && c.json("$.query.operator") == "~":
+			if n := d.find(text(c.json("$.query.value"))); n > 0 {
+				reply(w, 200, fmt.Sprintf(`{"type":"ticket.list","tickets":[{"type":"ticket","id":"%d","ticket_id":"7"}],"total_count":1}`, n))
 				return
 			}
-			for _, key := range []string{"ep_SAMPLE", "ep_AGAIN", "evt_SAMPLE", "ep_LINES"} {
-				if text(c.json("$.fields.labels[1]")) == "tocsin-"+hash(key) {
-					reply(w, 201, fmt.Sprintf(`{"id":"1","key":"OPS-%d"}`, d.create(key)))
-				}
-			}
-		case d.keys[n] == "":
-			reply(w, 404, `{"errorMessages":["Issue does not exist"]}`)
-		case action == "" && d.states[n] == "closed":
-			reply(w, 200, `{"fields":{"status":{"statusCategory":{"key":"done"}}}}`)
-		case action == "":
-			reply(w, 200, `{"fields":{"status":{"statusCategory":{"key":"new"}}}}`)
-		case action == "comment":
-			d.changes[n]++
-			reply(w, 201, `{"id":"10"}`)
-		case c.method == http.MethodGet && noDone:
-			reply(w, 200, `{"transitions":[{"id":"11","name":"To Do"}]}`)
-		case c.method == http.MethodGet:
-			reply(w, 200, `{"transitions":[{"id":"11","name":"To Do"},{"id":"31","name":"Done"}]}`)
-		case text(c.json("$.transition.id")) == "31":
-			d.changes[n]++
+			reply(w, 200, `{"type":"ticket.list","tickets":[],"total_count":0}`)
+		case c.path == "/tickets" && text(c.json("$.ticket_type_id")) == "1234" && text(c.json("$.contacts[0].external_id")) == "site-12" && key != "":
+			reply(w, 200, fmt.Sprintf(`{"type":"ticket","id":"%d","ticket_id":"7"}`, d.create(key)))
+		case d.keys[n] == "" || c.method != http.MethodPut:
+			reply(w, 404, `{"type":"error.list","errors":[{"code":"ticket_not_found","message":"Ticket not found"}]}`)
+		case text(c.json("$.state")) == "resolved":
 			d.states[n] = "closed"
-			w.WriteHeader(204)
+			fallthrough
 		default:
-			reply(w, 400, `{}`)
+			d.changes[n]++
+			reply(w, 200, `{"type":"ticket"}`)
 		}
 	}
 	s := serve(t, handle)
-	r := connect(t, s, Options{Preset: "jira", With: map[string]Value{"email": Plain("ana@example.com"), "token": Hidden("canary-token"), "project": Plain("OPS")}})
-	follows(t, s, r, d, handle, 1, 3)
-
-	lines := func(e *rules.Event) { e.Alarm.Episode, e.Title = "ep_LINES", "a\nb" }
-	r.accepted(rules.AlarmFired, lines)
-	noDone = true
-	if reply := r.tell(rules.AlarmResolved, lines); reply.Verdict != webhook.Retry || !strings.Contains(reply.Err.Error(), "with.done") {
-		t.Errorf("without the transition: %s: %v", reply.Verdict, reply.Err)
-	}
-	d.states[d.find("ep_LINES")] = "closed" // by hand
-	r.accepted(rules.AlarmResolved, lines)
-}
-
-func TestIntercomTicketIsResolved(t *testing.T) {
-	d := newDesk()
-	s := serve(t, func(w http.ResponseWriter, c call) {
-		number, _ := strings.CutPrefix(c.path, "/tickets/")
-		n, _ := strconv.Atoi(number)
-		switch {
-		case c.header.Get("Authorization") != "Bearer canary-token" || c.header.Get("Intercom-Version") != "2.11":
-			reply(w, 401, `{"type":"error.list"}`)
-		case c.path == "/tickets" && text(c.json("$.ticket_type_id")) == "1234" && text(c.json("$.contacts[0].external_id")) == "site-12":
-			reply(w, 200, fmt.Sprintf(`{"type":"ticket","id":"%d","ticket_id":"7"}`, d.create("x")))
-		case d.keys[n] != "":
-			d.changes[n]++
-			if state := text(c.json("$.state")); state == "resolved" {
-				d.states[n] = "closed"
-			}
-			reply(w, 200, `{"type":"ticket"}`)
-		default:
-			reply(w, 404, `{}`)
-		}
-	})
 	r := connect(t, s, Options{Preset: "intercom", With: map[string]Value{"token": Hidden("canary-token"), "ticket_type": Plain(int64(1234)), "contact": Plain("site-12")}})
-	r.accepted(rules.AlarmFired)
-	r.accepted(rules.AlarmReminder)
-	r.accepted(rules.AlarmAcked)
-	r.accepted(rules.AlarmResolved)
-	same(t, "the desk", d.tickets(), "x closed +3")
-	s.instead(429, `{}`, "X-RateLimit-Reset", strconv.FormatInt(time.Now().Add(40*time.Second).Unix(), 10))
+	follows(t, s, r, d, handle, 1, 3)
+	s.instead(429, `{"type":"error.list","errors":[{"code":"rate_limit_exceeded"}]}`, "X-RateLimit-Reset", strconv.FormatInt(time.Now().Add(40*time.Second).Unix(), 10))
 	r.waits(40*time.Second, rules.AlarmFired)
-	s.instead(422, `{}`)
+	s.instead(200, `{"tickets":[]}`)
+	s.instead(422, `{"type":"error.list","errors":[{"code":"parameter_invalid"}]}`)
 	r.verdict(webhook.Refused, rules.AlarmFired)
-}
-
-// What upserts by our key needs nothing to be remembered.
-func TestUpsertedRecordFollowsItsEpisode(t *testing.T) {
-	type record struct{ key, state string }
-	for name, f := range map[string]struct {
-		o      Options
-		read   func(c call) record
-		closed string
-		answer string
-		status int
-	}{
-		"hubspot": {
-			o: Options{With: map[string]Value{"token": Hidden("canary-token")}},
-			read: func(c call) record {
-				return record{text(c.json("$.inputs[0].id")), text(c.json("$.inputs[0].properties.hs_pipeline_stage"))}
-			}, closed: "4", answer: `{"status":"COMPLETE","results":[{"id":"123"}]}`, status: 200,
-		},
-		"salesforce": {
-			read: func(c call) record {
-				key, _ := strings.CutPrefix(c.path, "/services/data/v66.0/sobjects/Case/Alert_Key__c/")
-				return record{key, text(c.json("$.Status"))}
-			}, closed: "Closed", answer: `{"id":"500","success":true,"errors":[],"created":true}`, status: 201,
-		},
-		"zoho": {
-			read: func(c call) record {
-				return record{text(c.json("$.data[0].Alert_Key")), text(c.json("$.data[0].Status"))}
-			}, closed: "Closed", answer: `{"data":[{"code":"SUCCESS","duplicate_field":null,"action":"insert","details":{"id":"1"},"status":"success"}]}`, status: 200,
-		},
-	} {
-		records := map[string]string{}
-		s := serve(t, func(w http.ResponseWriter, c call) {
-			r := f.read(c)
-			records[r.key] = r.state
-			reply(w, f.status, f.answer)
-		})
-		f.o.Preset = name
-		r := connect(t, s, f.o)
-		r.accepted(rules.AlarmFired)
-		r.accepted(rules.AlarmEscalated)
-		if len(records) != 1 || records["ep_SAMPLE"] == "" || records["ep_SAMPLE"] == f.closed {
-			t.Errorf("%s: %v", name, records)
-		}
-		r.accepted(rules.AlarmResolved)
-		r.accepted(rules.AlarmFired, func(e *rules.Event) { e.Alarm.Episode = "ep_AGAIN" })
-		if len(records) != 2 || records["ep_SAMPLE"] != f.closed || records["ep_AGAIN"] == f.closed {
-			t.Errorf("%s: %v", name, records)
-		}
-		r.accepted(rules.TestPing)
-		if records["evt_SAMPLE"] != f.closed {
-			t.Errorf("%s: a test leaves something open: %v", name, records)
-		}
-		switch name {
-		case "hubspot":
-			s.instead(429, `{"status":"error","policyName":"DAILY"}`)
-			r.waits(time.Hour, rules.AlarmFired)
-			s.instead(207, `{"status":"COMPLETE","numErrors":1}`)
-			r.verdict(webhook.Refused, rules.AlarmFired)
-		case "salesforce":
-			s.instead(403, `[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`)
-			r.waits(5*time.Minute, rules.AlarmFired)
-			s.instead(300, `[]`)
-			r.verdict(webhook.Refused, rules.AlarmFired)
-			s.instead(503, ``)
-			r.verdict(webhook.Retry, rules.AlarmFired)
-		case "zoho":
-			s.instead(200, `{"data":[{"code":"MANDATORY_NOT_FOUND","status":"error"}]}`)
-			r.verdict(webhook.Refused, rules.AlarmFired)
-			s.instead(202, `{"data":[{"code":"LIMIT","status":"error"}]}`)
-			r.verdict(webhook.Retry, rules.AlarmFired)
-		}
-	}
 }
 
 // Salesforce lists OPERATION_ENQUEUED among the errors of an event that it took.

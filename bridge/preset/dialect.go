@@ -10,7 +10,9 @@ import (
 // means something: nothing that a device says may be taken for markup.
 type dialect func(r rune) string
 
-func dialectNames() []string { return []string{"discord", "plain", "slack", "teams", "telegram"} }
+func dialectNames() []string {
+	return []string{"discord", "journal", "liquid", "plain", "slack", "teams", "telegram", "wiki"}
+}
 
 func findDialect(name string) dialect {
 	switch name {
@@ -22,8 +24,36 @@ func findDialect(name string) dialect {
 		return backslash("\\*_~`|<>#-+:[]()")
 	case "teams":
 		return backslash("\\`*_{}[]()<>#+-.!|~&")
+	case "wiki":
+		return numbered("\\{}[]*_!|^~?&")
+	case "journal":
+		return broken('[')
+	case "liquid":
+		return broken('{')
 	}
 	return nil
+}
+
+// numbered writes characters by their numbers, as HTML does. Jira's wiki markup
+// has a backslash too, and takes two of them for something else.
+func numbered(special string) dialect {
+	return func(r rune) string {
+		if strings.ContainsRune(special, r) {
+			return fmt.Sprintf("&#%d;", r)
+		}
+		return string(r)
+	}
+}
+
+// broken keeps a character from opening a word with what follows it, where
+// nothing else stands for it: ServiceNow's [code], Zendesk's {{placeholder}}.
+func broken(opens rune) dialect {
+	return func(r rune) string {
+		if r == opens {
+			return string(r) + "\u200b"
+		}
+		return string(r)
+	}
 }
 
 // entities writes the characters that open markup as HTML does.

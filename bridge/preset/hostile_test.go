@@ -85,7 +85,7 @@ func decoded(r Request) (any, error) {
 
 // undone are the texts that a field may stand for, one for each dialect.
 func undone(s string) []string {
-	return []string{s, html.UnescapeString(s), regexp.MustCompile(`\\([!-/:-@\[-`+"`"+`{-~])`).ReplaceAllString(s, "$1")}
+	return []string{s, strings.ReplaceAll(s, "\u200b", ""), html.UnescapeString(s), regexp.MustCompile(`\\([!-/:-@\[-`+"`"+`{-~])`).ReplaceAllString(s, "$1")}
 }
 
 // markup is what may stand in a text of Telegram and Slack, beside text.

@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// A jsonPath leads to a value of an answer: $.result[0].id, and
-// $.transitions[name=Done].id takes the first whose name is Done.
+// A jsonPath leads to a value of an answer: $.result[0].id;
+// $.transitions[name=Done].id takes the first whose name is Done,
+// $.transitions[to.statusCategory.key=done].id looks deeper, and $[tags=a].id
+// takes the first whose list of tags has a.
 type jsonPath []pathStep
 
 type pathStep struct {
@@ -74,8 +77,7 @@ func (p jsonPath) find(v any) any {
 			list, _ := v.([]any)
 			v = nil
 			for _, e := range list {
-				table, _ := e.(map[string]any)
-				if x, ok := table[s.key]; ok && text(x) == s.equal {
+				if s.fits(e) {
 					v = e
 					break
 				}
@@ -83,6 +85,22 @@ func (p jsonPath) find(v any) any {
 		}
 	}
 	return v
+}
+
+// fits reports whether an element of a list is the one that is looked for.
+func (s *pathStep) fits(v any) bool {
+	for name := range strings.SplitSeq(s.key, ".") {
+		table, _ := v.(map[string]any)
+		x, ok := table[name]
+		if !ok {
+			return false
+		}
+		v = x
+	}
+	if list, ok := v.([]any); ok {
+		return slices.ContainsFunc(list, func(e any) bool { return text(e) == s.equal })
+	}
+	return text(v) == s.equal
 }
 
 // parseAnswer reads an answer as far as it goes: its end may be missing, and a

@@ -33,12 +33,21 @@ type part struct {
 	leaf *leaf
 }
 
-// A capture is a value that is to be known under a name: one of an answer, or
-// with a template one of what was sent.
+// A capture is a value that is to be known under a name: one of an answer, whose
+// path may name what the event says, or with a template one of what was sent.
 type capture struct {
-	name string
-	path jsonPath
-	leaf *leaf
+	name   string
+	leaf   *leaf // a path, if it is of the answer
+	answer bool
+}
+
+// path is where in an answer the value is.
+func (c *capture) path(s scope) (jsonPath, error) {
+	text, err := c.leaf.string(s)
+	if err != nil {
+		return nil, err
+	}
+	return parsePath(text)
 }
 
 // request reads the table of a request.
@@ -109,16 +118,16 @@ func (d *Destination) parts(r *reader, key string, in dialect) []part {
 	return parts
 }
 
-// captures reads a table of paths, which may name parameters, and of templates.
+// captures reads a table of paths and of templates.
 func (d *Destination) captures(r *reader, key string) []capture {
 	table := r.below(key)
 	var list []capture
 	for _, name := range table.names() {
-		if !strings.HasPrefix(table.text(name), "$") {
-			list = append(list, capture{name: name, leaf: d.leaf(table, name, nil)})
-			continue
+		c := capture{name: name, leaf: d.leaf(table, name, nil), answer: strings.HasPrefix(table.text(name), "$")}
+		if c.answer && c.leaf.template == nil {
+			table.jsonPath(name) // it says what is wrong with it
 		}
-		list = append(list, capture{name: name, path: table.jsonPath(name)})
+		list = append(list, c)
 	}
 	return list
 }

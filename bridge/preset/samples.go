@@ -116,10 +116,11 @@ func (d *Destination) render(q *request, s scope, id string) error {
 		return err
 	}
 	for _, c := range slices.Concat(q.keep, q.take) {
-		if c.leaf == nil {
-			continue
+		_, err := c.leaf.string(s)
+		if c.answer {
+			_, err = c.path(s)
 		}
-		if _, err := c.leaf.string(s); err != nil {
+		if err != nil {
 			return &leafError{[]string{"keep", c.name}, err}
 		}
 	}

@@ -160,8 +160,10 @@ func (m *memory) learn(q *request, r *received, s scope) {
 	read := func(c capture) string {
 		var v string
 		switch {
-		case c.leaf == nil:
-			v = text(c.path.find(r.json()))
+		case c.answer:
+			if p, err := c.path(s); err == nil {
+				v = text(p.find(r.json()))
+			}
 		case r.Verdict == webhook.Accepted:
 			v, _ = c.leaf.string(s) // it was tried when it was loaded
 		}

@@ -111,10 +111,16 @@ type receiver struct {
 // connect makes an endpoint; o.URL is below the service.
 func connect(t testing.TB, s *service, o Options) *receiver {
 	t.Helper()
+	return connectAs(t, s, o, webhook.Auth{})
+}
+
+// connectAs is connect with a credential of the endpoint's own.
+func connectAs(t testing.TB, s *service, o Options, auth webhook.Auth) *receiver {
+	t.Helper()
 	o.URL = s.URL + o.URL
 	d := mustNew(t, o)
 	w, err := webhook.New(webhook.Options{
-		URL: d.URL(), Unsigned: true, AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: 20 * time.Second,
+		URL: d.URL(), Unsigned: true, AllowHTTP: true, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: 20 * time.Second, Auth: auth,
 	})
 	if err != nil {
 		t.Fatal(err)
