@@ -11,9 +11,11 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tocsin/bridge/webhook"
 	"tocsin/rules"
@@ -87,6 +89,11 @@ func (p jsonPath) String() string {
 	return b.String()
 }
 
+// brief is a duration without the parts that are nothing.
+func brief(d time.Duration) string {
+	return regexp.MustCompile(`(\D)(?:0[ms])+$`).ReplaceAllString(d.String(), "$1")
+}
+
 // page is the table as it is written.
 func page(all []*Destination) string {
 	var b strings.Builder
@@ -142,7 +149,7 @@ func exceptions(d *Destination) []exception {
 				means = "what was kept is void: goes on without"
 			}
 			if a.wait > 0 {
-				means += ", and nothing is sent for " + strings.TrimSuffix(strings.TrimSuffix(a.wait.String(), "0s"), "0m")
+				means += ", and nothing is sent for " + brief(a.wait)
 			}
 			rows = append(rows, exception{request, a.says(), means})
 		}
@@ -175,7 +182,12 @@ func (a *answer) body() string {
 			v = []any{v}
 		default:
 			m, _ := v.(map[string]any)
-			m[s.key] = s.equal
+			keys := strings.Split(s.key, ".")
+			var is any = s.equal
+			for _, k := range slices.Backward(keys[1:]) {
+				is = map[string]any{k: is}
+			}
+			m[keys[0]] = is
 			v = []any{m}
 		}
 	}
