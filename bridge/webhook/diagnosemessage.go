@@ -10,13 +10,13 @@ import (
 // another URL in front of a proxy, a changed header, a key in another form.
 func diagnoseMessage(k Keys, r *Request) Diagnosis {
 	list, err := readMessage(r)
-	if err != nil {
-		return Diagnosis{Mistake: err.Error(), Remedy: "keep the signature, signature-input and content-digest headers exactly as they came"}
-	}
 	for i := range list {
 		if d, ok := list[i].diagnose(k, r); ok {
 			return d
 		}
+	}
+	if err != nil {
+		return Diagnosis{Mistake: err.Error(), Remedy: "keep the signature, signature-input and content-digest headers exactly as they came"}
 	}
 	return suspect("signature", len(list), r.Body)
 }

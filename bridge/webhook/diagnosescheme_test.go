@@ -149,7 +149,7 @@ func TestDiagnoseNamesWhatIsMalformed(t *testing.T) {
 	f(Ed25519, "Webhook-Id", "", "webhook-id is missing")
 	f(RFC9421, "Signature-Input", "", "signature-input is missing")
 	f(RFC9421, "Signature", "", `has no "sig1"`)
-	f(RFC9421, "Signature", "sig1=AAAA, sig2=:AAAA:", "not base64 between colons")
+	f(RFC9421, "Signature", "sig1=AAAA, sig2=BBBB", "not base64 between colons")
 	f(RFC9421, "Signature-Input", `sig1=("@method");created=1`, "does not cover @target-uri")
 }
 

@@ -342,6 +342,35 @@ func secondsOf(ts string) time.Time {
 	return time.Unix(sec, 0)
 }
 
+// A proxy may sign what it passes on, in ways of its own.
+func TestSignaturesOfOthersDoNotHideOurs(t *testing.T) {
+	secret, key := NewSecret(), NewPrivateKey()
+	keys := Keys{Secrets: []Secret{secret}}
+	good := signedRequest(t, secret, key, "https://alerts.example.com/hook")
+	f := func(input, signature string, want error) {
+		t.Helper()
+		r := good
+		r.Header = good.Header.Clone()
+		r.Header.Set("Signature-Input", input)
+		r.Header.Set("Signature", signature)
+		_, err := Verify(keys, r, VerifyOptions{Now: secondsOf("1614265330"), Schemes: []Scheme{RFC9421}})
+		if !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", input, err, want)
+		}
+	}
+	input, signature := good.Header.Get("Signature-Input"), good.Header.Get("Signature")
+	for _, theirs := range []string{
+		`proxy=("@authority";req "x-trace");created=1614265330`, `proxy=("@status");created=1`,
+		strings.Replace(signatureParams("1614265330", "p", "rsa-v1_5-sha256"), `("@method"`, `proxy=("@method" "via"`, 1),
+	} {
+		f(theirs+", "+input, "proxy=:AAAA:, "+signature, nil)
+		f(input+", "+theirs, signature+", proxy=:AAAA:", nil)
+		f(theirs, "proxy=:AAAA:", ErrHeader)
+	}
+	f(input+`, proxy=("@method");created=1`, signature, nil) // without its signature
+	f(input+", "+input, signature, ErrHeader)                // each twice: which one counts?
+}
+
 // Whatever is signed, no byte of it can change, nor one of the signature.
 func TestEveryMutatedByteFailsInEveryScheme(t *testing.T) {
 	secret, key := mustSecret(t, vectorSecret), mustPrivate(t, vectorSeed)

@@ -19,26 +19,26 @@ type messageSignature struct {
 
 // verifyMessage verifies signatures of RFC 9421. What [signing] covers has to be
 // covered: a signature that leaves the body or the URL out says nothing of them.
+// A request may carry others' signatures too, such as a proxy's: what is not
+// understood of them matters only when none is ours.
 func verifyMessage(k Keys, r *Request, o VerifyOptions) error {
-	list, err := readMessage(r)
-	if err != nil {
-		return err
-	}
-	tried := 0
+	list, problem := readMessage(r)
 	for _, m := range list {
 		ok, err := m.signedBy(k, r)
-		if err != nil {
-			return err
-		}
-		if ok {
+		switch {
+		case err != nil && problem == nil:
+			problem = err
+		case ok:
 			if err := checkDigest(r); err != nil {
 				return err
 			}
 			return o.age(m.created)
 		}
-		tried++
 	}
-	return fmt.Errorf("%w: %d signature(s) of RFC 9421 against %d key(s)", ErrSignature, tried, len(k.Secrets)+len(k.Public))
+	if problem != nil {
+		return problem
+	}
+	return fmt.Errorf("%w: %d signature(s) of RFC 9421 against %d key(s)", ErrSignature, len(list), len(k.Secrets)+len(k.Public))
 }
 
 func (m *messageSignature) signedBy(k Keys, r *Request) (bool, error) {
@@ -78,7 +78,9 @@ func checkDigest(r *Request) error {
 	return nil
 }
 
-func readMessage(r *Request) ([]messageSignature, error) {
+// readMessage returns the signatures that it understands, and what is wrong with
+// the first that it does not.
+func readMessage(r *Request) (list []messageSignature, problem error) {
 	inputs, err := dictionary(r.Header.Values(headerInput))
 	if err != nil {
 		return nil, fmt.Errorf("%w: signature-input %w", ErrHeader, err)
@@ -90,19 +92,20 @@ func readMessage(r *Request) ([]messageSignature, error) {
 	if len(inputs) == 0 {
 		return nil, fmt.Errorf("%w: signature-input is missing", ErrHeader)
 	}
-	var list []messageSignature
 	for _, in := range inputs {
-		i := slices.IndexFunc(signatures, func(m member) bool { return m.key == in.key })
-		if i < 0 {
-			return nil, fmt.Errorf("%w: signature has no %s, which signature-input has", ErrHeader, clip(in.key))
+		var m messageSignature
+		err := fmt.Errorf("%w: signature has no %s, which signature-input has", ErrHeader, clip(in.key))
+		if i := slices.IndexFunc(signatures, func(m member) bool { return m.key == in.key }); i >= 0 {
+			m, err = readMessageSignature(in, signatures[i])
 		}
-		m, err := readMessageSignature(in, signatures[i])
-		if err != nil {
-			return nil, err
+		switch {
+		case err == nil:
+			list = append(list, m)
+		case problem == nil:
+			problem = err
 		}
-		list = append(list, m)
 	}
-	return list, nil
+	return list, problem
 }
 
 func readMessageSignature(in, sig member) (messageSignature, error) {
