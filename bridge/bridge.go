@@ -230,7 +230,7 @@ func stateOf(states []EndpointState, name string) EndpointState {
 // same target was disabled, or that an operator did it.
 func (b *Bridge) newLane(e Endpoint, s EndpointState, enable bool) (*lane, error) {
 	l := &lane{
-		store: b.store, write: b.changed, include: b.include, awaits: b.awaits,
+		store: b.store, write: b.changed, include: b.include, awaits: b.awaits, firing: b.firing,
 		metrics: b.metrics, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
 	}
 	if err := l.restore(s); err != nil {

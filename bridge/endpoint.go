@@ -28,8 +28,10 @@ type Endpoint struct {
 	Breaker     Breaker
 	Batch       Batching
 	Fallback    Fallback
-	Concurrency int     // attempts at once, each for another alarm; 0 means 4
-	Rate        float64 // attempts a second, at most; 0: no limit
+	Heartbeat   time.Duration // a heartbeat is sent when nothing was accepted for so long; 0: none
+	Digest      time.Duration // an outage of so long ends with a summary of what was held; 0: none does
+	Concurrency int           // attempts at once, each for another alarm; 0 means 4
+	Rate        float64       // attempts a second, at most; 0: no limit
 
 	// Host is where the endpoint lives. Options.HostRate is shared by those that
 	// have the same; "" shares with nobody.

@@ -19,6 +19,9 @@ type fortune struct {
 	failures int // in a row
 	last     LastAttempt
 	until    time.Time // nothing begins before
+	heard    time.Time // when it accepted something last
+
+	plainProbe bool // it has refused a digest: it is probed with what it is owed
 }
 
 // A memo is what a lane has to know after a restart; in the store it is JSON.

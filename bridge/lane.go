@@ -22,6 +22,7 @@ type lane struct {
 	write    func(change) *group                                   // the switch, and what is told of it
 	include  func(ev rules.Event, endpoint string) (*group, error) // see Bridge.include
 	awaits   func(alarm, endpoint string) bool                     // see Bridge.awaits
+	firing   func(endpoint string) int                             // see Bridge.firing
 	metrics  *metrics
 	log      *slog.Logger
 	wake     chan struct{}      // holds one
@@ -31,7 +32,9 @@ type lane struct {
 
 	// Owned by run.
 	watcher watcher
-	clock   skewed // of the endpoint, against ours
+	beaten  time.Time // when the last heartbeat was sent, or left out
+	beating bool      // one is under way
+	clock   skewed    // of the endpoint, against ours
 	batches gatherer
 
 	mu sync.Mutex // guards what follows; held for moments
@@ -47,7 +50,8 @@ func (l *lane) notify() {
 
 // A finished attempt.
 type attempt struct {
-	batch  []Delivery // never empty
+	batch  []Delivery // empty for what is not stored
+	passed rules.Type // what that is
 	target string
 	era    int
 	result preset.Reply
@@ -91,6 +95,8 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 		}
 		inFlight += started
 		next = earlier(next, l.fallBack(ctx, time.Now()))
+		beat, begun := l.beat(flight, time.Now(), done)
+		next, inFlight = earlier(next, beat), inFlight+begun
 		timer.Stop()
 		if !next.IsZero() {
 			timer.Reset(time.Until(next))
@@ -128,6 +134,11 @@ func (l *lane) claim(ctx context.Context, inFlight int, done chan<- attempt) (ne
 		}
 		return next, 0, err
 	}
+	if sent, err := l.digest(ctx, now, done); err != nil {
+		return time.Time{}, 0, err
+	} else if sent {
+		return time.Time{}, 1, nil
+	}
 	var batches [][]Delivery
 	if e.Batch.Max > 1 || l.batches.held() > 0 {
 		batches, next, err = l.gather(ctx, now, n)
@@ -140,7 +151,7 @@ func (l *lane) claim(ctx context.Context, inFlight int, done chan<- attempt) (ne
 			for j := range notices {
 				notices[j] = batches[i][j].notice()
 			}
-			done <- attempt{batches[i], e.Target, era, e.Send(ctx, notices)}
+			done <- attempt{batch: batches[i], target: e.Target, era: era, result: e.Send(ctx, notices)}
 		}()
 	}
 	return next, len(batches), err
@@ -237,6 +248,7 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 		o.Fate, how = Released, toldNothing
 	case res.Verdict == webhook.Gone:
 		o.Fate, how = Released, gone
+	case len(a.batch) == 0: // nothing has to become of it
 	case res.Verdict == webhook.Refused && len(a.batch) == 1:
 		o.Fate = Dead
 	default:
@@ -263,6 +275,9 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	l.clock.observe(l.log, res.Skew, res.Status)
 	if err := l.finish(flight, outcomes); err != nil {
 		return err
+	}
+	if a.passed == rules.Heartbeat {
+		l.beating = false
 	}
 	l.learn(now, &a, how)
 	return nil

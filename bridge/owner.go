@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"tocsin/bridge/webhook"
 	"tocsin/rules"
 )
 
@@ -81,6 +82,7 @@ func (l *lane) accept(now time.Time) (told rules.Type) {
 		l.log.Info("endpoint accepting again", "failures", l.failures)
 	}
 	l.failures, l.memo.Failing = 0, time.Time{}
+	l.heard, l.plainProbe = now, false
 	if l.memo.Told != "" && !l.state.Disabled {
 		return rules.EndpointRecovered
 	}
@@ -92,6 +94,9 @@ func (l *lane) miss(now time.Time, a *attempt) (told rules.Type) {
 	e := l.endpoint.Load()
 	if l.failures++; l.failures == 1 {
 		l.log.Warn("endpoint failing", "status", l.last.Status, "error", l.last.Error)
+	}
+	if a.passed == rules.EndpointDigest && a.result.Verdict == webhook.Refused {
+		l.plainProbe = true
 	}
 	if l.memo.Failing.IsZero() {
 		l.memo.Failing = stored(now)

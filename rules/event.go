@@ -40,6 +40,10 @@ const (
 	EndpointFailing   Type = "endpoint.failing"
 	EndpointDisabled  Type = "endpoint.disabled"
 	EndpointRecovered Type = "endpoint.recovered"
+
+	// To an endpoint, about itself; they are sent and not stored.
+	EndpointDigest Type = "endpoint.digest" // before what was held in an outage
+	Heartbeat      Type = "heartbeat"       // nothing else was sent for a while
 )
 
 // Severity orders alarms; its zero value is Unset.
@@ -91,7 +95,7 @@ type Event struct {
 	Devices   *Headcount `json:"devices,omitempty"`    // devices.near_limit and devices.below_limit
 
 	InsteadOf string         `json:"instead_of,omitempty"` // alarm.fired and alarm.escalated: the endpoint that has not accepted it in time
-	Endpoint  *EventEndpoint `json:"endpoint,omitempty"`   // endpoint.failing, endpoint.disabled and endpoint.recovered
+	Endpoint  *EventEndpoint `json:"endpoint,omitempty"`   // endpoint.failing, endpoint.disabled, endpoint.recovered and endpoint.digest
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
 	// leaves it to each endpoint's own filter. Endpoints is who is owed this
@@ -166,6 +170,7 @@ type EventEndpoint struct {
 	Owed      int        `json:"owed"`  // deliveries that wait for it
 	Oldest    *time.Time `json:"oldest,omitempty"`
 	LastError string     `json:"last_error,omitempty"`
+	Firing    *int       `json:"firing,omitempty"` // endpoint.digest: alarms under way that it is told of
 }
 
 // A Flood says what alarm.flood stands for: alarms that fired and were not told

@@ -29,3 +29,17 @@ func (e *Engine) Include(ev Event, endpoint string, out *Output) bool {
 	out.Transitions = append(out.Transitions, Transition{State: a.state(), Events: []Event{ev}, channel: a.channel})
 	return true
 }
+
+// Firing is how many alarms are under way that an endpoint is told of.
+func (e *Engine) Firing(endpoint string) (n int) {
+	for _, d := range e.devices {
+		for _, c := range d.all() {
+			for _, a := range c.alarms {
+				if a.episode != nil && a.episode.fired != 0 && slices.Contains(a.episode.told, endpoint) {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}

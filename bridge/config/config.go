@@ -180,10 +180,12 @@ type Endpoint struct {
 	Gzip    bool              `toml:"gzip" json:",omitzero"`    // bodies are compressed, and signed as they are sent
 	Consent *Consent          `toml:"consent" json:",omitzero"` // nothing is sent before the receiver consented
 
-	Breaker  *Breaker  `toml:"breaker" json:",omitempty"`  // nil: the default
-	Batch    *Batch    `toml:"batch" json:",omitempty"`    // nil: each event is a message of its own
-	Fallback *Fallback `toml:"fallback" json:",omitempty"` // who is told of what is not accepted in time; nil: nobody
-	Stale    string    `toml:"stale" json:",omitempty"`    // all (also ""), latest or collapse
+	Breaker      *Breaker      `toml:"breaker" json:",omitempty"`      // nil: the default
+	Batch        *Batch        `toml:"batch" json:",omitempty"`        // nil: each event is a message of its own
+	Fallback     *Fallback     `toml:"fallback" json:",omitempty"`     // who is told of what is not accepted in time; nil: nobody
+	Heartbeat    time.Duration `toml:"heartbeat" json:",omitzero"`     // sent when nothing else was accepted for so long; default 0: none
+	OutageDigest time.Duration `toml:"outage_digest" json:",omitzero"` // an outage of so long ends with a summary; default 0: none does
+	Stale        string        `toml:"stale" json:",omitempty"`        // all (also ""), latest or collapse
 
 	Schemes []webhook.Scheme     `toml:"-"` // how to sign; empty only where a preset needs no signature
 	Secrets []webhook.Secret     `toml:"-"` // to sign with

@@ -30,6 +30,7 @@ func treat(to bridge.Endpoint, told *preset.Destination, e *config.Endpoint) bri
 	if f := e.Fallback; f != nil {
 		to.Fallback = bridge.Fallback{To: f.To, After: f.After, Severity: f.Severity}
 	}
+	to.Heartbeat, to.Digest = e.Heartbeat, e.OutageDigest
 	switch e.Stale {
 	case "latest":
 		to.Stale = bridge.StaleLatest

@@ -1,0 +1,99 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tocsin/bridge/preset"
+	"tocsin/rules"
+)
+
+// Some events are sent and not stored: they say what is so now, and would be wrong
+// later. They are made anew for each attempt, under an id of their own.
+
+// beat sends a heartbeat when nothing was accepted for the endpoint's interval, so
+// that a receiver notices when its sender is dead. It does not wait behind what is
+// owed, and one that failed is not sent again: the next is made anew. started is 1
+// when one was sent; next is when to look again.
+func (l *lane) beat(ctx context.Context, now time.Time, done chan<- attempt) (next time.Time, started int) {
+	e := l.endpoint.Load()
+	if e.Heartbeat <= 0 || l.beating {
+		return time.Time{}, 0
+	}
+	l.mu.Lock()
+	if l.heard.IsZero() {
+		l.heard = now // the process has just begun, or the heartbeat has
+	}
+	due := l.heard.Add(e.Heartbeat)
+	if l.beaten.After(l.heard) {
+		due = l.beaten.Add(e.Heartbeat)
+	}
+	n := 0
+	if !now.Before(due) {
+		n, _ = l.allow(now)
+	}
+	l.mu.Unlock()
+	switch {
+	case now.Before(due):
+		return due, 0
+	case n == 0: // it waits for something; a heartbeat later on is as good
+		l.beaten = now
+		return now.Add(e.Heartbeat), 0
+	}
+	l.beaten, l.beating = now, true
+	l.pass(ctx, rules.Event{
+		ID: idOf(string(rules.Heartbeat), e.Name, stored(now).Format(time.RFC3339Nano)), Type: rules.Heartbeat, At: stored(now),
+		Title: "tocsin: a heartbeat", Because: "nothing else was accepted for " + e.Heartbeat.String(),
+	}, done)
+	return time.Time{}, 1
+}
+
+// pass sends an event that is not stored.
+func (l *lane) pass(ctx context.Context, ev rules.Event, done chan<- attempt) {
+	e, era := l.endpoint.Load(), l.begin(1, 1)[0]
+	n, err := passing(ev)
+	if err != nil {
+		l.log.Error("an event cannot be written", "type", ev.Type, "error", err) // numbers and names always can
+	}
+	go func() {
+		done <- attempt{passed: ev.Type, target: e.Target, era: era, result: e.Send(ctx, []preset.Notice{n})}
+	}()
+}
+
+// digest sends what was held in an outage as the probe that ends it, if it was a
+// long one. It reports whether it has.
+func (l *lane) digest(ctx context.Context, now time.Time, done chan<- attempt) (bool, error) {
+	e := l.endpoint.Load()
+	l.mu.Lock()
+	since, due := l.memo.Failing, l.breaker.isOpen() && !l.plainProbe
+	l.mu.Unlock()
+	if e.Digest <= 0 || !due || since.IsZero() || now.Sub(since) < e.Digest {
+		return false, nil
+	}
+	backlog, err := l.store.Log().Backlog(ctx, e.Name)
+	if err != nil || backlog.Count == 0 {
+		return false, err
+	}
+	oldest, firing := stored(backlog.Oldest), l.firing(e.Name)
+	held := now.Sub(since).Round(time.Second)
+	l.pass(ctx, rules.Event{
+		ID: idOf(string(rules.EndpointDigest), e.Name, stored(now).Format(time.RFC3339Nano)), Type: rules.EndpointDigest, At: stored(now),
+		Title:   fmt.Sprintf("held %d events for %v, %d alarms still firing", backlog.Count, held, firing),
+		Because: "nothing was accepted since " + clockTime(since) + "; what was held follows",
+		Endpoint: &rules.EventEndpoint{
+			Name: e.Name, Reason: "accepts again", Since: since, Owed: backlog.Count, Oldest: &oldest, Firing: &firing,
+		},
+	}, done)
+	return true, nil
+}
+
+// firing is how many alarms are under way that an endpoint is told of.
+func (b *Bridge) firing(endpoint string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return 0
+	}
+	return b.engine.Firing(endpoint)
+}
