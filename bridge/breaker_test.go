@@ -56,7 +56,11 @@ func TestOpenBreakerLetsOneProbeThroughAtATime(t *testing.T) {
 						row++
 						probes = 0
 					}
+					until, probing := b.until, b.probing
 					opened := b.fail(now, o, era)
+					if !current && (b.until != until || b.probing != probing) {
+						t.Fatal("an attempt from before it opened has changed it")
+					}
 					if opened && (open || row < o.Failures) {
 						t.Fatalf("opened after %d of %d failures in a row (open before: %v)", row, o.Failures, open)
 					}
