@@ -106,13 +106,29 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 		case <-l.wake:
 		case <-timer.C:
 		case a := <-done:
-			inFlight--
-			if err := l.settle(flight, a); err != nil {
+			n, err := l.settleAll(flight, a, done)
+			if inFlight -= n; err != nil {
 				return inFlight, err
 			}
 		}
 	}
 	return inFlight, nil
+}
+
+// settleAll records how an attempt ended, and all that have ended by now: what is
+// claimed next is claimed at once then.
+func (l *lane) settleAll(flight context.Context, a attempt, done <-chan attempt) (n int, err error) {
+	for {
+		n++
+		if err := l.settle(flight, a); err != nil {
+			return n, err
+		}
+		select {
+		case a = <-done:
+		default:
+			return n, nil
+		}
+	}
 }
 
 // earlier is the earlier of two times of which the zero time is none.
