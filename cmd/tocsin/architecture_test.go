@@ -46,6 +46,7 @@ var onlyIn = map[string][]string{
 	"github.com/eclipse/paho.mqtt.golang": {"broker", "firmware-sim"},
 	"github.com/eclipse/paho.golang":      {}, // tests only
 	"code.dny.dev/ssrf":                   {"bridge/webhook"},
+	"golang.org/x/net/proxy":              {"bridge/webhook"}, // SOCKS5; never by the environment
 	"github.com/danielgtaylor/huma":       {"bridge/api"},
 	"github.com/spf13/cobra":              {"cmd/tocsin", "cmd/firmware-sim"},
 	"github.com/standard-webhooks":        {}, // tests only: it is there to disagree with us
