@@ -20,13 +20,19 @@ import (
 // writePair writes a certificate that signed itself, and its key.
 func writePair(t *testing.T, cert, key string) {
 	t.Helper()
+	writePairOf(t, cert, key, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+}
+
+// writePairOf is writePair with a life of one's choice.
+func writePairOf(t *testing.T, cert, key string, from, until time.Time) {
+	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: from, NotAfter: until,
 		IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
@@ -163,5 +169,42 @@ auth = { header = { name = "X-Key", value = { file = "secrets/key" } } }
 			t.Error("a renewed file changes nothing")
 		}
 		first = next
+	}
+}
+
+// A certificate that the receiver will refuse is worth saying, and no reason to
+// keep everybody else from being told of anything.
+func TestClientCertificateThatEndedIsAWarning(t *testing.T) {
+	const day = 24 * time.Hour
+	now := time.Now()
+	for _, c := range []struct {
+		from, until time.Duration
+		want        string
+	}{
+		{-2 * day, -day, "the certificate expired on " + now.Add(-day).UTC().Format(time.DateOnly) + ", and the receiver will refuse it (renew it"},
+		{-day, 13 * day, "the certificate expires on " + now.Add(13*day).UTC().Format(time.DateOnly)},
+		{day, 30 * day, "the certificate is not valid before"},
+		{-day, 15 * day, ""},
+	} {
+		t.Run(c.until.String(), func(t *testing.T) {
+			setUp(t, &txtar.Archive{Files: []txtar.File{{Name: "tocsin.toml", Data: []byte(`
+rules = ["rules/*.toml"]
+[source.plant]
+topic = "plants/{device}"
+[endpoint.ops]
+url = "https://alerts.example.com"
+secret = { file = "secrets/ops" }
+tls = { cert = "tls/a.crt", key = "tls/a.key" }
+`)}}})
+			writePairOf(t, "tls/a.crt", "tls/a.key", now.Add(c.from), now.Add(c.until))
+			loaded, problems := Load("tocsin.toml", Options{Getenv: lookup(nil)})
+			if loaded == nil || (len(problems) == 1) != (c.want != "") || c.want != "" && !strings.Contains(problems[0].String(), c.want) {
+				t.Errorf("from %v until %v: %v, want %q", c.from, c.until, problems, c.want)
+			}
+			// Whoever only tries rules needs neither certificates nor keys.
+			if loaded, problems := Load("tocsin.toml", Options{Getenv: lookup(nil), NoSecrets: true}); loaded == nil || len(problems) > 0 {
+				t.Errorf("without secrets: %v", problems)
+			}
+		})
 	}
 }

@@ -306,7 +306,7 @@ func (t *teller) header(sent, shown http.Header, reveal bool) http.Header {
 	credential := t.auth.Value.Reveal()
 	switch {
 	case t.auth.OAuth2 != nil:
-		credential = "Bearer <an access token>"
+		credential = cmp.Or(t.auth.OAuth2.Scheme, "Bearer") + " <an access token>"
 	case credential != "" && !reveal:
 		credential = "<secret>"
 	}
