@@ -84,9 +84,15 @@ func (e *Engine) follow(c *channel, p point) {
 	if h := &c.holes[n-1]; len(h.tail) < maxTail {
 		h.tail = append(h.tail, p)
 	} else {
-		c.holes = append(c.holes[:n-1], h.close()...)
-		c.holes = c.holes[max(0, len(c.holes)-maxHoles):]
+		c.closeHole()
 	}
+}
+
+// closeHole closes the newest hole: what came after it is not known whole.
+func (c *channel) closeHole() {
+	n := len(c.holes)
+	c.holes = append(c.holes[:n-1], c.holes[n-1].close()...)
+	c.holes, c.trailing = c.holes[max(0, len(c.holes)-maxHoles):], false
 }
 
 // trails reports whether what comes after the newest hole is kept with it.

@@ -79,7 +79,7 @@ func (e *Engine) forward(a *instance, out *Output) {
 func (e *Engine) tellOccurred(a *instance, began, ended *Event, end int64, out *Output) {
 	ev := *ended
 	ev.Type, ev.At, ev.Alarm.Seq = AlarmOccurred, wall(e.now), 1
-	ev.ID = "evt_" + digest("event", ev.Alarm.Episode, "1", string(AlarmOccurred))
+	ev.ID = eventID(ev.Alarm.Episode, 1, AlarmOccurred)
 	ev.Alarm.Severity = max(began.Alarm.Severity, ended.Alarm.Severity)
 	at := wall(end)
 	ev.EndedAt = &at

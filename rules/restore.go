@@ -4,7 +4,6 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"strconv"
 )
 
 // Restore gives the engine a stored alarm, before the first Step. It tells
@@ -149,6 +148,9 @@ func (e *Engine) restoreLast(c *channel, s *State) {
 	if at <= c.last.at {
 		return
 	}
+	if c.trails() { // of what came after the hole, something was lost
+		c.closeHole()
+	}
 	c.last, c.clock = point{at, v}, s.LastClock
 	c.at = max(c.at, at)
 	c.device.newest = max(c.device.newest, at)
@@ -259,7 +261,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 		}
 	}
 	ev := Event{
-		ID:   "evt_" + digest("event", s.Episode, strconv.Itoa(s.Seq+1), string(AlarmCancelled)),
+		ID:   eventID(s.Episode, s.Seq+1, AlarmCancelled),
 		Type: AlarmCancelled,
 		At:   at,
 		Alarm: EventAlarm{

@@ -59,7 +59,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	g, t := &r.rungs[stands], &ep.rungs[decider]
 	episode := a.episodeID()
 	ev := Event{
-		ID:   "evt_" + digest("event", episode, strconv.Itoa(a.seq), string(s.typ)),
+		ID:   eventID(episode, a.seq, s.typ),
 		Type: s.typ,
 		At:   wall(at),
 		Alarm: EventAlarm{
@@ -121,6 +121,16 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	}
 	e.counts[r.index].health.told(a, &ev, at)
 	return ev
+}
+
+// eventID names what is told of an episode. One that is told whole, when it is over,
+// has the name of its beginning: where a crash has taken what was known of it, the
+// store still knows that it was told.
+func eventID(episode string, seq int, typ Type) string {
+	if typ == AlarmOccurred {
+		typ = AlarmFired
+	}
+	return "evt_" + digest("event", episode, strconv.Itoa(seq), string(typ))
 }
 
 // maxExplained bounds the devices that a parent's event lists.
