@@ -275,7 +275,7 @@ func (c *choice) hash(key string) uint64 { return maphash.String(c.seed, key) }
 // page reads a slice of what the selection means, but for Latest, and where the
 // next begins, 0 for nowhere. The state comes in the place of the attempts.
 func (c *choice) page(ctx context.Context, after int64) (page []found, last int64, err error) {
-	const columns = `SELECT e.num, e.alarm, e.type, e.class, octet_length(e.payload), coalesce(d.state, 0), 0, 0, 0, 0 FROM `
+	columns := `SELECT ` + columnsOf("e.alarm") + `, coalesce(d.state, 0) FROM `
 	const selected = ` AND instr(e.eps, ?6) > 0 AND (?4 = '' OR e.id = ?4) AND (?5 = '' OR CASE e.told WHEN '' THEN e.alarm ELSE e.told END = ?5)
 		ORDER BY e.num LIMIT ?7`
 	limit, to := changeSlice, c.to

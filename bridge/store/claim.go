@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,11 +173,11 @@ func (d *DB) takeIn(ctx context.Context, l *lane) error {
 	ended := d.underWay(l)
 	d.mu.Unlock()
 
-	query := `SELECT e.num, e.alarm, e.type, e.class, octet_length(e.payload), 0, 0, 0, 0, 0 FROM event e
+	query := `SELECT ` + columnsOf("e.alarm") + ` FROM event e
 		WHERE num > ? AND num <= ? AND instr(eps, ?4) > 0
 		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?3) ORDER BY num LIMIT ?5`
 	if rowed {
-		query = `SELECT e.num, e.alarm, e.type, e.class, octet_length(e.payload), d.attempt, d.due, d.heard, d.began, d.owed
+		query = `SELECT ` + columnsOf("e.alarm") + `, d.attempt, d.due, d.heard, d.began, d.owed
 			FROM delivery d INDEXED BY delivery_open JOIN event e ON e.num = d.event
 			WHERE d.state = 0 AND d.ep = ?3 AND d.event > ?1 AND d.event <= ?2 AND ?4 <> '' ORDER BY d.event LIMIT ?5`
 	}
@@ -218,17 +217,29 @@ func (d *DB) takeIn(ctx context.Context, l *lane) error {
 	return nil
 }
 
+// columnsOf are the columns of an item, with the alarm's key by one of its names.
+// The type is there for events of an older store, which have no class.
+func columnsOf(key string) string {
+	return `e.num, ` + key + `, coalesce(e.class, -1), CASE WHEN e.class IS NULL THEN e.type ELSE '' END, octet_length(e.payload)`
+}
+
+// find reads deliveries: the columns of items, and with five more, tries.
 func (d *DB) find(ctx context.Context, query string, args ...any) (list []found, err error) {
 	rows, err := d.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, d.reading("events", err)
 	}
+	var f found
+	var typ rules.Type
+	var c, due, owed int64
+	to := []any{&f.num, &f.alarm, &c, &typ, &f.size, &f.attempt, &due, &f.heard, &f.began, &owed}
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, errors.Join(err, rows.Close())
+	}
+	to = to[:len(columns)]
 	err = each(rows, func() error {
-		var f found
-		var typ rules.Type
-		var c sql.NullInt64
-		var due, owed int64
-		if err := rows.Scan(&f.num, &f.alarm, &typ, &c, &f.size, &f.attempt, &due, &f.heard, &f.began, &owed); err != nil {
+		if err := rows.Scan(to...); err != nil {
 			return err
 		}
 		f.class, f.due, f.owed = classFrom(c, typ), fromNanos(due), fromNanos(owed)

@@ -1,10 +1,6 @@
 package store
 
-import (
-	"database/sql"
-
-	"tocsin/rules"
-)
+import "tocsin/rules"
 
 // A class is what an event tells of its alarm, and how badly it stands: what
 // supersedes what, and what is dropped first, is decided by it.
@@ -42,11 +38,11 @@ func kindOf(t rules.Type) class {
 	return apart
 }
 
-// classFrom is the class of a stored event. One of an older store, whose severity
-// is not known without its body, is taken for a critical one.
-func classFrom(c sql.NullInt64, t rules.Type) class {
-	if !c.Valid {
+// classFrom is the class of a stored event. One of an older store has none, and
+// its severity is not known without its body: it is taken for a critical one.
+func classFrom(c int64, t rules.Type) class {
+	if c < 0 {
 		return classify(t, rules.Critical)
 	}
-	return class(c.Int64) // #nosec G115 -- it was written by classify
+	return class(c) // #nosec G115 -- it was written by classify
 }

@@ -72,6 +72,23 @@ func (d *DB) readKept(ctx context.Context, ep int64, alarms []string, data map[s
 	}))
 }
 
+// allUntold are the alarms of which an episode was dropped while under way. The
+// lane is held, and all that it knew is on disk.
+func (d *DB) allUntold(ctx context.Context, l *lane) (map[string]int64, error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT alarm, untold FROM kept WHERE ep = ? AND untold <> 0`, l.num)
+	if err != nil {
+		return nil, d.reading("what was dropped", err)
+	}
+	all := make(map[string]int64)
+	return all, d.reading("what was dropped", each(rows, func() error {
+		var alarm string
+		var num int64
+		err := rows.Scan(&alarm, &num)
+		all[alarm] = num
+		return err
+	}))
+}
+
 // forgetKept are the rows that may go: of alarms that are at rest, that nobody
 // has kept anything of for long, at endpoints that are owed nothing.
 const forgetKept = `DELETE FROM kept WHERE (ep, alarm) IN (SELECT k.ep, k.alarm FROM kept k

@@ -130,8 +130,8 @@ func (p *parking) scan(ctx context.Context, see func(found) (done bool, err erro
 	last := p.d.newestEvent()
 	for after := p.from; after < last; {
 		to := min(after+takeInRange, last)
-		page, err := p.d.find(ctx, `SELECT e.num, CASE e.told WHEN '' THEN e.alarm ELSE e.told END, e.type, e.class, octet_length(e.payload),
-			coalesce(d.attempt, 0), 0, coalesce(d.heard, 0), coalesce(d.began, 0), 0
+		page, err := p.d.find(ctx, `SELECT `+columnsOf(`CASE e.told WHEN '' THEN e.alarm ELSE e.told END`)+`,
+			coalesce(d.attempt, 0), 0, coalesce(d.heard, 0), coalesce(d.began, 0)
 			FROM event e LEFT JOIN delivery d ON d.event = e.num AND d.ep = ?1
 			WHERE e.num > ?2 AND e.num <= ?3 AND instr(e.eps, ?4) > 0 AND coalesce(d.state, 0) = 0 ORDER BY e.num LIMIT ?5`,
 			p.l.num, after, to, epToken(p.l.num), parkRows)
@@ -190,10 +190,21 @@ func (p *parking) dropEpisodes(ctx context.Context) error {
 		return nil
 	}
 	open := make(map[string]*episode)
-	err := p.scan(ctx, func(f found) (bool, error) {
+	dropped, err := p.d.allUntold(ctx, p.l)
+	if err != nil {
+		return err
+	}
+	err = p.scan(ctx, func(f found) (bool, error) {
 		e := open[f.alarm]
 		it := chosen{num: f.num, size: f.size}
+		since, was := dropped[f.alarm]
+		if was = was && f.num > since; was && f.class.kind() == begin {
+			delete(dropped, f.alarm)
+			was = false
+		}
 		switch kind := f.class.kind(); {
+		case was && kind != apart && !p.leased[f.num] && !f.heard:
+			p.drop(it) // what is left of an episode that was dropped before
 		case p.leased[f.num] || f.heard:
 			delete(open, f.alarm)
 			return false, nil
@@ -280,7 +291,7 @@ func (d *DB) dropUnheard(l *lane, picked []*line, due []bridge.Delivery, untold 
 		it, began := ln.items[0], untold[ln.key()]
 		kind := it.class.kind()
 		unheard := began != 0 && it.num > began && !ln.heard && (kind == remark || kind == state || kind == end)
-		if began != 0 && (kind == end || kind == begin && it.num >= began) {
+		if began != 0 && it.num >= began && (kind == end || kind == begin) {
 			d.next.told[keptKey{l.num, ln.key()}] = true
 		}
 		if !unheard {

@@ -71,7 +71,7 @@ type writer struct {
 	pool *sql.DB
 	conn *sql.Conn
 
-	state, event, row, settle, attempt, forget, keep, endpoint, probe *sql.Stmt
+	state, event, row, accepted, settle, attempt, forget, keep, endpoint, probe *sql.Stmt
 }
 
 func openWriter(ctx context.Context, path string, cacheKiB int64) (*writer, error) {
@@ -103,11 +103,15 @@ func (w *writer) open(ctx context.Context) (err error) {
 			ON CONFLICT (key) DO UPDATE SET data = excluded.data`},
 		{&w.event, `INSERT INTO event (num, id, type, alarm, at, committed, eps, payload, class, told)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
-		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, heard, began, took, timings, answer, cut)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
+		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, heard, began)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
 			state = excluded.state, attempt = excluded.attempt, due = excluded.due,
 			status = excluded.status, error = excluded.error, at = excluded.at,
-			heard = excluded.heard, began = excluded.began,
+			heard = excluded.heard, began = excluded.began`},
+		// Nearly all end so, which is why it has its own: it says nothing that it need not.
+		{&w.accepted, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, took, timings, answer, cut)
+			VALUES (?, ?, 1, ?, 0, ?, '', ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
+			state = 1, attempt = excluded.attempt, due = 0, status = excluded.status, error = '', at = excluded.at,
 			took = excluded.took, timings = excluded.timings, answer = excluded.answer, cut = excluded.cut`},
 		{&w.endpoint, `INSERT INTO endpoint (num, name, cursor, owed, bytes, dead, dropped, disabled, reason, target, since, memo)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (num) DO UPDATE SET
@@ -125,7 +129,7 @@ func (w *writer) open(ctx context.Context) (err error) {
 
 // close closes what is open. Errors of statements repeat those of their use.
 func (w *writer) close() error {
-	for _, s := range []*sql.Stmt{w.state, w.event, w.row, w.settle, w.attempt, w.forget, w.keep, w.endpoint, w.probe} {
+	for _, s := range []*sql.Stmt{w.state, w.event, w.row, w.accepted, w.settle, w.attempt, w.forget, w.keep, w.endpoint, w.probe} {
 		if s != nil {
 			_ = s.Close()
 		}

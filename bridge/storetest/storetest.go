@@ -97,6 +97,7 @@ func Run(t *testing.T, open Opener) {
 		{"TrimDropsTheOldestOverTheLimit", trimDropsTheOldestOverTheLimit},
 		{"NumbersAscendAfterTrimAndReopen", numbersAscendAfterTrimAndReopen},
 		{"EverybodyAtOnce", everybodyAtOnce},
+		{"AlarmIsToldWhole", alarmIsToldWhole},
 		{"DoesWhatTheModelDoes", doesWhatTheModelDoes},
 	} {
 		t.Run(s.name, func(t *testing.T) {
