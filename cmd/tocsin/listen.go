@@ -54,7 +54,7 @@ A request is good when one of its signatures verifies, or with --sign when all t
 are named do; any other is answered 401. Who signs the URL (rfc9421) signs the one
 it was given: behind a proxy or a tunnel, say it with --url.
 --out appends one line of JSON a request: id, type, at, verified, schemes, attempt,
-status, headers, body, and raw, which is the body to the byte in base64.`,
+status, method, url, headers, body, and raw, which is the body to the byte in base64.`,
 		Example: `  tocsin listen --secret @secrets/ops
   tocsin listen --secret @secrets/ops --fault 500:0.2,hang:0.05 --out received.jsonl -q`,
 		Args: noArgs,
@@ -215,6 +215,7 @@ func answer(got reception) string {
 
 func writeHeaders(b *strings.Builder, got reception) {
 	var text bytes.Buffer
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\n", got.Method, got.URL) // as verify reads it
 	if err := got.Header.Write(&text); err != nil {
 		return // a buffer takes everything
 	}

@@ -117,7 +117,8 @@ func TestListenNamesTheSchemesItFound(t *testing.T) {
 	f("✓ verified standard ed25519 github stripe rfc9421, repeat", 200, webhook.Schemes()...)
 	f("✓ verified rfc9421, repeat", 200, webhook.RFC9421)
 	stop()
-	if text := read(t, file); strings.Count(text, `"rfc9421":"verified"`) != 2 {
+	text := read(t, file)
+	if strings.Count(text, `"rfc9421":"verified"`) != 2 || !strings.Contains(text, `"method":"POST","url":"`+url+`/hook?a=1"`) {
 		t.Errorf("the record is %s", text)
 	}
 

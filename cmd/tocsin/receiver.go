@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -78,6 +79,8 @@ type reception struct {
 	Changed  bool              // an earlier request with this id had another body
 	Status   int               // the answer; 0: none
 	Fault    string
+	Method   string
+	URL      string // as far as it is known: what senders were given
 	Header   http.Header
 	Body     []byte // as it came
 	Text     []byte // the body for reading: unpacked
@@ -138,6 +141,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		ID:      req.Header.Get("webhook-id"),
 		Status:  http.StatusOK,
 		Problem: err,
+		Method:  req.Method,
+		URL:     cmp.Or(r.o.URL, "http://"+req.Host+req.URL.RequestURI()),
 		Header:  req.Header,
 		Body:    body,
 	}
@@ -151,7 +156,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	got.Text = unpacked(req.Header, body)
 	got.Type, got.Title = summary(got.Text)
 	if got.Problem == nil && r.o.verifying() {
-		r.verify(&got, req)
+		r.verify(&got)
 	}
 	// An answer may take as long as a fault wants; only reading had a deadline.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && got.Problem == nil {
@@ -170,14 +175,10 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // verify looks for every signature, and says whether those that have to be there
 // are.
-func (r *receiver) verify(got *reception, req *http.Request) {
-	at := r.o.URL
-	if at == "" {
-		at = "http://" + req.Host + req.URL.RequestURI()
-	}
+func (r *receiver) verify(got *reception) {
 	got.Found, got.Problem = webhook.Verify(
 		webhook.Keys{Secrets: r.o.Secrets, Public: r.o.Public},
-		webhook.Request{Method: req.Method, URL: at, Header: req.Header, Body: got.Body},
+		webhook.Request{Method: got.Method, URL: got.URL, Header: got.Header, Body: got.Body},
 		webhook.VerifyOptions{Now: got.At, Schemes: r.o.Schemes})
 	if got.Verified = got.Problem == nil; !got.Verified {
 		got.Status = http.StatusUnauthorized
@@ -253,6 +254,8 @@ type recordLine struct {
 	Changed  bool              `json:"changed,omitempty"`
 	Status   int               `json:"status"`
 	Fault    string            `json:"fault,omitempty"`
+	Method   string            `json:"method"`
+	URL      string            `json:"url"`
 	Headers  map[string]string `json:"headers"`
 	Body     json.RawMessage   `json:"body"`
 	Raw      []byte            `json:"raw"`
@@ -262,7 +265,7 @@ func (r *receiver) record(got reception) error {
 	line := recordLine{
 		ID: got.ID, Type: got.Type, At: got.At.UTC(), Verified: got.Verified,
 		Attempt: got.Attempt, Repeat: got.Repeat, Changed: got.Changed,
-		Status: got.Status, Fault: got.Fault,
+		Status: got.Status, Fault: got.Fault, Method: got.Method, URL: got.URL,
 		Headers: make(map[string]string, len(got.Header)), Raw: got.Body,
 	}
 	if got.Problem != nil {

@@ -164,7 +164,10 @@ func parseRequest(path string, text []byte) (webhook.Request, error) {
 	if err := lines.Err(); err != nil {
 		return r, refused("%s: %w", path, err)
 	}
-	if host := r.Header.Get("Host"); host != "" && strings.HasPrefix(target, "/") {
+	switch host := r.Header.Get("Host"); {
+	case strings.Contains(target, "://"): // as tocsin listen -v prints it
+		r.URL = target
+	case host != "" && strings.HasPrefix(target, "/"):
 		r.URL = "https://" + host + target
 	}
 	return r, nil

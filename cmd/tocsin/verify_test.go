@@ -25,6 +25,22 @@ func TestCapturedHeadersAreReadInTheFormsPeopleHave(t *testing.T) {
 	f("> POST /hook HTTP/1.1\n> webhook-id: msg_1\n> x-url: https://a:1/\n>\n")
 }
 
+func TestCapturedRequestLineSaysTheURL(t *testing.T) {
+	f := func(text, method, url string) {
+		t.Helper()
+		r, err := parseRequest("h", []byte(text))
+		if err != nil || r.Method != method || r.URL != url {
+			t.Errorf("%q is %s %q, %v; want %s %q", text, r.Method, r.URL, err, method, url)
+		}
+	}
+	f("PUT /hook?a=1 HTTP/1.1\r\nHost: example.com:8443\r\n", "PUT", "https://example.com:8443/hook?a=1")
+	f("> POST /hook HTTP/2\n> host: example.com\n", "POST", "https://example.com/hook")
+	f("POST http://127.0.0.1:9000/hook HTTP/1.1\nHost: example.com\n", "POST", "http://127.0.0.1:9000/hook")
+	f("POST /hook HTTP/1.1\nwebhook-id: 1\n", "POST", "")
+	f("HTTP/2 200\nhost: example.com\n", "", "")
+	f("host: example.com\n", "", "")
+}
+
 func TestCapturedHeadersThatAreNoneAreRefusedWithTheirLine(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
