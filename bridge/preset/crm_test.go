@@ -18,7 +18,7 @@ import (
 
 // episodes are those that tests tell of.
 func episodes() []string {
-	return []string{"ep_SAMPLE", "ep_AGAIN", "evt_SAMPLE", "ep_GONE", "ep_LATER", "ep_LINES"}
+	return []string{"ep_SAMPLE", "ep_AGAIN", "evt_SAMPLE", "ep_GONE", "ep_LATER", "ep_LINES", "source/plant"}
 }
 
 // basicAuth is the user and password that a request came with.
@@ -45,9 +45,10 @@ func (d *desk) create(key string) int {
 	return d.last
 }
 
+// find is the ticket of a key, 0 if none is open.
 func (d *desk) find(key string) int {
 	for n, k := range d.keys {
-		if k == key {
+		if k == key && d.states[n] == "open" {
 			return n
 		}
 	}
@@ -128,6 +129,16 @@ func mishaps(t *testing.T, s *service, r *receiver, d *desk) {
 	if d.find("ep_GONE") != 0 || len(r.kept) != 0 {
 		t.Errorf("after the end: %s, kept %v", d.tickets(), r.kept)
 	}
+
+	// A source has no episodes: what was solved the last time is not found again.
+	for n := range 2 {
+		event := func(e *rules.Event) { e.ID = fmt.Sprintf("evt_source_%d", n) }
+		r.accepted(rules.SourceDisconnected, event)
+		r.accepted(rules.SourceReconnected, event)
+	}
+	if got := d.tickets(); !strings.HasSuffix(got, ", source/plant closed +1, source/plant closed +1") {
+		t.Errorf("a source that was away twice: %s", got)
+	}
 }
 
 func TestZendeskTicketFollowsItsEpisode(t *testing.T) {
@@ -139,11 +150,13 @@ func TestZendeskTicketFollowsItsEpisode(t *testing.T) {
 		case basicAuth(c) != "ana@example.com/token:canary-token":
 			reply(w, 401, `{"error":"Couldn't authenticate you"}`)
 		case c.method == http.MethodGet && c.path == "/api/v2/tickets.json":
-			if n := d.find(c.query.Get("external_id")); n > 0 {
-				reply(w, 200, fmt.Sprintf(`{"tickets":[{"id":%d}],"count":1}`, n))
-				return
+			var list []string
+			for _, n := range slices.Sorted(maps.Keys(d.keys)) {
+				if d.keys[n] == c.query.Get("external_id") {
+					list = append(list, fmt.Sprintf(`{"url":"x","id":%d,"status":"%s"}`, n, map[string]string{"open": "open", "closed": "solved"}[d.states[n]]))
+				}
 			}
-			reply(w, 200, `{"tickets":[],"count":0}`)
+			reply(w, 200, `{"tickets":[`+strings.Join(list, ",")+`]}`)
 		case c.method == http.MethodPost && c.path == "/api/v2/tickets.json":
 			key := c.header.Get("Idempotency-Key") + text(c.json("$.ticket.external_id"))
 			if key == "" || len(key) > 255 {
@@ -205,7 +218,7 @@ func TestFreshdeskTicketFollowsItsEpisode(t *testing.T) {
 			reply(w, 401, `{"code":"invalid_credentials"}`)
 		case c.path == "/api/v2/search/tickets":
 			for n, key := range d.keys {
-				if n <= indexed && c.query.Get("query") == `"tag:'tocsin-`+hash(key)+`'"` {
+				if n <= indexed && d.states[n] == "open" && c.query.Get("query") == `"tag:'tocsin-`+hash(key)+`' AND (status:<3 OR status:>6)"` {
 					reply(w, 200, fmt.Sprintf(`{"total":1,"results":[{"id":%d}]}`, n))
 					return
 				}
@@ -219,7 +232,7 @@ func TestFreshdeskTicketFollowsItsEpisode(t *testing.T) {
 			var recent []string
 			for n := d.last; n > indexed; n-- {
 				if key := d.keys[n]; key != "" {
-					recent = append(recent, fmt.Sprintf(`{"cc_emails":[],"id":%d,"tags":["tocsin","tocsin-%s"]}`, n, hash(key)))
+					recent = append(recent, fmt.Sprintf(`{"cc_emails":[],"id":%d,"status":%d,"tags":["tocsin","tocsin-%s"]}`, n, map[string]int{"open": 2, "closed": 4}[d.states[n]], hash(key)))
 				}
 			}
 			reply(w, 200, "["+strings.Join(recent, ",")+"]")
@@ -278,8 +291,9 @@ func TestServiceNowIncidentFollowsItsEpisode(t *testing.T) {
 		case c.header.Get("Accept") != "application/json":
 			reply(w, 406, "<xml/>")
 		case c.method == http.MethodGet:
-			key, _ := strings.CutPrefix(c.query.Get("sysparm_query"), "correlation_id=")
-			if n := d.find(key); n > 0 {
+			query, _ := strings.CutPrefix(c.query.Get("sysparm_query"), "correlation_id=")
+			key, filter, _ := strings.Cut(query, "^")
+			if n := d.find(key); n > 0 && filter == "active=true^state!=6" {
 				reply(w, 200, fmt.Sprintf(`{"result":[{"sys_id":"%d"}]}`, n))
 				return
 			}
@@ -315,22 +329,26 @@ func TestServiceNowIncidentFollowsItsEpisode(t *testing.T) {
 }
 
 func TestIntercomTicketFollowsItsEpisode(t *testing.T) {
-	d := newDesk()
+	d, known := newDesk(), map[string]string{} // cases by what stands for them
+	for _, key := range episodes() {
+		known[hash(key)] = key
+	}
 	handle := func(w http.ResponseWriter, c call) {
 		number, _ := strings.CutPrefix(c.path, "/tickets/")
 		n, _ := strconv.Atoi(number)
-		_, key, _ := strings.Cut(text(c.json("$.ticket_attributes._default_description_")), "\n\n")
+		_, key, _ := strings.Cut(text(c.json("$.ticket_attributes._default_description_")), "\n\ntocsin-")
 		switch {
 		case c.header.Get("Authorization") != "Bearer canary-token" || c.header.Get("Intercom-Version") != "2.11":
 			reply(w, 401, `{"type":"error.list","errors":[{"code":"unauthorized","message":"Access Token Invalid"}]}`)
-		case c.path == "/tickets/search" && c.json("$.query.field") == "description" && c.json("$.query.operator") == "~":
-			if n := d.find(text(c.json("$.query.value"))); n > 0 {
+		case c.path == "/tickets/search" && text(c.json("$.query.value[1]")) == "field=state, operator=!=, value=resolved":
+			key, _ := strings.CutPrefix(text(c.json("$.query.value[field=description].value")), "tocsin-")
+			if n := d.find(known[key]); n > 0 {
 				reply(w, 200, fmt.Sprintf(`{"type":"ticket.list","tickets":[{"type":"ticket","id":"%d","ticket_id":"7"}],"total_count":1}`, n))
 				return
 			}
 			reply(w, 200, `{"type":"ticket.list","tickets":[],"total_count":0}`)
 		case c.path == "/tickets" && text(c.json("$.ticket_type_id")) == "1234" && text(c.json("$.contacts[0].external_id")) == "site-12" && key != "":
-			reply(w, 200, fmt.Sprintf(`{"type":"ticket","id":"%d","ticket_id":"7"}`, d.create(key)))
+			reply(w, 200, fmt.Sprintf(`{"type":"ticket","id":"%d","ticket_id":"7"}`, d.create(known[key])))
 		case d.keys[n] == "" || c.method != http.MethodPut:
 			reply(w, 404, `{"type":"error.list","errors":[{"code":"ticket_not_found","message":"Ticket not found"}]}`)
 		case text(c.json("$.state")) == "resolved":

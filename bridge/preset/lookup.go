@@ -11,15 +11,22 @@ import (
 
 // A jsonPath leads to a value of an answer: $.result[0].id;
 // $.transitions[name=Done].id takes the first whose name is Done,
-// $.transitions[to.statusCategory.key=done].id looks deeper, and $[tags=a].id
-// takes the first whose list of tags has a.
+// $.transitions[to.statusCategory.key=done].id looks deeper, and
+// $[tags=a&&status=2||3].id takes the first whose list of tags has a and whose
+// status is 2 or 3.
 type jsonPath []pathStep
 
 type pathStep struct {
-	key   string // of a table, or of the elements that are compared
-	equal string // what it must be
-	index int
-	kind  byte // '.' a key, '#' an index, '=' a comparison
+	key        string // of a table
+	index      int
+	conditions []condition // of the elements that are compared, all of them
+	kind       byte        // '.' a key, '#' an index, '=' a comparison
+}
+
+// A condition of an element is that one of the values stands below the key.
+type condition struct {
+	key    string
+	values []string
 }
 
 var errPath = errors.New("is no path")
@@ -47,8 +54,16 @@ func parsePath(s string) (jsonPath, error) {
 			return nil, errPath
 		}
 		rest = after
-		if key, equal, ok := strings.Cut(inside, "="); ok {
-			p = append(p, pathStep{kind: '=', key: key, equal: equal})
+		if strings.Contains(inside, "=") {
+			step := pathStep{kind: '='}
+			for part := range strings.SplitSeq(inside, "&&") {
+				key, values, ok := strings.Cut(part, "=")
+				if !ok {
+					return nil, errPath
+				}
+				step.conditions = append(step.conditions, condition{key, strings.Split(values, "||")})
+			}
+			p = append(p, step)
 			continue
 		}
 		n, err := strconv.ParseUint(inside, 10, 16)
@@ -89,18 +104,21 @@ func (p jsonPath) find(v any) any {
 
 // fits reports whether an element of a list is the one that is looked for.
 func (s *pathStep) fits(v any) bool {
-	for name := range strings.SplitSeq(s.key, ".") {
-		table, _ := v.(map[string]any)
-		x, ok := table[name]
-		if !ok {
+	for _, c := range s.conditions {
+		x := v
+		for name := range strings.SplitSeq(c.key, ".") {
+			table, _ := x.(map[string]any)
+			x = table[name]
+		}
+		list, ok := x.([]any)
+		if !ok && x != nil {
+			list = []any{x}
+		}
+		if !slices.ContainsFunc(list, func(e any) bool { return slices.Contains(c.values, text(e)) }) {
 			return false
 		}
-		v = x
 	}
-	if list, ok := v.([]any); ok {
-		return slices.ContainsFunc(list, func(e any) bool { return text(e) == s.equal })
-	}
-	return text(v) == s.equal
+	return true
 }
 
 // parseAnswer reads an answer as far as it goes: its end may be missing, and a

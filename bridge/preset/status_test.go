@@ -83,7 +83,10 @@ func (p jsonPath) String() string {
 		case '#':
 			fmt.Fprintf(&b, "[%d]", s.index)
 		default:
-			fmt.Fprintf(&b, "[%s=%s]", s.key, s.equal)
+			for i, c := range s.conditions {
+				b.WriteString([]string{"[", "&&"}[min(i, 1)] + c.key + "=" + strings.Join(c.values, "||"))
+			}
+			b.WriteByte(']')
 		}
 	}
 	return b.String()
@@ -182,12 +185,14 @@ func (a *answer) body() string {
 			v = []any{v}
 		default:
 			m, _ := v.(map[string]any)
-			keys := strings.Split(s.key, ".")
-			var is any = s.equal
-			for _, k := range slices.Backward(keys[1:]) {
-				is = map[string]any{k: is}
+			for _, c := range s.conditions {
+				keys := strings.Split(c.key, ".")
+				var is any = c.values[0]
+				for _, k := range slices.Backward(keys[1:]) {
+					is = map[string]any{k: is}
+				}
+				m[keys[0]] = is
 			}
-			m[keys[0]] = is
 			v = []any{m}
 		}
 	}
