@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -109,13 +110,38 @@ func (c *choice) hold(ctx context.Context) error {
 		if waits && !c.s.OnlySay {
 			continue // outcomes of what was under way have come meanwhile
 		}
-		if !c.discard {
-			return nil
-		}
 		first, err := d.firstOwed(ctx, l.num, at, newest)
-		c.from = max(c.from, first-1)
-		return err
+		if err != nil {
+			return err
+		}
+		if c.discard {
+			c.from = max(c.from, first-1)
+		}
+		return c.passOver(ctx, at, newest)
 	}
+}
+
+// passOver moves a lane that was emptied past events that are not owed to it
+// without a row: what comes later is known to be in order then, and need not be
+// looked for again (see keepOrder).
+func (c *choice) passOver(ctx context.Context, at, newest int64) error {
+	if c.s.OnlySay {
+		return nil
+	}
+	var first sql.NullInt64
+	err := c.d.read.QueryRowContext(ctx, `SELECT min(num) FROM (SELECT num FROM event e WHERE num > ?1 AND num <= ?2 AND instr(eps, ?3) > 0
+		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?4) ORDER BY num LIMIT 1)`,
+		at, newest, epToken(c.l.num), c.l.num).Scan(&first)
+	if err != nil {
+		return c.d.reading("events", err)
+	}
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	c.l.seen = newest
+	if first.Valid {
+		c.l.seen = first.Int64 - 1
+	}
+	return nil
 }
 
 // run writes a change.

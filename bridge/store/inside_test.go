@@ -296,3 +296,29 @@ func TestNothingIsLeasedWhileTooManyOutcomesWait(t *testing.T) {
 		t.Errorf("Claim = %v, %v", due, err)
 	}
 }
+
+// TestReplayIsPastWhatItLookedThrough would find a replay that looks for what
+// comes before each of its slices from the beginning.
+func TestReplayIsPastWhatItLookedThrough(t *testing.T) {
+	ctx := context.Background()
+	d := open(t, t.TempDir())
+	var ts []rules.Transition
+	for i := range 2 * changeSlice {
+		ts = append(ts, event(fmt.Sprint(i), fmt.Sprint("rule/", i%7), "x"))
+	}
+	commit(t, d, ts...)
+	s := bridge.Selection{Endpoint: "x"}
+	if n, err := d.Log().Discard(ctx, s); n != len(ts) || err != nil {
+		t.Fatal(n, err)
+	}
+	if n, err := d.Log().Replay(ctx, s); n != len(ts) || err != nil {
+		t.Fatal(n, err)
+	}
+	if l := d.byName["x"]; l.cursor != d.last {
+		t.Errorf("the lane stands at %d of %d", l.cursor, d.last)
+	}
+	if n := drain(t, d, "x"); n != len(ts) {
+		t.Errorf("%d delivered, want %d", n, len(ts))
+	}
+	audit(t, d, nil)
+}
