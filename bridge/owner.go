@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"tocsin/bridge/webhook"
@@ -64,8 +66,8 @@ func (l *lane) judge(now time.Time, a *attempt, how lesson) (told rules.Type, di
 		l.breaker.abandon(a.era)
 		if !l.state.Disabled {
 			told = rules.EndpointDisabled
-			l.disable(now, "answered 410 Gone")
-			l.log.Error("endpoint disabled: it answered 410 Gone; what it is owed is kept " + howToEnable)
+			l.disable(now, strings.TrimSpace(fmt.Sprintf("answered %d %s", res.Status, http.StatusText(res.Status))))
+			l.log.Error("endpoint disabled by its answer; what it is owed is kept "+howToEnable, "status", res.Status, "error", l.last.Error)
 		}
 	default:
 		told = l.miss(now, a)

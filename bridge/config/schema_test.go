@@ -80,10 +80,14 @@ func leaves() map[reflect.Type]schemaTable {
 	text, quantity := kind("string"), kind("string", "number")
 	texts := oneOf(text, list(text))
 	return map[reflect.Type]schemaTable{
-		reflect.TypeFor[time.Duration]():     quantity,
-		reflect.TypeFor[time.Time]():         text, // a date of TOML is one of JSON's texts
-		reflect.TypeFor[netip.Prefix]():      text,
-		reflect.TypeFor[OneOrMore]():         texts,
+		reflect.TypeFor[time.Duration](): quantity,
+		reflect.TypeFor[time.Time]():     text, // a date of TOML is one of JSON's texts
+		reflect.TypeFor[netip.Prefix]():  text,
+		reflect.TypeFor[OneOrMore]():     texts,
+		reflect.TypeFor[Raw]():           {}, // package preset says what it may be
+		reflect.TypeFor[Param](): oneOf(kind("string", "number", "boolean"), schemaTable{
+			"type": "object", "properties": schemaTable{"env": text, "file": text}, "additionalProperties": false,
+		}),
 		reflect.TypeFor[rules.Scope]():       texts,
 		reflect.TypeFor[rules.Texts]():       texts,
 		reflect.TypeFor[rules.Scalar]():      kind("string", "number", "boolean"),
@@ -232,7 +236,11 @@ func TestSchemaAcceptsTheExamplesAndNoUnknownKey(t *testing.T) {
 	if err != nil || len(ruleFiles) == 0 || len(more) == 0 {
 		t.Fatal("no examples", err)
 	}
-	mains := []string{"../../configs/tocsin.toml"}
+	endpoints, err := filepath.Glob("../../configs/endpoints/*.toml")
+	if err != nil || len(endpoints) == 0 {
+		t.Fatal("no examples", err)
+	}
+	mains := append(endpoints, "../../configs/tocsin.toml")
 	for _, c := range []struct {
 		schema string
 		files  []string

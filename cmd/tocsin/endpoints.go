@@ -28,7 +28,7 @@ func newEndpointsCommand(e env) *cobra.Command {
   open          it failed again and again, and is left alone for a while
   half_open     it is tried with one message
   paused        an operator has switched it off
-  disabled      it answered 410 Gone
+  disabled      it answered that it wants no more
   unconfigured  it has left the configuration, and is owed something
 
 What an endpoint is owed is kept in every state.`,

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,4 +109,56 @@ with = { routing_key = { file = "secrets/pager" } }` + common,
 	if log := p.log(); strings.Contains(log, "canary") || strings.Contains(log, "0123456789abcdef") {
 		t.Errorf("the log shows a credential:\n%s", log)
 	}
+}
+
+// What a service answered is remembered over a crash: the message that was posted
+// is the one that is edited.
+func TestMessageIsEditedAfterACrash(t *testing.T) {
+	var mu sync.Mutex
+	var came []string
+	chat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		came = append(came, r.Method+" "+r.URL.Path)
+		fmt.Fprint(w, `{"id":"4711","channel_id":"9"}`)
+	}))
+	t.Cleanup(chat.Close)
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(came)
+	}
+	addr := freeAddr(t)
+	dir := plant(t, embedded(addr), webhook.NewSecret(), "http://"+addr)
+	file := filepath.Join(dir, "tocsin.toml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, _, _ := strings.Cut(string(text), "[endpoint.ops]")
+	writeFiles(t, dir, map[string]string{"tocsin.toml": whole + `[endpoint.chat]
+preset = "discord"
+url = "` + chat.URL + `/api/webhooks/1/canary"
+limits = { rate = "100/s" }
+egress = { allow_http = true, allow_cidrs = ["127.0.0.0/8"] }
+`})
+	p := startTocsin(t, dir)
+	p.waitReady()
+	publish(t, p, "f1", `{"temperature":-10}`)
+	eventually(t, "it is told that the alarm fired", func() bool {
+		return count() == 1 && p.metric(`tocsin_deliveries_pending{endpoint="chat"}`) == "0"
+	})
+	// What was kept rides on the next commit: another alarm makes one.
+	publish(t, p, "f2", `{"temperature":-10}`)
+	eventually(t, "another alarm fired", func() bool { return count() == 2 })
+	p.kill()
+
+	p = startTocsin(t, dir)
+	p.waitReady()
+	publish(t, p, "f1", `{"temperature":-20}`)
+	eventually(t, "it is told that the alarm ended", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Contains(came, "PATCH /api/webhooks/1/canary/messages/4711")
+	})
 }
