@@ -132,7 +132,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	if c.late != nil {
 		e.flushLate(c, out)
 	}
-	before, came := c.last, c.at
+	before, axis := c.last, c.axis(e.now)
 	if at >= c.last.at { // not one that is repeated after a crash
 		if at-c.last.at > int64(e.program.late) || c.trailing {
 			e.follow(c, point{at, v})
@@ -144,12 +144,8 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 			c.count(v, before)
 		}
 	}
-	for _, w := range c.windows {
-		w.left = w.left[:0]
-		// First, so that it never holds more than it must; and as far as it would have
-		// gone if somebody had looked just now.
-		w.Advance(max(at, min(before.at+e.now-came, w.Newest()+w.over)))
-		w.Add(at, v.num+c.carried)
+	if len(c.windows) > 0 {
+		c.enter(at, v.num, axis)
 	}
 	c.judged = at
 	if e.past {
@@ -161,6 +157,17 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	c.seen = e.now >= e.warm.from
 	for _, a := range c.asked {
 		e.queue(a, true)
+	}
+}
+
+// enter takes the newest reading into the windows. They go on to it first, so that
+// they never hold more than they must; and as far as they would have gone if
+// somebody had looked just before it came.
+func (c *channel) enter(at int64, v float64, axis int64) {
+	for _, w := range c.windows {
+		w.left = w.left[:0]
+		w.Advance(max(at, min(axis, w.Newest()+w.over)))
+		w.Add(at, v+c.carried)
 	}
 }
 
