@@ -10,8 +10,10 @@ import (
 	"strings"
 )
 
-// What is shorter is not looked for in answers: it would be found everywhere.
-const leastHidden = 6
+const (
+	leastHidden = 6  // what is shorter would be found everywhere
+	tokenLike   = 16 // from this length on a part of a path is more than a word
+)
 
 // A hider takes an endpoint's credentials out of what its receiver answers.
 // Receivers quote requests, in pages for errors and in answers for debugging, and
@@ -24,7 +26,9 @@ func newHider(o *Options, u *url.URL) hider {
 	var h hider
 	h.add(u.EscapedPath())
 	for part := range strings.SplitSeq(u.EscapedPath(), "/") {
-		h.add(part)
+		if len(part) >= tokenLike { // a shorter one may be a word that answers have too
+			h.add(part)
+		}
 	}
 	h.add(u.RawQuery)
 	for _, values := range u.Query() {

@@ -51,3 +51,12 @@ func TestCredentialThatTheLimitCutsIsHiddenToo(t *testing.T) {
 		}
 	}
 }
+
+// Answers are read by presets, so a word of the URL is left as it is in them.
+func TestWordsOfTheURLStayInAnswers(t *testing.T) {
+	h := newHider(&Options{}, parse(t, "https://a.example/api/tickets/T0123456789ABCDEF"))
+	got := string(h.hide([]byte(`{"tickets":[1],"api":"T0123456789ABCDEF"}`), Credential{}, false))
+	if got != `{"tickets":[1],"api":"<secret>"}` {
+		t.Error(got)
+	}
+}
