@@ -74,6 +74,8 @@ func serve(t testing.TB, handle func(w http.ResponseWriter, c call)) *service {
 
 // instead has the next request answered in another way.
 func (s *service) instead(status int, body string, header ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.next = append(s.next, func(w http.ResponseWriter) {
 		for i := 0; i+1 < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
@@ -85,6 +87,8 @@ func (s *service) instead(status int, body string, header ...string) {
 
 // lost has the next request handled, and its answer lost on the way.
 func (s *service) lost(handle func(w http.ResponseWriter, c call)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.next = append(s.next, func(w http.ResponseWriter) {
 		handle(httptest.NewRecorder(), s.calls[len(s.calls)-1])
 		panic(http.ErrAbortHandler)
