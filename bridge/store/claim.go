@@ -276,6 +276,8 @@ func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.
 		return nil, nil
 	}
 	due := make([]bridge.Delivery, len(picked))
+	nums := make([]int64, len(picked)) // of the heads: what waits behind one may grow meanwhile
+	told := make([]string, len(picked))
 	byNum := make(map[int64][]int)
 	var missing []int64
 	d.mu.Lock()
@@ -283,7 +285,7 @@ func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.
 	for i, ln := range picked {
 		num := ln.items[0].num
 		e, ok := d.tail.events[num]
-		due[i], ln.told = e.Delivery, e.told
+		nums[i], due[i], told[i] = num, e.Delivery, e.told
 		if !ok {
 			missing = append(missing, num)
 			byNum[num] = append(byNum[num], i)
@@ -292,7 +294,7 @@ func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.
 	d.mu.Unlock()
 	if err := d.bodies(ctx, missing, func(num int64, e newest) {
 		for _, i := range byNum[num] {
-			due[i], picked[i].told = e.Delivery, e.told
+			due[i], told[i] = e.Delivery, e.told
 		}
 		delete(byNum, num)
 	}); err != nil {
@@ -301,12 +303,15 @@ func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.
 	for num := range byNum {
 		return nil, fmt.Errorf("event %d is owed and is not in the store; it was deleted by another program", num)
 	}
+	d.mu.Lock()
 	for i, ln := range picked {
-		due[i].Event, due[i].Endpoint, due[i].Attempt = ln.items[0].num, l.name, ln.attempt
+		ln.told = told[i]
+		due[i].Event, due[i].Endpoint, due[i].Attempt = nums[i], l.name, ln.attempt
 		if !ln.owed.IsZero() {
 			due[i].Owed = ln.owed
 		}
 	}
+	d.mu.Unlock()
 	if err := d.tellWhole(ctx, picked, due); err != nil {
 		return nil, err
 	}

@@ -168,7 +168,7 @@ func commitForEver(dir, name string) int {
 			if d.Finish(ctx, outcomes) != nil {
 				return
 			}
-			time.Sleep(time.Millisecond) // in a process of its own, no test waits for it
+			time.Sleep(10 * time.Millisecond) // in a process of its own, no test waits for it; more than the disk takes would only wait in memory
 		}
 	}()
 	for i := 0; ; i += childAlarms {

@@ -120,7 +120,7 @@ func (d *DB) tellWhole(ctx context.Context, picked []*line, due []bridge.Deliver
 	for i, ln := range picked {
 		if e, ok := first[ln.began]; ok {
 			if err := whole(&due[i], e.ID, e.Data); err != nil {
-				return fmt.Errorf("event %d: %w", ln.items[0].num, err)
+				return fmt.Errorf("event %d: %w", due[i].Event, err)
 			}
 		}
 	}
