@@ -39,7 +39,7 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 			return
 		}
 	}
-	if a.extra != nil && a.extra.wake != 0 && a.extra.wake < due {
+	if a.extra != nil && a.extra.wake != 0 && a.extra.wake <= due {
 		a.extra.wake = 0
 		e.look(a, false, out)
 		return
@@ -54,8 +54,8 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 func (e *Engine) nextDue(a *instance) int64 {
 	due := a.timerDue()
 	if x := a.extra; x != nil {
-		if !a.rule.disabled && x.wake != 0 {
-			due = sooner(due, x.wake+1) // once all has been taken in that comes just then
+		if !a.rule.disabled {
+			due = sooner(due, x.wake)
 		}
 		if x.shelved != nil {
 			due = sooner(due, x.shelved.until)

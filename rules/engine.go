@@ -220,14 +220,14 @@ func (e *Engine) Step(in Input, out *Output) {
 	e.begin(now)
 	if g := in.Gap; g != nil {
 		if e.recheck == nil { // until then somebody listened, and judged by these rules
-			e.listened(max(e.now, nanos(g.From)), true, out)
+			e.listened(max(e.now, nanos(g.From)), out)
 		}
 		if now = max(now, e.now); g.To.After(g.From) {
 			e.Resume(g.From, g.To)
 		}
 	}
 	if e.pending(now) {
-		e.listened(now, false, out)
+		e.listened(now, out)
 	}
 	e.now = now
 	switch {
@@ -275,11 +275,10 @@ func (e *Engine) leftovers() bool {
 	return e.ended != len(e.orphans) || len(e.renamed)+len(e.shifted)+len(e.recheck)+len(e.selected) != 0
 }
 
-// listened lets the time go by up to now, in which nothing else came; over as in
-// advance.
-func (e *Engine) listened(now int64, over bool, out *Output) {
+// listened lets the time go by up to now, in which nothing else came.
+func (e *Engine) listened(now int64, out *Output) {
 	e.deliverLeftovers(now, out)
-	e.advance(now, over, out)
+	e.advance(now, out)
 	e.now = now
 }
 
@@ -317,9 +316,8 @@ func (e *Engine) deliverLeftovers(now int64, out *Output) {
 }
 
 // advance lets everything happen that is due by now, in the order of time, so
-// that it does not matter when ticks come. Over says that nothing else will come at
-// that very moment.
-func (e *Engine) advance(now int64, over bool, out *Output) {
+// that it does not matter when ticks come.
+func (e *Engine) advance(now int64, out *Output) {
 	var again *instance
 	times := 0
 	for {
@@ -333,18 +331,11 @@ func (e *Engine) advance(now int64, over bool, out *Output) {
 			e.settleDirty(out)
 			continue
 		}
-		if due == 0 {
+		if due == 0 || due > now {
 			return
 		}
+		e.now = max(e.now, due)
 		a := e.timers[0]
-		at := due
-		if a.extra != nil && a.extra.wake == due-1 { // it is looked at as of then, once that is over
-			at--
-		}
-		if due > now && (at > now || !over) {
-			return
-		}
-		e.now = max(e.now, at)
 		e.attend(a, due, out)
 		e.settleDirty(out)
 		if times++; a != again || a.due > due {

@@ -252,11 +252,11 @@ func (m *model) judge(list []arrival, end int64) []turn {
 		}
 		now = next
 		flip(now) // what has run its time ends before anything else of that moment
+		ask(now, came)
 		for came < len(list) && list[came].came == now {
 			came++
 			ask(now, came)
 		}
-		ask(now, came) // what leaves a window then leaves it after all that comes then
 	}
 	return turns
 }

@@ -77,7 +77,7 @@ func (s *plot) play(program *rules.Program, tick time.Duration) (*play, error) {
 			return nil, err
 		}
 	}
-	return p, p.wait(s.until + 1) // a nanosecond later, what ends at the end has ended
+	return p, p.wait(s.until)
 }
 
 // wait lets time pass up to and including a moment.
