@@ -51,7 +51,7 @@ func serveReceiver(t *testing.T, o receiverOptions) (url string, stop func() err
 // post signs body for id, now, and sends it. It follows no redirect.
 func post(t *testing.T, url string, secret webhook.Secret, id, body string) (*http.Response, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {

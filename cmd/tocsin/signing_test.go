@@ -30,6 +30,7 @@ func TestTheEndOfASecretIsToldOnce(t *testing.T) {
 		go watchSecrets(ctx, slog.New(slog.NewJSONHandler(&out, nil)), func() map[string]*config.Endpoint { return endpoints })
 		f := func(wait time.Duration, want ...string) {
 			t.Helper()
+			synctest.Wait()
 			out.Reset()
 			time.Sleep(wait)
 			synctest.Wait()
