@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,16 +25,21 @@ func TestTheEndOfASecretIsToldOnce(t *testing.T) {
 			Secrets: []webhook.Secret{webhook.NewSecret(), webhook.NewSecret().Until(end), webhook.NewSecret().Until(time.Now().Add(-time.Hour))},
 			Keys:    []webhook.PrivateKey{webhook.NewPrivateKey().Until(end.Add(time.Hour))},
 		}}
+		var mu sync.Mutex
 		var out bytes.Buffer
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go watchSecrets(ctx, slog.New(slog.NewJSONHandler(&out, nil)), func() map[string]*config.Endpoint { return endpoints })
+		go watchSecrets(ctx, slog.New(slog.NewJSONHandler(lockedWriter{&mu, &out}, nil)), func() map[string]*config.Endpoint { return endpoints })
 		f := func(wait time.Duration, want ...string) {
 			t.Helper()
 			synctest.Wait()
+			mu.Lock()
 			out.Reset()
+			mu.Unlock()
 			time.Sleep(wait)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if n := strings.Count(out.String(), "\n"); n != min(len(want), 1) {
 				t.Errorf("after %s %d lines: %s", wait, n, &out)
 			}
