@@ -30,7 +30,9 @@ func newAlarmsCommand(e env) *cobra.Command {
 		Long: `Alarms lists the alarms of the running bridge that are pending, firing or
 recovering. The commands below take care of one of them; KEY is as the list has it.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return listAlarms(cmd.Context(), e, f.clientFlags) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return get(cmd.Context(), e, f.clientFlags, []string{"alarms"}, writeAlarms)
+		},
 	}
 	f.add(cmd)
 	for _, v := range []struct {
@@ -65,18 +67,6 @@ recovering. The commands below take care of one of them; KEY is as the list has 
 		cmd.AddCommand(sub)
 	}
 	return cmd
-}
-
-func listAlarms(ctx context.Context, e env, f clientFlags) error {
-	c, err := newClient(e, f)
-	if err != nil {
-		return err
-	}
-	answer, err := c.do(ctx, http.MethodGet, []string{"alarms"}, nil, nil)
-	if err != nil {
-		return fmt.Errorf("alarms: %w", err)
-	}
-	return show(e, f.asJSON, answer, writeAlarms)
 }
 
 // alarmList is the answer that lists alarms.

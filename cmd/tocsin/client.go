@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,6 +128,66 @@ func (c *apiClient) do(ctx context.Context, method string, path []string, query 
 		return nil, fmt.Errorf("%s: a token is needed (set TOCSIN_TOKEN or --token-file to the token of http.token)", c.base.Redacted())
 	}
 	return nil, fmt.Errorf("%s: %w", c.base.Redacted(), &p)
+}
+
+// get prints what a running bridge answers at a path: as it came, for programs, or
+// as write does, for people.
+func get[T any](ctx context.Context, e env, f clientFlags, path []string, write func(io.Writer, T) error) error {
+	c, err := newClient(e, f)
+	if err != nil {
+		return err
+	}
+	answer, err := c.do(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path[0], err)
+	}
+	return show(e, f.asJSON, answer, write)
+}
+
+// pages asks for page after page of a list, and returns at most limit of it; 0 is
+// all. Next is of the first page that was not asked for.
+func pages[T any](ctx context.Context, c *apiClient, name string, query url.Values, limit int) (all []T, next string, err error) {
+	const most = 1000 // of a page
+	all = []T{}       // a list, never null
+	for {
+		query.Set("limit", strconv.Itoa(most))
+		if limit > 0 {
+			query.Set("limit", strconv.Itoa(min(most, limit-len(all))))
+		}
+		answer, err := c.do(ctx, http.MethodGet, []string{name}, query, nil)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: %w", name, err)
+		}
+		var page map[string]json.RawMessage
+		var part []T
+		next = ""
+		err = json.Unmarshal(answer, &page)
+		if err == nil {
+			err = json.Unmarshal(page[name], &part)
+		}
+		if err == nil && page["next"] != nil {
+			err = json.Unmarshal(page["next"], &next)
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("%s: reading the answer: %w (is it a bridge of this version?)", name, err)
+		}
+		all = append(all, part...)
+		if next == "" || limit > 0 && len(all) >= limit {
+			return all, next, nil
+		}
+		query.Set("cursor", next)
+	}
+}
+
+// filter is the query for those values that are not empty.
+func filter(values map[string]string) url.Values {
+	query := url.Values{}
+	for name, value := range values {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
 }
 
 // show prints an answer: as it came, for programs, or as write does, for people.

@@ -1,21 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"tocsin/bridge/api"
@@ -60,7 +56,7 @@ superseded and dropped.`,
 	cmd.AddCommand(&cobra.Command{
 		Use: "show ID", Short: "Show a delivery: its event, and every attempt with its answer", Args: one,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return showDelivery(cmd.Context(), e, f.clientFlags, args[0])
+			return get(cmd.Context(), e, f.clientFlags, []string{"deliveries", args[0]}, writeDelivery)
 		},
 	}, &cobra.Command{
 		Use: "replay ID", Short: "Send a delivery again, under its ID", Args: one,
@@ -90,41 +86,19 @@ func listDeliveries(ctx context.Context, e env, f deliveriesFlags) error {
 	if err != nil {
 		return err
 	}
-	query := url.Values{}
-	for name, value := range map[string]string{"endpoint": f.endpoint, "alarm": f.alarm, "device": f.device, "type": f.typ, "state": f.state} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
 	since, err := timeFlag("--since", f.since, time.Now())
 	if err != nil {
 		return err
 	}
+	query := filter(map[string]string{"endpoint": f.endpoint, "alarm": f.alarm, "device": f.device, "type": f.typ, "state": f.state})
 	if !since.IsZero() {
 		query.Set("since", since.Format(time.RFC3339Nano))
 	}
-	list := deliveryList{Deliveries: []api.DeliveryView{}}
-	for {
-		most := 1000
-		if f.limit > 0 {
-			most = min(most, f.limit-len(list.Deliveries))
-		}
-		query.Set("limit", strconv.Itoa(most))
-		answer, err := c.do(ctx, http.MethodGet, []string{"deliveries"}, query, nil)
-		if err != nil {
-			return fmt.Errorf("deliveries: %w", err)
-		}
-		var page deliveryList
-		if err := json.Unmarshal(answer, &page); err != nil {
-			return fmt.Errorf("deliveries: reading the answer: %w (is it a bridge of this version?)", err)
-		}
-		list.Deliveries, list.Next = append(list.Deliveries, page.Deliveries...), page.Next
-		if page.Next == "" || f.limit > 0 && len(list.Deliveries) >= f.limit {
-			break
-		}
-		query.Set("cursor", page.Next)
+	var all deliveryList
+	if all.Deliveries, all.Next, err = pages[api.DeliveryView](ctx, c, "deliveries", query, f.limit); err != nil {
+		return err
 	}
-	answer, err := json.Marshal(list)
+	answer, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
@@ -179,18 +153,6 @@ func answerOf(d *api.DeliveryView) string {
 	return "-"
 }
 
-func showDelivery(ctx context.Context, e env, f clientFlags, id string) error {
-	c, err := newClient(e, f)
-	if err != nil {
-		return err
-	}
-	answer, err := c.do(ctx, http.MethodGet, []string{"deliveries", id}, nil, nil)
-	if err != nil {
-		return fmt.Errorf("deliveries: %w", err)
-	}
-	return show(e, f.asJSON, answer, writeDelivery)
-}
-
 func writeDelivery(w io.Writer, d api.DeliveryDetail) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	line := func(name, value string) {
@@ -232,105 +194,4 @@ func clipped(s string, most int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
-}
-
-type replayFlags struct {
-	clientFlags
-	endpoint, alarm, since, until string
-	latest, dead, yes, anyway     bool
-}
-
-func newReplayCommand(e env) *cobra.Command {
-	var f replayFlags
-	cmd := &cobra.Command{
-		Use:   "replay --endpoint NAME",
-		Short: "Send an endpoint again what it was sent, or given up on",
-		Long: `Replay makes deliveries that have ended owed again: under the same IDs, in order
-within each alarm. It says how many first, and asks; --yes does not ask. A receiver
-that looks at webhook-id knows what it has had.`,
-		Example: `  tocsin replay --endpoint ops --since 2h
-  tocsin replay --endpoint ops --dead --yes
-  tocsin replay --endpoint ops --latest          the newest state of each alarm`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return replay(cmd.Context(), e, f) },
-	}
-	f.add(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&f.endpoint, "endpoint", "", "who is told again")
-	flags.StringVar(&f.alarm, "alarm", "", "only of this alarm, by its key")
-	flags.StringVar(&f.since, "since", "", "only what was owed in the last so long, as 2h, or since a time, as 2026-01-02T15:04:05Z")
-	flags.StringVar(&f.until, "until", "", "only what was owed before, as --since")
-	flags.BoolVar(&f.latest, "latest", false, "only the newest state of each alarm")
-	flags.BoolVar(&f.dead, "dead", false, "only what was given up")
-	flags.BoolVarP(&f.yes, "yes", "y", false, "do not ask")
-	flags.BoolVar(&f.anyway, "anyway", false, "also for an endpoint that is not configured: it waits until that is")
-	return cmd
-}
-
-func replay(ctx context.Context, e env, f replayFlags) error {
-	if f.endpoint == "" {
-		return refused("replay: it is not clear who is to be told again (name it with --endpoint)")
-	}
-	now := time.Now()
-	since, err := timeFlag("--since", f.since, now)
-	if err != nil {
-		return err
-	}
-	until, err := timeFlag("--until", f.until, now)
-	if err != nil {
-		return err
-	}
-	c, err := newClient(e, f.clientFlags)
-	if err != nil {
-		return err
-	}
-	body := map[string]any{"endpoint": f.endpoint, "latest": f.latest, "dead": f.dead, "anyway": f.anyway, "alarm": f.alarm}
-	for name, at := range map[string]time.Time{"since": since, "until": until} {
-		if !at.IsZero() {
-			body[name] = at
-		}
-	}
-	ask := func(dry bool) (n int, answer []byte, err error) {
-		body["dry_run"] = dry
-		if answer, err = c.do(ctx, http.MethodPost, []string{"replay"}, nil, body); err != nil {
-			return 0, nil, fmt.Errorf("replay: %w", err)
-		}
-		var r api.Replayed
-		if err := json.Unmarshal(answer, &r); err != nil {
-			return 0, nil, fmt.Errorf("replay: reading the answer: %w (is it a bridge of this version?)", err)
-		}
-		return r.Deliveries, answer, nil
-	}
-	n, answer, err := ask(true)
-	if err != nil {
-		return err
-	}
-	if n > 0 {
-		fmt.Fprintf(e.Stderr, "%s to be sent to %s again\n", count(n, "delivery"), f.endpoint)
-		if !f.yes {
-			if err := confirm(e); err != nil {
-				return err
-			}
-		}
-		if _, answer, err = ask(false); err != nil {
-			return err
-		}
-	}
-	return show(e, f.asJSON, answer, func(w io.Writer, r api.Replayed) error {
-		_, err := fmt.Fprintf(w, "%s owed again\n", count(r.Deliveries, "delivery"))
-		return err
-	})
-}
-
-// confirm asks whoever sits at the terminal, and fails unless the answer is yes.
-func confirm(e env) error {
-	if in, ok := e.Stdin.(*os.File); !ok || !isatty.IsTerminal(in.Fd()) {
-		return refused("there is no terminal to ask at, and nothing was done (--yes does not ask)")
-	}
-	fmt.Fprint(e.Stderr, "go on? [y/N] ")
-	line, _ := bufio.NewReader(e.Stdin).ReadString('\n')
-	if line = strings.ToLower(strings.TrimSpace(line)); line != "y" && line != "yes" {
-		return &exitError{code: exitFailed}
-	}
-	return nil
 }

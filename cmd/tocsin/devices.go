@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +40,12 @@ alarms stand as they do.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runDevices(cmd.Context(), e, f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return get(cmd.Context(), e, f.clientFlags, []string{"devices", args[0]}, writeDevice)
+			}
+			return listDevices(cmd.Context(), e, f)
+		},
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
@@ -53,23 +56,20 @@ alarms stand as they do.`,
 	return cmd
 }
 
-func runDevices(ctx context.Context, e env, f devicesFlags, args []string) error {
+func listDevices(ctx context.Context, e env, f devicesFlags) error {
 	c, err := newClient(e, f.clientFlags)
 	if err != nil {
 		return err
 	}
-	if len(args) == 1 {
-		answer, err := c.do(ctx, http.MethodGet, []string{"devices", args[0]}, nil, nil)
-		if err != nil {
-			return fmt.Errorf("devices: %w", err)
-		}
-		return show(e, f.asJSON, answer, writeDevice)
+	query := filter(map[string]string{"q": f.contains, "presence": f.presence})
+	if f.alarming {
+		query.Set("alarming", "true")
 	}
-	list, err := c.devices(ctx, f)
-	if err != nil {
-		return fmt.Errorf("devices: %w", err)
+	var all deviceList
+	if all.Devices, all.Next, err = pages[rules.DeviceReport](ctx, c, "devices", query, f.limit); err != nil {
+		return err
 	}
-	answer, err := json.Marshal(list)
+	answer, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
@@ -80,38 +80,6 @@ func runDevices(ctx context.Context, e env, f devicesFlags, args []string) error
 type deviceList struct {
 	Devices []rules.DeviceReport `json:"devices"`
 	Next    string               `json:"next,omitempty"` // of the first page that was not asked for
-}
-
-// devices asks for page after page.
-func (c *apiClient) devices(ctx context.Context, f devicesFlags) (list deviceList, err error) {
-	query := url.Values{"limit": {"1000"}}
-	for name, value := range map[string]string{"q": f.contains, "presence": f.presence} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	if f.alarming {
-		query.Set("alarming", "true")
-	}
-	list.Devices = []rules.DeviceReport{}
-	for {
-		if left := f.limit - len(list.Devices); f.limit > 0 {
-			query.Set("limit", strconv.Itoa(min(left, 1000)))
-		}
-		answer, err := c.do(ctx, http.MethodGet, []string{"devices"}, query, nil)
-		if err != nil {
-			return list, err
-		}
-		var page deviceList
-		if err := json.Unmarshal(answer, &page); err != nil {
-			return list, fmt.Errorf("reading the answer: %w (is it a bridge of this version?)", err)
-		}
-		list.Devices, list.Next = append(list.Devices, page.Devices...), page.Next
-		if page.Next == "" || f.limit > 0 && len(list.Devices) >= f.limit {
-			return list, nil
-		}
-		query.Set("cursor", page.Next)
-	}
 }
 
 func writeDevices(w io.Writer, list deviceList) error {

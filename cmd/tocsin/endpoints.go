@@ -31,9 +31,11 @@ func newEndpointsCommand(e env) *cobra.Command {
   disabled      it answered that it wants no more
   unconfigured  it has left the configuration, and is owed something
 
-What an endpoint is owed is kept in every state.`,
+What an endpoint is owed is kept in every state, within its limits.backlog.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return listEndpoints(cmd.Context(), e, f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return get(cmd.Context(), e, f, []string{"endpoints"}, writeEndpoints)
+		},
 	}
 	f.add(cmd)
 	cmd.AddCommand(newEndpointTest(e, &f), newEndpointEnable(e, &f), newEndpointDisable(e, &f))
@@ -179,18 +181,6 @@ is owed it is sent all, or with --send the latest state of each alarm, or nothin
 	cmd.Flags().StringVar(&send, "send", "all", "what it is sent of what it is owed: all, latest or discard")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
-}
-
-func listEndpoints(ctx context.Context, e env, f clientFlags) error {
-	c, err := newClient(e, f)
-	if err != nil {
-		return err
-	}
-	answer, err := c.do(ctx, http.MethodGet, []string{"endpoints"}, nil, nil)
-	if err != nil {
-		return fmt.Errorf("endpoints: %w", err)
-	}
-	return show(e, f.asJSON, answer, writeEndpoints)
 }
 
 // endpointList is the answer that lists endpoints.

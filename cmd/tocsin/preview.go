@@ -151,16 +151,15 @@ func preview(cfg *config.Config, f previewFlags, payload []byte) (*previewed, er
 		return nil, err
 	}
 	var endpoints []bridge.Endpoint
-	told := make(map[string]teller)
+	told := make(map[string]destination)
 	for _, name := range slices.Sorted(maps.Keys(cfg.Endpoints)) {
-		t, err := newTeller(name, cfg.Endpoints[name])
+		d, err := newDestination(name, cfg.Endpoints[name], nil)
 		if err != nil {
 			return nil, err
 		}
-		defer t.sender.Close()
-		told[name] = t
-		m := cfg.Endpoints[name].Match
-		endpoints = append(endpoints, bridge.Endpoint{Name: name, Match: bridge.Match{Types: m.Types, Severity: m.Severity, Labels: m.Labels}})
+		defer d.sender.Close()
+		told[name] = d
+		endpoints = append(endpoints, d.Endpoint)
 	}
 	engine := rules.NewEngine(cfg.Rules, rules.Options{Route: func(ev *rules.Event) []string { return bridge.Route(endpoints, ev) }})
 	p := &previewed{Sources: []previewedSource{}, Events: []previewedEvent{}, Pending: []string{}}
@@ -178,7 +177,7 @@ func preview(cfg *config.Config, f previewFlags, payload []byte) (*previewed, er
 }
 
 // play hands the message to the engine once.
-func (p *previewed) play(engine *rules.Engine, decoders []*decode.Decoder, m broker.Message, begun time.Time, told map[string]teller, reveal bool) {
+func (p *previewed) play(engine *rules.Engine, decoders []*decode.Decoder, m broker.Message, begun time.Time, told map[string]destination, reveal bool) {
 	first := m.Received.Equal(begun)
 	var out rules.Output
 	for _, d := range decoders {
@@ -232,14 +231,14 @@ func readingOf(s *rules.Sample) rules.EventReading {
 	return r
 }
 
-func tellOf(ev *rules.Event, after time.Duration, told map[string]teller, reveal bool) previewedEvent {
+func tellOf(ev *rules.Event, after time.Duration, told map[string]destination, reveal bool) previewedEvent {
 	p := previewedEvent{
 		Type: ev.Type, After: after.String(), Alarm: ev.Alarm.Key, Title: ev.Title, Because: ev.Because,
 		Requests: []previewedRequest{},
 	}
 	data, err := ev.AppendJSON(nil)
 	for _, name := range ev.Endpoints {
-		t, ok := told[name]
+		d, ok := told[name]
 		if !ok {
 			continue
 		}
@@ -247,48 +246,31 @@ func tellOf(ev *rules.Event, after time.Duration, told map[string]teller, reveal
 			p.Requests = append(p.Requests, previewedRequest{Endpoint: name, Error: err.Error()})
 			continue
 		}
-		p.Requests = append(p.Requests, t.requests(preset.Notice{ID: ev.ID, Type: ev.Type, Alarm: ev.Alarm.Key, At: ev.At, Data: data}, reveal)...)
+		p.Requests = append(p.Requests, d.requests(preset.Notice{ID: ev.ID, Type: ev.Type, Alarm: ev.Alarm.Key, At: ev.At, Data: data}, reveal)...)
 	}
 	return p
 }
 
-// A teller makes the requests of one endpoint.
-type teller struct {
-	name   string
-	told   *preset.Destination
-	sender *webhook.Sender
-	auth   webhook.Auth
-}
-
-func newTeller(name string, e *config.Endpoint) (teller, error) {
-	told, problems := preset.New(e.Destination(name))
-	if told == nil {
-		return teller{}, fmt.Errorf("endpoint %s: %w", name, problems[0]) // of a configuration that was checked
-	}
-	sender, err := newSender(name, told, e, nil)
-	return teller{name, told, sender, e.Auth.Webhook()}, err
-}
-
 // requests are those of one event, each signed as it would be now.
-func (t *teller) requests(n preset.Notice, reveal bool) (list []previewedRequest) {
-	whole, err := t.told.Preview(n, true)
+func (d *destination) requests(n preset.Notice, reveal bool) (list []previewedRequest) {
+	whole, err := d.told.Preview(n, true)
 	if err != nil {
-		return []previewedRequest{{Endpoint: t.name, Error: err.Error()}}
+		return []previewedRequest{{Endpoint: d.Name, Error: err.Error()}}
 	}
 	shown := whole
 	if !reveal {
-		if shown, err = t.told.Preview(n, false); err != nil {
-			return []previewedRequest{{Endpoint: t.name, Error: err.Error()}}
+		if shown, err = d.told.Preview(n, false); err != nil {
+			return []previewedRequest{{Endpoint: d.Name, Error: err.Error()}}
 		}
 	}
 	for i, w := range whole {
-		r := previewedRequest{Endpoint: t.name, Name: w.Name, Method: cmp.Or(w.Method, http.MethodPost), URL: shown[i].URL, Body: string(shown[i].Body)}
+		r := previewedRequest{Endpoint: d.Name, Name: w.Name, Method: cmp.Or(w.Method, http.MethodPost), URL: shown[i].URL, Body: string(shown[i].Body)}
 		to, err := url.Parse(w.URL)
 		if err == nil {
 			var req *http.Request
-			req, err = t.sender.Preview(webhook.Message{ID: n.ID, Body: w.Body, ContentType: w.ContentType, Method: w.Method, URL: to, Header: w.Header}, time.Now())
+			req, err = d.sender.Preview(webhook.Message{ID: n.ID, Body: w.Body, ContentType: w.ContentType, Method: w.Method, URL: to, Header: w.Header}, time.Now())
 			if err == nil {
-				r.Header = t.header(req.Header, shown[i].Header, reveal)
+				r.Header = d.header(req.Header, shown[i].Header, reveal)
 			}
 		}
 		if err != nil {
@@ -300,18 +282,19 @@ func (t *teller) requests(n preset.Notice, reveal bool) (list []previewedRequest
 }
 
 // header is that of the request with the credential, each hidden unless revealed.
-func (t *teller) header(sent, shown http.Header, reveal bool) http.Header {
+func (d *destination) header(sent, shown http.Header, reveal bool) http.Header {
 	sent = sent.Clone()
 	maps.Copy(sent, shown)
-	credential := t.auth.Value.Reveal()
+	auth := d.config.Auth.Webhook()
+	credential := auth.Value.Reveal()
 	switch {
-	case t.auth.OAuth2 != nil:
-		credential = cmp.Or(t.auth.OAuth2.Scheme, "Bearer") + " <an access token>"
+	case auth.OAuth2 != nil:
+		credential = cmp.Or(auth.OAuth2.Scheme, "Bearer") + " <an access token>"
 	case credential != "" && !reveal:
 		credential = "<secret>"
 	}
 	if credential != "" {
-		sent[http.CanonicalHeaderKey(cmp.Or(t.auth.Header, "Authorization"))] = []string{credential}
+		sent[http.CanonicalHeaderKey(cmp.Or(auth.Header, "Authorization"))] = []string{credential}
 	}
 	return sent
 }

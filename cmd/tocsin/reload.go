@@ -33,21 +33,22 @@ type reloader struct {
 	log     *slog.Logger
 	success prometheus.Gauge // 1 when the configuration was last read without an error
 
-	// current are the endpoints of running, for whoever must not wait for a reload.
-	current atomic.Pointer[map[string]*config.Endpoint]
+	// endpoints are those of running: replaced with mu held, and read also by who
+	// must not wait for a reload.
+	endpoints atomic.Pointer[map[string]destination]
 
-	mu        sync.Mutex // one at a time
-	started   *config.Config
-	running   *config.Config // rules and endpoints; the rest is as it was started
-	endpoints map[string]destination
-	rejected  string // what was wrong the last time, "" when nothing was
-
-	senders atomic.Pointer[map[string]destination] // endpoints, for who must not wait for a reload
+	mu       sync.Mutex // one at a time
+	started  *config.Config
+	running  *config.Config // rules and endpoints; the rest is as it was started
+	rejected string         // what was wrong the last time, "" when nothing was
 }
 
-// A destination is an endpoint with what has to be closed behind it.
+// A destination is an endpoint with what it was made from, and what has to be
+// closed behind it.
 type destination struct {
 	bridge.Endpoint
+	config *config.Endpoint
+	told   *preset.Destination
 	sender *webhook.Sender
 }
 
@@ -60,21 +61,26 @@ func newReloader(cfg *config.Config, o assemblyOptions) (*reloader, error) {
 		}),
 	}
 	r.success.Set(1) // with an error there would be no bridge
-	r.current.Store(&cfg.Endpoints)
-	var err error
-	r.endpoints, err = r.destinations(cfg)
-	r.senders.Store(new(r.endpoints))
+	r.endpoints.Store(new(map[string]destination))
+	all, err := r.destinations(cfg)
+	r.endpoints.Store(&all)
 	return r, err
 }
 
-// configured are the endpoints as they are configured now; not to be changed.
-func (r *reloader) configured() map[string]*config.Endpoint { return *r.current.Load() }
+// configured are the endpoints as they are configured now.
+func (r *reloader) configured() map[string]*config.Endpoint {
+	all := map[string]*config.Endpoint{}
+	for name, d := range *r.endpoints.Load() {
+		all[name] = d.config
+	}
+	return all
+}
 
 // close ends every sender's connections.
 func (r *reloader) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, d := range r.endpoints {
+	for _, d := range *r.endpoints.Load() {
 		d.sender.Close()
 	}
 }
@@ -82,10 +88,10 @@ func (r *reloader) close() {
 // destinations makes an endpoint for each that cfg names. One that is configured
 // as it was is the one that there is.
 func (r *reloader) destinations(cfg *config.Config) (map[string]destination, error) {
-	all := make(map[string]destination, len(cfg.Endpoints))
+	all, current := make(map[string]destination, len(cfg.Endpoints)), *r.endpoints.Load()
 	for name, e := range cfg.Endpoints {
-		old, ok := r.endpoints[name]
-		if ok && reflect.DeepEqual(e, r.running.Endpoints[name]) {
+		old, ok := current[name]
+		if ok && reflect.DeepEqual(e, old.config) {
 			all[name] = old
 			continue
 		}
@@ -112,7 +118,7 @@ func newDestination(name string, e *config.Endpoint, own []netip.AddrPort) (dest
 	send := func(ctx context.Context, batch []preset.Notice) preset.Reply {
 		return told.Send(ctx, sender.Send, batch)
 	}
-	return destination{sender: sender, Endpoint: treat(bridge.Endpoint{
+	return destination{config: e, told: told, sender: sender, Endpoint: treat(bridge.Endpoint{
 		Name: name, Target: told.Target(), Send: send,
 		Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
 		Sync:  e.Sync,
@@ -150,15 +156,14 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 		return api.Reloaded{}, err
 	}
 	about, told := r.elsewhere(cfg, problems), r.needRestart(r.running)
-	for name, old := range r.endpoints {
+	for name, old := range *r.endpoints.Load() {
 		if next[name].sender != old.sender {
 			old.sender.Close()
 		}
 	}
 	mended := r.rejected != ""
-	r.running, r.endpoints, r.rejected = cfg, next, ""
-	r.current.Store(&cfg.Endpoints)
-	r.senders.Store(&next)
+	r.running, r.rejected = cfg, ""
+	r.endpoints.Store(&next)
 	r.success.Set(1)
 	if asked || mended || !diff.Empty() || len(about.Definitions) > 0 || !slices.Equal(about.Restart, told) {
 		r.tell(diff, about, problems)
@@ -188,8 +193,9 @@ func (r *reloader) plan(ctx context.Context, path string) (api.Planned, error) {
 	if err != nil {
 		return api.Planned{}, err
 	}
+	current := *r.endpoints.Load()
 	for name, d := range next {
-		if r.endpoints[name].sender != d.sender {
+		if current[name].sender != d.sender {
 			d.sender.Close()
 		}
 	}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,25 +34,16 @@ With ID it says all that is known of one rule.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runRules(cmd.Context(), e, f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := append([]string{"rules"}, args...)
+			if len(args) == 1 {
+				return get(cmd.Context(), e, f, path, writeRule)
+			}
+			return get(cmd.Context(), e, f, path, writeRules)
+		},
 	}
 	f.add(cmd)
 	return cmd
-}
-
-func runRules(ctx context.Context, e env, f clientFlags, args []string) error {
-	c, err := newClient(e, f)
-	if err != nil {
-		return err
-	}
-	answer, err := c.do(ctx, http.MethodGet, append([]string{"rules"}, args...), nil, nil)
-	switch {
-	case err != nil:
-		return fmt.Errorf("rules: %w", err)
-	case len(args) == 1:
-		return show(e, f.asJSON, answer, writeRule)
-	}
-	return show(e, f.asJSON, answer, writeRules)
 }
 
 // ruleList is the answer that lists rules.

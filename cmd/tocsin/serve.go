@@ -96,7 +96,7 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 	}
 	a.bridge, err = bridge.New(ctx, bridge.Options{
 		Program: cfg.Rules, Decoders: decoders, Unattended: unattended(cfg), Source: a.source, Store: db, History: past, Enable: o.enable,
-		Endpoints: listed(a.reloader.endpoints), Connected: func(string) bool { return a.source.Ready() == nil },
+		Endpoints: listed(*a.reloader.endpoints.Load()), Connected: func(string) bool { return a.source.Ready() == nil },
 		LastAlive: db.LastAlive(), Born: db.Born(), MaxDevices: cfg.Limits.Devices, HostRate: float64(cfg.Limits.PerHost), Registerer: registry, Log: a.log,
 		Retention: bridge.Retention{Age: cfg.Store.Retention.Age, Bytes: int64(cfg.Store.Retention.Size)},
 	})
