@@ -98,11 +98,12 @@ func TestDiscordEditsTheMessageOfItsAlarmAndPingsNobody(t *testing.T) {
 		const hook = "/api/webhooks/1/canary"
 		parse, _ := c.json("$.allowed_mentions.parse").([]any)
 		title := text(c.json("$.embeds[0].title"))
+		_, noTime := time.Parse(time.RFC3339, text(c.json("$.embeds[0].timestamp")))
 		id, edits := strings.CutPrefix(c.path, hook+"/messages/")
 		switch {
 		case !strings.HasPrefix(c.path, hook):
 			reply(w, 404, `{"message":"Unknown Webhook","code":10015}`)
-		case parse == nil || utf8.RuneCountInString(title) > 256 || title == "":
+		case parse == nil || utf8.RuneCountInString(title) > 256 || title == "" || noTime != nil:
 			reply(w, 400, `{"embeds":["0"]}`)
 		case edits && c.method == http.MethodPatch && messages[id] != "":
 			messages[id] = title
@@ -117,8 +118,13 @@ func TestDiscordEditsTheMessageOfItsAlarmAndPingsNobody(t *testing.T) {
 			w.WriteHeader(204) // not saved, perhaps
 		}
 	})
-	r := connect(t, s, Options{Preset: "discord", URL: "/api/webhooks/1/canary"})
-	r.accepted(rules.AlarmFired)
+	r := connect(t, s, Options{Preset: "discord", URL: "/api/webhooks/1/canary", Link: "https://tocsin.example.com/a-list_of/alarms"})
+	r.accepted(rules.AlarmFired, func(e *rules.Event) { e.Device.ID, e.Title = "cold-room_(7)", "**now**" })
+	same(t, "title", s.last().json("$.embeds[0].title"), `🟠 \*\*now\*\*`)
+	same(t, "footer, which is plain text", s.last().json("$.embeds[0].footer.text"), "alarm.fired | cold-room_(7) | freezer-warm")
+	if link := text(s.last().json("$.embeds[0].url")); !strings.HasPrefix(link, "https://tocsin.example.com/a-list_of/alarms/") {
+		t.Errorf("link: %s", link)
+	}
 	r.accepted(rules.AlarmResolved)
 	if len(messages) != 1 || !strings.HasPrefix(messages["1"], "✅") {
 		t.Errorf("messages: %v", messages)
