@@ -123,7 +123,7 @@ func (l *lane) disable(now time.Time, reason string) {
 	l.state = EndpointState{Name: e.Name, Disabled: true, Reason: reason, Target: e.Target, Since: stored(now)}
 }
 
-const howToEnable = "(correct its url, or start with --enable and its name)"
+const howToEnable = "(correct its url, or: tocsin endpoints enable, or start with --enable, and its name)"
 
 // put writes how the endpoint stands, together with what its owner is told of
 // that: after a crash it was both or neither. The notice goes to other endpoints.

@@ -2,7 +2,8 @@
 // process lives, /readyz that it can accept and store and if not why, /metrics
 // shows a Prometheus registry, and /debug/pprof profiles the process on a
 // loopback listener. Under /api/v1 people and programs list alarms, take care of
-// them, and have the configuration read again; /openapi.yaml describes that, and
+// them, look at devices, rules, endpoints and deliveries, have something delivered
+// again, and have the configuration read again; /openapi.yaml describes that, and
 // is made of the routes themselves. Whatever else is asked for is answered with a
 // problem document (RFC 9457).
 //
