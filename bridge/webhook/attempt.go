@@ -149,7 +149,7 @@ func (s *Sender) exchange(parent, ctx context.Context, x *exchange) Result {
 	}
 	if r.Status >= 200 { // a 101 has no end
 		r.Body, r.Truncated = readBody(resp, s.responseBytes)
-		r.Body = s.hider.hide(r.Body, x.who, r.Truncated)
+		r.Body = s.hider.hide(r.Body, r.Truncated, append(s.tokens.known(), x.who)...)
 	}
 	switch {
 	case r.Status >= 200 && r.Status < 300:

@@ -42,7 +42,7 @@ func newHider(o *Options, u *url.URL) hider {
 		h.add(a.ClientSecret.Reveal(), a.RefreshToken.Reveal())
 	}
 	if o.Proxy != nil {
-		h.add(o.Proxy.Password.Reveal())
+		h.addValue(Basic(o.Proxy.User, o.Proxy.Password).Value.Reveal()) // by which it may answer in the endpoint's place
 	}
 	for _, value := range o.Headers {
 		h.addValue(value)
@@ -50,9 +50,13 @@ func newHider(o *Options, u *url.URL) hider {
 	for _, c := range o.Hide {
 		h.add(c.Reveal())
 	}
+	h.sort()
+	return h
+}
+
+func (h *hider) sort() {
 	slices.SortFunc(h.texts, func(a, b []byte) int { return cmp.Or(len(b)-len(a), bytes.Compare(a, b)) })
 	h.texts = slices.CompactFunc(h.texts, bytes.Equal)
-	return h
 }
 
 // addValue adds the value of a header: with its scheme, if it has one, and
@@ -88,17 +92,21 @@ func (h *hider) add(texts ...string) {
 }
 
 // hide returns the beginning of an answer without what it quotes of credentials,
-// the access token of its request included. Of an answer that was cut short the
-// end goes too, where that may be the beginning of one.
-func (h *hider) hide(answer []byte, who Credential, cut bool) []byte {
+// those included that were not known before: access tokens. Of an answer that was
+// cut short the end goes too, where that may be the beginning of one.
+func (h *hider) hide(answer []byte, cut bool, more ...Credential) []byte {
 	if len(answer) == 0 {
 		return answer
 	}
 	texts := h.texts
-	if token := who.Reveal(); token != "" {
-		more := hider{}
-		more.addValue(token)
-		texts = slices.Concat(more.texts, texts)
+	var others hider
+	for _, c := range more {
+		others.addValue(c.Reveal())
+	}
+	if len(others.texts) > 0 {
+		others.texts = append(others.texts, texts...)
+		others.sort()
+		texts = others.texts
 	}
 	for _, text := range texts {
 		if bytes.Contains(answer, text) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ func (o *OAuth2) check() error {
 const (
 	maxTokenAnswer = 64 << 10
 	maxToken       = 16 << 10 // servers refuse longer headers
+	mostGiven      = 8
 	tokenMargin    = time.Minute
 )
 
@@ -68,7 +70,8 @@ type tokens struct {
 	token   Credential // as Authorization carries it
 	until   time.Time  // when token is to be replaced; zero: when it is refused
 	refresh Credential
-	call    *tokenCall // under way
+	given   []Credential // by the server, the newest last: who shows them need not show the last one
+	call    *tokenCall   // under way
 }
 
 type tokenCall struct {
@@ -130,11 +133,24 @@ func (t *tokens) do(ctx context.Context, call *tokenCall) {
 		t.token, t.until = call.token, answer.until(time.Now())
 		if answer.RefreshToken != "" {
 			t.refresh = NewCredential(answer.RefreshToken)
+			t.given = append(t.given, t.refresh)
 		}
+		t.given = append(t.given, call.token)
+		t.given = t.given[max(0, len(t.given)-mostGiven):]
 	}
 	t.call = nil
 	t.mu.Unlock()
 	close(call.done)
+}
+
+// known are what the server gave us, as far as that is remembered.
+func (t *tokens) known() []Credential {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clip(t.given) // what is appended later is not in it
 }
 
 // A tokenAnswer is what is read of a token's response.
@@ -189,8 +205,8 @@ func (t *tokens) fetch(ctx context.Context) (*tokenAnswer, error) {
 		return &tokenRefusal{text, retryAfter(resp.Header.Values("Retry-After"), time.Now(), t.most)}
 	}
 	switch {
-	case answer.Error != "" && isToken(answer.Error):
-		return nil, refuse(fmt.Sprintf("%v: %s", refused(resp), clean(answer.Error)))
+	case isErrorCode(answer.Error):
+		return nil, refuse(fmt.Sprintf("%v: %s", refused(resp), answer.Error))
 	case resp.StatusCode != http.StatusOK:
 		return nil, refuse(refused(resp).Error())
 	case len(body) > maxTokenAnswer:
@@ -201,6 +217,12 @@ func (t *tokens) fetch(ctx context.Context) (*tokenAnswer, error) {
 		return nil, refuse("answered with a token that no header can carry")
 	}
 	return &answer, nil
+}
+
+// isErrorCode reports whether s is one as RFC 6749 and its extensions have them,
+// all in words. Anything else may be what we asked with.
+func isErrorCode(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 func (t *tokens) request(ctx context.Context) *http.Request {
@@ -254,6 +276,7 @@ func (s *Sender) withoutToken(parent, ctx context.Context, err error) Result {
 	switch {
 	case errors.As(err, &no):
 		r.RetryAfter = no.after
+		err = errors.New(string(s.hider.hide([]byte(no.text), false, s.tokens.known()...)))
 	case errors.As(err, &trip):
 		err = s.explain(parent, ctx, trip.p, trip.err)
 	default:

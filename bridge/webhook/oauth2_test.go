@@ -253,6 +253,7 @@ func TestNothingIsSentWithoutAToken(t *testing.T) {
 	f(400, `{"error":"invalid_client","error_description":"canary"}`, "answered 400 Bad Request: invalid_client")
 	f(200, `{"error":"bad_verification_code"}`, "answered 200 OK: bad_verification_code")
 	f(401, `{"error":"canary is\u001b[31m wrong"}`, "answered 401 Unauthorized")
+	f(400, `{"error":"canary+s%26cret"}`, "answered 400 Bad Request") // what it was asked with
 	f(200, `{}`, "without an access_token")
 	f(200, `<html>canary`, "without an access_token")
 	f(200, `{"access_token":"a\r\nX-Evil: 1"}`, "no header can carry")

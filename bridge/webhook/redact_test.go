@@ -99,6 +99,14 @@ func TestNoErrorShowsASecret(t *testing.T) {
 		"token refused": {url: plain("127.0.0.1:1"), change: func(o *Options) {
 			o.Auth = Auth{OAuth2: refusing.oauth2()}
 		}},
+		"token refused in words": {url: plain("127.0.0.1:1"), change: func(o *Options) {
+			server := newTokenServer(t, func(w http.ResponseWriter, r *http.Request, _ int64) bool {
+				_, _ = fmt.Fprintf(w, `{"error":%q}`, r.PostForm.Get("client_secret"))
+				return true
+			})
+			o.Auth = Auth{OAuth2: server.oauth2()}
+			o.Auth.OAuth2.ClientSecret = NewCredential("canary_of_words")
+		}},
 		"proxy": {url: "http://1.1.1.1" + path, change: func(o *Options) {
 			o.Proxy = &Proxy{URL: "http://" + echo(t, ""), User: "canary", Password: NewCredential("canary")}
 		}},

@@ -137,9 +137,7 @@ level = "debug"
 	}
 	look := func(where string, text []byte) {
 		t.Helper()
-		if seen := seenIn(canaries, text); len(seen) > 0 {
-			t.Errorf("%s shows the %s", where, strings.Join(seen, ", the "))
-		}
+		lookFor(t, canaries, where, text)
 	}
 	look("check", said)
 
@@ -153,10 +151,25 @@ level = "debug"
 	}
 	eventually(t, "everybody was told", func() bool { return accepted() >= 8 && failed() >= 16 })
 
+	lookEverywhere(t, p, dir, token, canaries)
+}
+
+// lookFor fails the test if a text shows a canary.
+func lookFor(t *testing.T, canaries []canary, where string, text []byte) {
+	t.Helper()
+	if seen := seenIn(canaries, text); len(seen) > 0 {
+		t.Errorf("%s shows the %s", where, strings.Join(seen, ", the "))
+	}
+}
+
+// lookEverywhere looks for canaries in every page that a process serves, ends it,
+// and looks in its log and in what it leaves on disk.
+func lookEverywhere(t *testing.T, p *process, dir, token string, canaries []canary) {
+	t.Helper()
 	client := &http.Client{Timeout: deadline}
-	get := func(path string) []byte {
+	ask := func(method, path string) []byte {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.listen["http"]+path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.listen["http"]+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,8 +185,10 @@ level = "debug"
 		}
 		return fmt.Appendf(body, "%v", resp.Header)
 	}
+	get := func(path string) []byte { t.Helper(); return ask(http.MethodGet, path) }
 	list := get("/api/v1/deliveries")
-	if !bytes.Contains(list, []byte("pager-failing")) {
+	ids := deliveryIDs(t, list)
+	if len(ids) == 0 {
 		t.Fatalf("there are no deliveries:\n%s", list)
 	}
 	pages := []string{
@@ -181,28 +196,31 @@ level = "debug"
 		"/api/v1/endpoints", "/api/v1/deliveries", "/.well-known/tocsin-keys.json",
 		"/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/pprof/heap?debug=1",
 	}
-	for _, d := range deliveryIDs(t, list) {
+	for _, d := range ids {
 		pages = append(pages, "/api/v1/deliveries/"+d)
 	}
 	for _, page := range pages {
-		look(page, get(page))
+		lookFor(t, canaries, page, get(page))
+	}
+	for _, name := range endpointNames(t, get("/api/v1/endpoints")) {
+		lookFor(t, canaries, "testing "+name, ask(http.MethodPost, "/api/v1/endpoints/"+name+"/test"))
 	}
 	preview := exec.Command(tocsinBinary(t), "preview", "-c", filepath.Join(dir, "tocsin.toml"), "-t", "plant/freezer-1/telemetry", "-m", `{"temperature":-12}`)
-	said, err = preview.CombinedOutput()
+	said, err := preview.CombinedOutput()
 	if err != nil {
 		t.Fatalf("preview: %v\n%s", err, said)
 	}
-	look("preview", said)
+	lookFor(t, canaries, "preview", said)
 	if code := p.terminate(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
-	look("the log", []byte(p.log()))
+	lookFor(t, canaries, "the log", []byte(p.log()))
 	err = filepath.WalkDir(filepath.Join(dir, "data"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		content, err := os.ReadFile(path)
-		look(filepath.Base(path), content)
+		lookFor(t, canaries, filepath.Base(path), content)
 		return err
 	})
 	if err != nil {
@@ -236,4 +254,17 @@ func deliveryIDs(t *testing.T, listing []byte) (ids []string) {
 		ids = append(ids, d.ID)
 	}
 	return ids
+}
+
+// endpointNames are those of a listing.
+func endpointNames(t *testing.T, listing []byte) (names []string) {
+	t.Helper()
+	var list struct{ Endpoints []struct{ Name string } }
+	if err := json.NewDecoder(bytes.NewReader(listing)).Decode(&list); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list.Endpoints {
+		names = append(names, e.Name)
+	}
+	return names
 }
