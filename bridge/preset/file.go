@@ -31,6 +31,7 @@ type Preset struct {
 	Auth      string            // the endpoint needs auth, since no parameter is a credential: oauth2, or any of its ways
 	Scheme    string            // the word before the token, where it is not Bearer
 	Rate      float64           // requests a second to begin with; 0: no limit
+	Pages     bool              // an answer may be an HTML page: it is for the receiver's makers to choose
 	Params    []Param
 	URLHints  []URLHint
 	Unproved  []string // facts about the service that nobody has confirmed
@@ -84,7 +85,7 @@ func parsePreset(name, text string) (*Preset, problems) {
 	r := newReader(table, nil, &bad)
 	p := &Preset{
 		Name: name, Title: r.text("title"), Docs: r.text("docs"), URL: r.text("url"), Region: r.text("region"),
-		URLSecret: r.flag("url_is_secret"), Signed: r.flag("signed"), Auth: r.text("auth"), Scheme: r.text("scheme"), Unproved: r.texts("unproved"),
+		URLSecret: r.flag("url_is_secret"), Pages: r.flag("pages"), Signed: r.flag("signed"), Auth: r.text("auth"), Scheme: r.text("scheme"), Unproved: r.texts("unproved"),
 		Regions: map[string]string{}, table: table,
 	}
 	if rate := r.text("rate"); rate != "" {

@@ -1,6 +1,7 @@
 package preset
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -119,6 +120,13 @@ func (d *Destination) judge(q *request, r *received) verdict {
 	if v == accepted && q.success != nil && !q.success.matches(r) {
 		v, because = retry, cmp.Or(q.success.because, "the answer does not say that it was accepted")
 	}
+	switch {
+	case v != accepted || r.Status == http.StatusNoContent:
+	case !d.preset.Pages && isPage(r.Body):
+		v, because = retry, "a page for people: a login, or a proxy's"
+	case q.search && !isTree(r.json()):
+		v, because = retry, "that is no answer to a search"
+	}
 	for _, list := range [][]answer{q.answers, d.answers} {
 		i := slices.IndexFunc(list, func(a answer) bool { return a.matches(r) })
 		if i >= 0 {
@@ -134,6 +142,30 @@ func (d *Destination) judge(q *request, r *received) verdict {
 		r.RetryAfter = min(max(r.RetryAfter, wait), d.retryAfterMax)
 	}
 	return v
+}
+
+// isPage reports whether an answer is a page of HTML. Its content type does not
+// tell: there are services that call a plain word text/html.
+func isPage(body []byte) bool {
+	rest := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
+	for bytes.HasPrefix(rest, []byte("<!--")) || bytes.HasPrefix(rest, []byte("<?xml")) {
+		_, after, closed := bytes.Cut(rest, []byte(">"))
+		if !closed {
+			return false
+		}
+		rest = bytes.TrimSpace(after)
+	}
+	start := strings.ToLower(string(rest[:min(len(rest), len("<!doctype html"))]))
+	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
+}
+
+// isTree reports whether an answer has anything to find in it.
+func isTree(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
 }
 
 // write puts a verdict into the result that the bridge sees.
