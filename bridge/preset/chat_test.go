@@ -247,7 +247,7 @@ func TestNtfyMessageIsJSONToTheRoot(t *testing.T) {
 }
 
 func TestPushoverEmergencyEndsWithItsAlarm(t *testing.T) {
-	receipts := map[string]bool{}
+	receipts, made := map[string]bool{}, 0
 	s := serve(t, func(w http.ResponseWriter, c call) {
 		priority, _ := strconv.Atoi(c.form("priority"))
 		retry, _ := strconv.Atoi(c.form("retry"))
@@ -267,8 +267,9 @@ func TestPushoverEmergencyEndsWithItsAlarm(t *testing.T) {
 		case c.path != "/1/messages.json" || c.form("user") != "canary-user" || c.form("message") == "" || priority == 2 && (retry < 30 || expire > 10800 || expire == 0):
 			reply(w, 400, `{"errors":["x"],"status":0}`)
 		case priority == 2:
-			receipts["rec1"] = true
-			reply(w, 200, `{"status":1,"request":"r","receipt":"rec1"}`)
+			made++
+			receipts[fmt.Sprint("rec", made)] = true
+			reply(w, 200, fmt.Sprintf(`{"status":1,"request":"r","receipt":"rec%d"}`, made))
 		default:
 			if strings.Contains(string(c.body), "retry=") {
 				reply(w, 400, `{"errors":["retry"],"status":0}`)
@@ -285,6 +286,12 @@ func TestPushoverEmergencyEndsWithItsAlarm(t *testing.T) {
 	r.accepted(rules.AlarmAcked)
 	if len(receipts) != 0 {
 		t.Error("it goes on after somebody has taken it")
+	}
+	r.accepted(rules.AlarmFired, escalate(rules.Critical))
+	r.accepted(rules.AlarmReminder, escalate(rules.Critical))
+	r.accepted(rules.AlarmResolved)
+	if len(receipts) != 0 {
+		t.Errorf("a reminder's or what it reminds of goes on after the end: %v", receipts)
 	}
 	r.accepted(rules.AlarmResolved)
 	r.accepted(rules.AlarmFired)
