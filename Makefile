@@ -19,7 +19,7 @@ LDFLAGS  := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 GOSEC_EXCLUDE := G104,G115,G304
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run build test race check bench fuzz torture
+.PHONY: help setup demo run build test race check bench profile fuzz torture
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +50,19 @@ check: ## gofmt, go vet, staticcheck, gosec, and who may import whom
 	go run $(GOSEC) -quiet -color=false -exclude=$(GOSEC_EXCLUDE) ./...
 	go test -count=1 -run '^TestArchitecture' ./cmd/tocsin
 
-bench: ## every benchmark of PKG=./... that matches BENCH=.
-	go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+bench: ## every benchmark of PKG=./... that matches BENCH=., compiled as bin/tocsin is
+	go test -pgo=cmd/tocsin/default.pgo -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+# What a bridge does most weighs most: readings that change nothing.
+profile: ## cmd/tocsin/default.pgo, by which the compiler knows what bin/tocsin does most
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	profile() { go test -trimpath -run '^$$' -benchtime "$$1" -bench "$$3" -cpuprofile "$$dir/$$(basename $$2).prof" -o "$$dir/test" "$$2"; }; \
+	profile 4s ./rules 'LimitRule|P95Rule|Firing|RulesThatDoNotMatch'; \
+	profile 1s ./bridge 'Handle|DeliverSettled'; \
+	profile 1s ./bridge/decode Decode; \
+	profile 1s ./bridge/webhook Send; \
+	profile 1s ./broker QoS1; \
+	go tool pprof -proto -output cmd/tocsin/default.pgo "$$dir"/*.prof
 
 fuzz: ## every fuzz target for FUZZTIME=30s
 	@set -e; grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | sed 's|/[^/]*:func | |' | \
