@@ -73,7 +73,7 @@ func (p goPackage) name() string { return strings.TrimPrefix(p.ImportPath, modul
 
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Imports", module+"/...")
+	cmd := exec.Command("go", "list", "-pgo=off", "-json=ImportPath,Doc,Imports", module+"/...")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
