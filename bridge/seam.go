@@ -55,6 +55,9 @@ type Store interface {
 
 	// Log is what is kept for people: lists, counts, retention.
 	Log() Log
+
+	// Access is who may ask a running bridge, and what they have changed.
+	Access() Access
 }
 
 // Log is the store for people and for gauges: it reads what happened, and changes

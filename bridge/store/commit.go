@@ -39,6 +39,7 @@ type work struct {
 	vacuum    bool  // give some free space of the file back
 	probe     bool  // write even when there is nothing to write
 	cursors   bool  // move the cursors
+	access    func(context.Context, *writer) error
 
 	// Filled in on the way; none of it is visible before the disk agreed.
 	committed time.Time
@@ -274,6 +275,11 @@ func (d *DB) run(ctx context.Context, k *work) error {
 	}
 	if k.vacuum {
 		if err := d.w.vacuum(ctx); err != nil {
+			return err
+		}
+	}
+	if k.access != nil {
+		if err := k.access(ctx, d.w); err != nil {
 			return err
 		}
 	}

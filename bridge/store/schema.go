@@ -9,7 +9,7 @@ import (
 
 const (
 	applicationID = 0x746f6373 // "tocs"
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 // schemas makes a file of the current version, step by step: a new file goes
@@ -98,6 +98,31 @@ UPDATE endpoint SET bytes = coalesce((SELECT sum(octet_length(payload)) FROM eve
 	WHERE e.num >= min(endpoint.cursor + 1, coalesce((SELECT min(event) FROM delivery WHERE ep = endpoint.num AND state = 0), endpoint.cursor + 1))
 	AND instr(e.eps, ' ' || endpoint.num || ' ') > 0
 	AND coalesce((SELECT state FROM delivery WHERE event = e.num AND ep = endpoint.num), 0) = 0), 0);
+`, `
+CREATE TABLE token ( -- who may ask over HTTP
+	id      TEXT PRIMARY KEY,
+	name    TEXT NOT NULL,
+	scope   TEXT NOT NULL, -- read, ops, admin
+	digest  BLOB NOT NULL, -- SHA-256 of the token, which is kept nowhere
+	created INTEGER NOT NULL,
+	used    INTEGER NOT NULL,
+	ends    INTEGER NOT NULL,
+	revoked INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE audit ( -- requests that changed something, or would have
+	num     INTEGER PRIMARY KEY,
+	at      INTEGER NOT NULL,
+	refused INTEGER NOT NULL, -- 1: for want of a right to it
+	who     TEXT NOT NULL,
+	token   TEXT NOT NULL,
+	sender  TEXT NOT NULL,
+	method  TEXT NOT NULL,
+	path    TEXT NOT NULL,
+	status  INTEGER NOT NULL,
+	error   TEXT NOT NULL,
+	said    TEXT NOT NULL -- JSON
+);
+CREATE INDEX audit_refused ON audit (refused);
 `}
 }
 
