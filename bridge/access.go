@@ -77,3 +77,7 @@ type Access interface {
 	// Audited returns entries, the newest first.
 	Audited(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 }
+
+// Access is who may ask this bridge, and what they have changed. The bridge itself
+// asks nobody for a token.
+func (b *Bridge) Access() Access { return b.store.Access() }

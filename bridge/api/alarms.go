@@ -30,16 +30,16 @@ func (c *control) addAlarms() {
 		Alarms []bridge.Alarm `json:"alarms"`
 		More   bool           `json:"more" doc:"there are more than one answer holds"`
 	}
-	reads(c, "alarms", "List the alarms that are not inactive", func(ctx context.Context, _ *struct{}) (alarmList, error) {
+	reads(c, does{bridge.ScopeRead, "alarms", "List the alarms that are not inactive"}, func(ctx context.Context, _ *struct{}) (alarmList, error) {
 		alarms, err := c.bridge.Alarms(ctx, maxAlarms)
 		return alarmList{alarms, len(alarms) == maxAlarms}, err
 	})
-	for verb, does := range map[rules.Verb]string{
+	for verb, says := range map[rules.Verb]string{
 		rules.Ack: "Acknowledge an alarm", rules.Unack: "Take an acknowledgement back",
 		rules.Shelve: "Tell nobody of an alarm for a while", rules.Unshelve: "End a shelving",
 		rules.Reset: "End a latched alarm that is clear",
 	} {
-		acts(c, "alarms/{key}/"+string(verb), does, func(ctx context.Context, in *commanded) (struct{}, error) {
+		acts(c, does{bridge.ScopeOps, "alarms/{key}/" + string(verb), says}, func(ctx context.Context, in *commanded) (struct{}, error) {
 			return struct{}{}, c.command(ctx, in, verb)
 		})
 	}

@@ -22,12 +22,13 @@ import (
 // Options of a [Server]. Their zero value serves on a free loopback port.
 type Options struct {
 	Listen   string              // "127.0.0.1:8080"; port 0 takes a free one; "": 127.0.0.1:0
-	Token    Token               // required unless the listener is loopback; where set, asked for everything but /healthz, /readyz and the public keys
+	Token    Token               // required unless the listener is loopback; where set, a token is asked for everything but /healthz, /readyz and the public keys
 	TLS      *tls.Config         // nil: plain HTTP
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
 	Keys     func() any          // the public keys that messages are signed with, as JSON; served to everybody; nil: not served
 	Ready    func() []string     // why the bridge is not ready, empty when it is; called concurrently, must not block; nil: always ready
 	MaxConns int                 // connections at a time, more are closed at once; 0: 256
+	Rates    Rates               // how often anybody is answered
 	Log      *slog.Logger        // nil: nothing is logged
 
 	// Bridge is what the routes under /api/v1 act on; nil: there are none.
@@ -52,6 +53,7 @@ const (
 type Server struct {
 	ln   net.Listener
 	http *http.Server
+	gate *gate
 	tls  bool
 	log  *slog.Logger
 
@@ -98,10 +100,12 @@ func newServer(o *Options, ln net.Listener) (*Server, error) {
 		log.Warn("http listener is neither loopback nor TLS: its token travels in the clear", "listen", ln.Addr().String())
 	}
 	s := &Server{ln: ln, tls: o.TLS != nil, log: log, maxConns: int64(cmp.Or(o.MaxConns, 256))}
+	h := newHandler(o, loopback)
+	s.gate = h.gate
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s.http = &http.Server{
-		Handler:           newHandler(o, loopback),
+		Handler:           h,
 		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
@@ -130,6 +134,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cut()
 	s.http.BaseContext = func(net.Listener) context.Context { return base }
 
+	if s.gate.book != nil {
+		s.serving.Go(func() { s.gate.keep(base) })
+	}
 	served := make(chan error, 1)
 	go func() {
 		if s.tls {

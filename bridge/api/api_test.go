@@ -55,6 +55,9 @@ func start(t *testing.T, o Options) *Server {
 	return s
 }
 
+// unlimited is for tests that ask more often than anybody may.
+var unlimited = Rates{Rate{1e9, 1e9}, Rate{1e9, 1e9}, Rate{1e9, 1e9}}
+
 func TestEachRouteByTokenAndHost(t *testing.T) {
 	const anyone, bearer, nobody = "anyone", "bearer", "nobody"
 	listeners := []struct {
@@ -122,7 +125,7 @@ func TestEachRouteByTokenAndHost(t *testing.T) {
 		{"Basic " + secret, false},
 	}
 	for i, l := range listeners {
-		h := newHandler(&Options{Listen: "127.0.0.1:8080", Token: NewToken(l.token), Gatherer: registry(t)}, l.loopback)
+		h := newHandler(&Options{Listen: "127.0.0.1:8080", Token: NewToken(l.token), Gatherer: registry(t), Rates: unlimited}, l.loopback)
 		for _, route := range routes {
 			for _, host := range hosts {
 				for _, token := range tokens {

@@ -67,14 +67,14 @@ func (c *control) addConfiguration() {
 		}
 	}
 	if c.reload != nil {
-		acts(c, "reload", "Read the configuration again", func(ctx context.Context, in *struct{ Caller }) (Reloaded, error) {
+		acts(c, does{bridge.ScopeAdmin, "reload", "Read the configuration again"}, func(ctx context.Context, in *struct{ Caller }) (Reloaded, error) {
 			report, err := c.reload(ctx)
 			c.audit(&in.Caller, err)
 			return report, err
 		})
 	}
 	if c.plan != nil {
-		acts(c, "plan", "Say what a configuration would do", func(ctx context.Context, in *planning) (Planned, error) {
+		asks(c, does{bridge.ScopeAdmin, "plan", "Say what a configuration would do"}, func(ctx context.Context, in *planning) (Planned, error) {
 			config := ""
 			if in.Body != nil {
 				config = in.Body.Config

@@ -25,31 +25,39 @@ func (quiet) Run(ctx context.Context, _ broker.Handler) error {
 // controlled is a handler before a running bridge without rules.
 func controlled(t *testing.T, o Options) http.Handler {
 	t.Helper()
+	var stop func()
+	o.Bridge, stop = bridged(t, filepath.Join(t.TempDir(), "data"))
+	t.Cleanup(stop)
+	return newHandler(&o, true)
+}
+
+// bridged runs a bridge without rules on the store in dir until stop is called.
+func bridged(t *testing.T, dir string) (b *bridge.Bridge, stop func()) {
+	t.Helper()
 	program, problems := rules.Compile(&rules.File{Schema: 1})
 	if program == nil {
 		t.Fatal(problems)
 	}
-	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "data")})
+	db, err := store.Open(t.Context(), store.Options{Path: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Bridge, err = bridge.New(t.Context(), bridge.Options{Program: program, Source: quiet{}, Store: db})
+	b, err = bridge.New(t.Context(), bridge.Options{Program: program, Source: quiet{}, Store: db})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- o.Bridge.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	go func() { done <- b.Run(ctx) }()
+	return b, func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
-	})
-	return newHandler(&o, true)
+	}
 }
 
 func TestControlRefusesWhatItCannotUse(t *testing.T) {

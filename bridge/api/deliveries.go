@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,7 +87,7 @@ func (c *control) addDeliveries() {
 	type deliveryAsked struct {
 		ID string `path:"id" doc:"of the delivery; that of its event is enough where one endpoint was told"`
 	}
-	reads(c, "deliveries", "List deliveries", func(ctx context.Context, in *deliveryListing) (deliveryList, error) {
+	reads(c, does{bridge.ScopeRead, "deliveries", "List deliveries"}, func(ctx context.Context, in *deliveryListing) (deliveryList, error) {
 		page, err := c.bridge.Deliveries(ctx, bridge.DeliveryQuery{
 			Endpoint: in.Endpoint, Alarm: in.Alarm, Device: in.Device, Type: rules.Type(in.Type),
 			State: bridge.DeliveryState(in.State), Since: in.Since, Until: in.Until, Limit: in.Limit, Cursor: in.Cursor,
@@ -97,14 +98,14 @@ func (c *control) addDeliveries() {
 		}
 		return list, err
 	})
-	reads(c, "deliveries/{id}", "Show a delivery, with every attempt", func(ctx context.Context, in *deliveryAsked) (DeliveryDetail, error) {
+	reads(c, does{bridge.ScopeRead, "deliveries/{id}", "Show a delivery, with every attempt"}, func(ctx context.Context, in *deliveryAsked) (DeliveryDetail, error) {
 		d, err := c.delivery(ctx, in.ID)
 		if err != nil {
 			return DeliveryDetail{}, err
 		}
 		return detailOf(&d), nil
 	})
-	acts(c, "deliveries/{id}/replay", "Send a delivery again, under its id", func(ctx context.Context, in *struct {
+	acts(c, does{bridge.ScopeOps, "deliveries/{id}/replay", "Send a delivery again, under its id"}, func(ctx context.Context, in *struct {
 		Caller
 		ID string `path:"id"`
 	}) (struct{}, error) {
@@ -172,14 +173,16 @@ func (c *control) addReplay() {
 			Anyway   bool      `json:"anyway,omitempty" doc:"also for an endpoint that is not configured: it waits"`
 		}
 	}
-	acts(c, "replay", "Send an endpoint what it was sent before, or given up on", func(ctx context.Context, in *replaying) (Replayed, error) {
+	acts(c, does{bridge.ScopeOps, "replay", "Send an endpoint what it was sent before, or given up on"}, func(ctx context.Context, in *replaying) (Replayed, error) {
 		b := &in.Body
 		n, err := c.bridge.Replay(ctx, bridge.Selection{
 			Endpoint: b.Endpoint, Alarm: b.Alarm, Since: b.Since, Until: b.Until, Latest: b.Latest, Dead: b.Dead, OnlySay: b.DryRun,
 		}, b.Anyway)
-		if !b.DryRun {
-			c.audit(&in.Caller, err, "endpoint", b.Endpoint, "deliveries", n)
+		if b.DryRun {
+			in.onlyAsks()
+			return Replayed{n}, err
 		}
+		c.audit(&in.Caller, err, "endpoint", b.Endpoint, "alarm", b.Alarm, "deliveries", strconv.Itoa(n))
 		return Replayed{n}, err
 	})
 	type discarding struct {
@@ -192,12 +195,14 @@ func (c *control) addReplay() {
 			DryRun bool   `json:"dry_run,omitempty" doc:"change nothing, only count"`
 		}
 	}
-	acts(c, "endpoints/{name}/discard", "Do not send an endpoint what it is owed", func(ctx context.Context, in *discarding) (Replayed, error) {
+	acts(c, does{bridge.ScopeOps, "endpoints/{name}/discard", "Do not send an endpoint what it is owed"}, func(ctx context.Context, in *discarding) (Replayed, error) {
 		b := &in.Body
 		n, err := c.bridge.Discard(ctx, bridge.Selection{Endpoint: in.Name, Alarm: b.Alarm, Latest: b.Latest, Reason: b.Reason, OnlySay: b.DryRun})
-		if !b.DryRun {
-			c.audit(&in.Caller, err, "reason", b.Reason, "deliveries", n)
+		if b.DryRun {
+			in.onlyAsks()
+			return Replayed{n}, err
 		}
+		c.audit(&in.Caller, err, "alarm", b.Alarm, "reason", b.Reason, "deliveries", strconv.Itoa(n))
 		return Replayed{n}, err
 	})
 }

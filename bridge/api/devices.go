@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tocsin/bridge"
 	"tocsin/rules"
 )
 
@@ -27,7 +28,7 @@ func (c *control) addDevices() {
 		Samples map[string][]rules.Point `json:"samples" doc:"the readings of the last hour by metric, oldest first, 500 at most, each [time, value]"`
 		Rules   []rules.Explanation      `json:"rules" doc:"why the alarms of the device stand as they do"`
 	}
-	reads(c, "devices", "List devices", func(_ context.Context, in *deviceListing) (deviceList, error) {
+	reads(c, does{bridge.ScopeRead, "devices", "List devices"}, func(_ context.Context, in *deviceListing) (deviceList, error) {
 		q := rules.DeviceQuery{After: in.Cursor, Contains: in.Contains, Presence: in.Presence, Alarming: in.Alarming, Limit: in.Limit + 1}
 		list, err := c.bridge.Devices(q)
 		if err != nil {
@@ -40,7 +41,7 @@ func (c *control) addDevices() {
 		}
 		return page, nil
 	})
-	reads(c, "devices/{id}", "Tell all that is known of a device", func(ctx context.Context, in *deviceAsked) (deviceDetail, error) {
+	reads(c, does{bridge.ScopeRead, "devices/{id}", "Tell all that is known of a device"}, func(ctx context.Context, in *deviceAsked) (deviceDetail, error) {
 		report, err := c.bridge.Device(in.ID)
 		if err != nil {
 			return deviceDetail{}, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,11 +21,11 @@ func (c *control) addEndpoints() {
 	type endpointAsked struct {
 		Name string `path:"name"`
 	}
-	reads(c, "endpoints", "List the endpoints and how they fare", func(ctx context.Context, _ *struct{}) (endpointList, error) {
+	reads(c, does{bridge.ScopeRead, "endpoints", "List the endpoints and how they fare"}, func(ctx context.Context, _ *struct{}) (endpointList, error) {
 		list, err := c.bridge.Endpoints(ctx)
 		return endpointList{append([]bridge.EndpointStatus{}, list...)}, err
 	})
-	reads(c, "endpoints/{name}", "Say how an endpoint fares", func(ctx context.Context, in *endpointAsked) (bridge.EndpointStatus, error) {
+	reads(c, does{bridge.ScopeRead, "endpoints/{name}", "Say how an endpoint fares"}, func(ctx context.Context, in *endpointAsked) (bridge.EndpointStatus, error) {
 		list, err := c.bridge.Endpoints(ctx)
 		if err != nil {
 			return bridge.EndpointStatus{}, err
@@ -39,7 +40,7 @@ func (c *control) addEndpoints() {
 		Caller
 		Name string `path:"name"`
 	}
-	acts(c, "endpoints/{name}/test", "Send an endpoint a test.ping, as everything else is sent", func(ctx context.Context, in *endpointActed) (Tested, error) {
+	acts(c, does{bridge.ScopeOps, "endpoints/{name}/test", "Send an endpoint a test.ping, as everything else is sent"}, func(ctx context.Context, in *endpointActed) (Tested, error) {
 		reply, err := c.bridge.Test(ctx, in.Name)
 		c.audit(&in.Caller, err)
 		if err != nil {
@@ -54,7 +55,7 @@ func (c *control) addEndpoints() {
 			Reason string `json:"reason,omitempty" maxLength:"1000" doc:"why, for whoever looks at it later"`
 		}
 	}
-	acts(c, "endpoints/{name}/disable", "Send an endpoint nothing until it is enabled; what it is owed is kept", func(ctx context.Context, in *disabling) (struct{}, error) {
+	acts(c, does{bridge.ScopeOps, "endpoints/{name}/disable", "Send an endpoint nothing until it is enabled; what it is owed is kept"}, func(ctx context.Context, in *disabling) (struct{}, error) {
 		reason := "switched off by an operator"
 		if in.Body != nil && in.Body.Reason != "" {
 			reason = in.Body.Reason
@@ -74,15 +75,17 @@ func (c *control) addEndpoints() {
 	type endpointEnabled struct {
 		Discarded int `json:"discarded" doc:"deliveries that are not sent"`
 	}
-	acts(c, "endpoints/{name}/enable", "Switch an endpoint on", func(ctx context.Context, in *enabling) (endpointEnabled, error) {
+	acts(c, does{bridge.ScopeOps, "endpoints/{name}/enable", "Switch an endpoint on"}, func(ctx context.Context, in *enabling) (endpointEnabled, error) {
 		what, dry := bridge.ResumeAll, false
 		if in.Body != nil {
 			what, dry = cmp.Or(in.Body.Send, bridge.ResumeAll), in.Body.DryRun
 		}
 		n, err := c.bridge.Enable(ctx, in.Name, what, dry)
-		if !dry {
-			c.audit(&in.Caller, err, "send", string(what), "discarded", n)
+		if dry {
+			in.onlyAsks()
+			return endpointEnabled{n}, err
 		}
+		c.audit(&in.Caller, err, "send", string(what), "discarded", strconv.Itoa(n))
 		return endpointEnabled{n}, err
 	})
 }

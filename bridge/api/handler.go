@@ -14,54 +14,70 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tocsin/bridge"
 )
 
 // A handler routes by the exact path: there is no redirect to a cleaned one,
 // so what is guarded cannot be reached by another spelling.
 type handler struct {
-	routes   map[string]http.Handler
-	profiles bool
-	open     map[string]bool // needs no token
-	token    Token
-	hosts    func(host string) bool // nil: any
-	control  *control               // nil: nothing under its prefix
+	open    map[string]http.Handler // for everybody
+	routes  map[string]guarded
+	profile bool
+	gate    *gate
+	limits  limits
+	hosts   func(host string) bool // nil: any
+	control *control               // nil: nothing under its prefix
+	log     *slog.Logger
+}
+
+// A guarded handler is for who may use it.
+type guarded struct {
+	needs bridge.Scope
+	http.Handler
 }
 
 func newHandler(o *Options, loopback bool) *handler {
+	log := orDiscard(o.Log)
 	h := &handler{
-		routes: map[string]http.Handler{
+		open: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(healthz),
 			"/readyz":  readyz(o.Ready),
 		},
-		open:     map[string]bool{"/healthz": true, "/readyz": true},
-		token:    o.Token,
-		profiles: loopback,
+		routes:  make(map[string]guarded),
+		gate:    &gate{fixed: o.Token, log: log},
+		limits:  newLimits(o.Rates),
+		profile: loopback,
+		log:     log,
 	}
 	if o.Bridge != nil {
-		h.control = newControl(o, orDiscard(o.Log))
-		h.routes["/openapi.yaml"] = http.HandlerFunc(h.control.serveDocument)
+		h.gate.book = o.Bridge.Access()
+		h.control = newControl(o, h.gate, log)
+		h.routes["/openapi.yaml"] = guarded{bridge.ScopeRead, http.HandlerFunc(h.control.serveDocument)}
 	}
 	if o.Gatherer != nil {
 		// One metric that fails must not hide the others. Two scrapers and a
 		// person are served at a time; a scrape of ours takes milliseconds.
-		h.routes["/metrics"] = promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{
+		h.routes["/metrics"] = guarded{bridge.ScopeRead, promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 3, Timeout: 10 * time.Second,
-		})
+		})}
 	}
 	if o.Keys != nil {
-		h.routes[keysPath], h.open[keysPath] = keys(o.Keys), true
+		h.open[keysPath] = keys(o.Keys)
 	}
 	if loopback {
-		h.routes["/debug/pprof/"] = http.HandlerFunc(pprof.Index)
-		h.routes["/debug/pprof/cmdline"] = http.HandlerFunc(pprof.Cmdline)
-		h.routes["/debug/pprof/profile"] = http.HandlerFunc(pprof.Profile)
-		h.routes["/debug/pprof/symbol"] = http.HandlerFunc(pprof.Symbol)
-		h.routes["/debug/pprof/trace"] = http.HandlerFunc(pprof.Trace)
+		for path, serve := range map[string]http.HandlerFunc{
+			"": pprof.Index, "cmdline": pprof.Cmdline, "profile": pprof.Profile, "symbol": pprof.Symbol, "trace": pprof.Trace,
+		} {
+			h.routes[profilesPath+path] = guarded{bridge.ScopeAdmin, serve} // memory may hold secrets
+		}
 		listen, _, _ := net.SplitHostPort(o.Listen)
 		h.hosts = func(host string) bool { return isLoopback(host) || host != "" && strings.EqualFold(host, listen) }
 	}
 	return h
 }
+
+const profilesPath = "/debug/pprof/"
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
@@ -78,29 +94,80 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusLoopDetected, "this is tocsin itself, and takes no webhooks (correct the url of the endpoint that leads here)")
 		return
 	}
-	path := r.URL.Path
-	if h.token.set && !h.open[path] && !h.token.allows(r) {
-		header.Set("WWW-Authenticate", `Bearer realm="tocsin"`)
-		problem(w, http.StatusUnauthorized, "a bearer token is needed (send \"Authorization: Bearer TOKEN\" with the token of http.token)")
+	if route, ok := h.open[r.URL.Path]; ok {
+		serveReading(w, r, route)
 		return
 	}
+	x := &exchange{ResponseWriter: w, by: bearer{name: byNobody}}
+	if h.enters(x, r) {
+		h.serve(x, r)
+	}
+	h.audited(r, x)
+}
+
+// enters finds out who sends a request, and answers those that may not come in, or
+// come too often.
+func (h *handler) enters(x *exchange, r *http.Request) bool {
+	address := addressOf(r)
+	if wait := h.limits.address.take(address); wait > 0 {
+		tooMany(x, wait, "there are too many requests from "+address)
+		return false
+	}
+	by, denied, err := h.gate.who(r)
+	switch {
+	case err != nil:
+		problem(x, http.StatusServiceUnavailable, err.Error())
+		return false
+	case denied != nil:
+		if wait := h.limits.refused.take(address); wait > 0 {
+			tooMany(x, wait, "there are too many requests without a good token from "+address)
+			return false
+		}
+		x.refused = true
+		x.Header().Set("WWW-Authenticate", denied.challenge)
+		problem(x, http.StatusUnauthorized, denied.detail)
+		return false
+	}
+	x.by = by
+	if by.name == byLoopback {
+		return true // its address has been counted
+	}
+	if wait := h.limits.token.take(by.id); wait > 0 {
+		tooMany(x, wait, "there are too many requests with the token "+strconv.QuoteToASCII(by.name))
+		return false
+	}
+	return true
+}
+
+// serve answers who has come in.
+func (h *handler) serve(x *exchange, r *http.Request) {
+	path := r.URL.Path
 	if h.control != nil && strings.HasPrefix(path, prefix) {
-		h.control.ServeHTTP(w, r)
+		h.control.ServeHTTP(x, r)
 		return
 	}
 	route, ok := h.routes[path]
-	if name, under := strings.CutPrefix(path, "/debug/pprof/"); !ok && under && h.profiles && profiles.Lookup(name) != nil {
-		route, ok = pprof.Handler(name), true
+	if name, under := strings.CutPrefix(path, profilesPath); !ok && under && h.profile && profiles.Lookup(name) != nil {
+		route, ok = guarded{bridge.ScopeAdmin, pprof.Handler(name)}, true
 	}
 	switch {
 	case !ok:
-		problem(w, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(path))
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		header.Set("Allow", "GET, HEAD")
-		problem(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		problem(x, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(path))
+	case !x.by.scope.Allows(route.needs):
+		forbid(x, route.needs)
 	default:
-		route.ServeHTTP(w, r)
+		serveReading(x, r, route)
 	}
+}
+
+// serveReading answers at a path that is only read.
+func serveReading(w http.ResponseWriter, r *http.Request, route http.Handler) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		problem(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		return
+	}
+	route.ServeHTTP(w, r)
 }
 
 func orDiscard(log *slog.Logger) *slog.Logger {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"tocsin/bridge"
 	"tocsin/rules"
 )
 
@@ -23,11 +24,11 @@ func (c *control) addRules() {
 	type explanationList struct {
 		Alarms []rules.Explanation `json:"alarms"`
 	}
-	reads(c, "rules", "List the rules and how they stand", func(context.Context, *struct{}) (ruleList, error) {
+	reads(c, does{bridge.ScopeRead, "rules", "List the rules and how they stand"}, func(context.Context, *struct{}) (ruleList, error) {
 		list, err := c.bridge.Health()
 		return ruleList{list}, err
 	})
-	reads(c, "rules/{id}", "Say how a rule stands", func(_ context.Context, in *asked) (rules.Health, error) {
+	reads(c, does{bridge.ScopeRead, "rules/{id}", "Say how a rule stands"}, func(_ context.Context, in *asked) (rules.Health, error) {
 		list, err := c.bridge.Health()
 		if err != nil {
 			return rules.Health{}, err
@@ -38,7 +39,7 @@ func (c *control) addRules() {
 		}
 		return list[i], nil
 	})
-	reads(c, "devices/{id}/explain", "Say why the alarms of a device stand as they do", func(_ context.Context, in *explaining) (explanationList, error) {
+	reads(c, does{bridge.ScopeRead, "devices/{id}/explain", "Say why the alarms of a device stand as they do"}, func(_ context.Context, in *explaining) (explanationList, error) {
 		alarms, err := c.bridge.Explain(in.Device, in.Rule)
 		switch {
 		case err != nil || len(alarms) > 0:

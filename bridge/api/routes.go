@@ -27,10 +27,14 @@ const prefix = "/api/v1/"
 
 const maxBody = 64 << 10
 
-// control answers under prefix, and describes itself. It is reached only by
-// whoever may.
+// bearerScheme is the name of how a request says who sends it, in the description.
+const bearerScheme = "token"
+
+// control answers under prefix, and describes itself. It is reached by whoever is
+// known, and each route says who may use it.
 type control struct {
 	bridge  *bridge.Bridge
+	gate    *gate
 	reload  func(context.Context) (Reloaded, error)
 	plan    func(ctx context.Context, config string) (Planned, error)
 	foreign *http.CrossOriginProtection
@@ -41,9 +45,9 @@ type control struct {
 	document func() ([]byte, error) // OpenAPI 3.1, as YAML
 }
 
-func newControl(o *Options, log *slog.Logger) *control {
+func newControl(o *Options, g *gate, log *slog.Logger) *control {
 	c := &control{
-		bridge: o.Bridge, reload: o.Reload, plan: o.Plan, log: log,
+		bridge: o.Bridge, gate: g, reload: o.Reload, plan: o.Plan, log: log,
 		foreign: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
 	}
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
@@ -59,21 +63,33 @@ func newControl(o *Options, log *slog.Logger) *control {
 			},
 			Servers: []*huma.Server{{URL: "/"}},
 			Components: &huma.Components{
-				Schemas:         schemas,
-				SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}},
+				Schemas: schemas,
+				SecuritySchemes: map[string]*huma.SecurityScheme{bearerScheme: {
+					Type: "http", Scheme: "bearer",
+					Description: "The token of http.token, which may everything, or one that was made here. A token has a scope: " +
+						"read lets its bearer look, ops act on alarms, endpoints and deliveries as well, and admin everything. " +
+						"A bridge on loopback without http.token asks for none.",
+				}},
 			},
-			Security: []map[string][]string{{"token": {}}},
 		},
 		Formats:       huma.DefaultFormats,
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{wording},
+
+		RejectUnknownQueryParameters: true,
 	})
+	c.api.UseMiddleware(c.authorize)
 	c.addAlarms()
 	c.addRules()
 	c.addDevices()
 	c.addEndpoints()
 	c.addDeliveries()
 	c.addConfiguration()
+	c.addTokens()
+	c.addAudit()
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // huma's own problem, which wording replaces
+		delete(schemas.Map(), unused)
+	}
 	c.document = sync.OnceValues(c.api.OpenAPI().YAML)
 	return c
 }
@@ -82,6 +98,9 @@ func newControl(o *Options, log *slog.Logger) *control {
 func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A page of another origin must not act through a browser that can reach us.
 	if err := c.foreign.Check(r); err != nil {
+		if x, ok := w.(*exchange); ok {
+			x.refused = true
+		}
 		problem(w, http.StatusForbidden, "the request comes from a web page of another origin (send it from a program, or from a page of this server)")
 		return
 	}
@@ -154,50 +173,51 @@ func whole(r *http.Request) *http.Request {
 	return r
 }
 
-// A Caller is who asks, for the log of what was changed. It is part of the input
-// of every route that changes something.
-type Caller struct {
-	from, path string
-}
-
-// Resolve implements huma.Resolver.
-func (c *Caller) Resolve(ctx huma.Context) []error {
-	u := ctx.URL()
-	c.from, c.path = ctx.RemoteAddr(), u.Path
-	return nil
-}
-
-// audit logs who changed what.
-func (c *control) audit(by *Caller, err error, attrs ...any) {
-	attrs = append([]any{"path", by.path, "from", by.from}, attrs...)
-	if err != nil {
-		c.log.Warn("request not carried out", append(attrs, "error", err)...)
-		return
-	}
-	c.log.Info("request carried out", attrs...)
-}
-
 // An answer is the body of a response.
 type answer[T any] struct{ Body T }
 
+// does says what a route is for, and who may use it.
+type does struct {
+	needs bridge.Scope
+	path  string // below prefix
+	says  string
+}
+
 // reads adds a route that reads.
-func reads[I, O any](c *control, path, does string, do func(context.Context, *I) (O, error)) {
-	route(c, huma.Operation{Method: http.MethodGet, Path: prefix + path, Summary: does}, do)
+func reads[I, O any](c *control, d does, do func(context.Context, *I) (O, error)) {
+	route(c, d, huma.Operation{Method: http.MethodGet}, do)
 }
 
-// acts adds a route that changes something, or takes a body to ask.
-func acts[I, O any](c *control, path, does string, do func(context.Context, *I) (O, error)) {
-	route(c, huma.Operation{Method: http.MethodPost, Path: prefix + path, Summary: does}, do)
+// asks adds a route that takes a body to read by.
+func asks[I, O any](c *control, d does, do func(context.Context, *I) (O, error)) {
+	route(c, d, huma.Operation{Method: http.MethodPost}, do)
 }
 
-func route[I, O any](c *control, op huma.Operation, do func(context.Context, *I) (O, error)) {
-	op.OperationID = huma.GenerateOperationID(op.Method, strings.TrimPrefix(op.Path, prefix), (*O)(nil))
-	op.Tags = []string{strings.SplitN(strings.TrimPrefix(op.Path, prefix), "/", 2)[0]}
+// acts adds a route that changes something. The input has a [Caller].
+func acts[I, O any](c *control, d does, do func(context.Context, *I) (O, error)) {
+	route(c, d, huma.Operation{Method: http.MethodPost, Metadata: map[string]any{changesSomething: true}}, do)
+}
+
+// makes adds a route that makes something. The input has a [Caller].
+func makes[I, O any](c *control, d does, do func(context.Context, *I) (O, error)) {
+	route(c, d, huma.Operation{Method: http.MethodPost, DefaultStatus: http.StatusCreated, Metadata: map[string]any{changesSomething: true}}, do)
+}
+
+// removes adds a route that takes something away. The input has a [Caller].
+func removes[I, O any](c *control, d does, do func(context.Context, *I) (O, error)) {
+	route(c, d, huma.Operation{Method: http.MethodDelete, Metadata: map[string]any{changesSomething: true}}, do)
+}
+
+const changesSomething = "changes" // in an operation's metadata
+
+func route[I, O any](c *control, d does, op huma.Operation, do func(context.Context, *I) (O, error)) {
+	op.Path, op.Summary = prefix+d.path, d.says
+	op.OperationID = huma.GenerateOperationID(op.Method, d.path, (*O)(nil))
+	op.Tags = []string{strings.SplitN(d.path, "/", 2)[0]}
+	op.Security = []map[string][]string{{bearerScheme: {string(d.needs)}}}
+	op.Description = "Needs a token of the scope " + string(d.needs) + "."
 	op.MaxBodyBytes = maxBody
-	op.Errors = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable}
-	if strings.Contains(op.Path, "{") {
-		op.Errors = append(op.Errors, http.StatusNotFound)
-	}
+	op.Responses = c.failures(op.Method, strings.Contains(d.path, "{"))
 	if reflect.TypeFor[O]() == reflect.TypeFor[struct{}]() {
 		op.DefaultStatus = http.StatusNoContent
 		huma.Register(c.api, op, func(ctx context.Context, in *I) (*struct{}, error) {
@@ -213,6 +233,61 @@ func route[I, O any](c *control, op huma.Operation, do func(context.Context, *I)
 		}
 		return &answer[O]{out}, nil
 	})
+}
+
+// failures are the problems that a route may answer with.
+func (c *control) failures(method string, named bool) map[string]*huma.Response {
+	list := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusUnprocessableEntity,
+		http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	if method != http.MethodGet {
+		list = append(list, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	if named {
+		list = append(list, http.StatusBadRequest, http.StatusNotFound)
+	}
+	schema := c.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[failure](), true, "Problem")
+	responses := make(map[string]*huma.Response)
+	for _, status := range list {
+		responses[strconv.Itoa(status)] = &huma.Response{
+			Description: http.StatusText(status), Content: map[string]*huma.MediaType{problemJSON: {Schema: schema}},
+		}
+	}
+	responses[strconv.Itoa(http.StatusTooManyRequests)].Headers = map[string]*huma.Param{
+		"Retry-After": {Description: "seconds to wait", Schema: &huma.Schema{Type: huma.TypeInteger}},
+	}
+	return responses
+}
+
+// authorize lets a request through whose sender may use the route. What a route
+// needs is read from its own description.
+func (c *control) authorize(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	x, ok := w.(*exchange)
+	op := ctx.Operation()
+	needed, described := neededBy(op)
+	switch {
+	case !ok || !described:
+		problem(w, http.StatusInternalServerError, "the route does not say who may use it (this is a defect of tocsin)")
+	case !x.by.scope.Allows(needed):
+		forbid(x, needed)
+	default:
+		x.changes = op.Metadata[changesSomething] != nil && !reading(r)
+		next(ctx)
+	}
+}
+
+func neededBy(op *huma.Operation) (bridge.Scope, bool) {
+	if len(op.Security) != 1 || len(op.Security[0][bearerScheme]) != 1 {
+		return "", false
+	}
+	return bridge.Scope(op.Security[0][bearerScheme][0]), true
+}
+
+// forbid answers whose token is not enough.
+func forbid(x *exchange, needed bridge.Scope) {
+	x.refused = true
+	x.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="tocsin", error="insufficient_scope", scope=%q`, needed))
+	problem(x, http.StatusForbidden, fmt.Sprintf("this needs a token of the scope %s, and %s has %s (ask whoever runs this bridge)", needed, strconv.QuoteToASCII(x.by.name), x.by.scope))
 }
 
 // A failure is the problem document of an error.
