@@ -8,7 +8,9 @@
 // problem document (RFC 9457).
 //
 // It is closed by default. A listener that is not loopback needs a token; where
-// a token is set, everything but the two probes asks for it. A loopback listener
+// a token is set, everything but the two probes and the public keys asks for it, or
+// for one that was made here: each of these has a scope, and each route says which
+// one it needs. What changes something is in an audit log. A loopback listener
 // answers only to loopback names, so that a web page whose name was pointed at
 // 127.0.0.1 reads nothing. There are no cross-origin headers.
 //

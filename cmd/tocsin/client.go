@@ -86,19 +86,54 @@ func (c *apiClient) do(ctx context.Context, method string, path []string, query 
 		plain, escaped = plain+"/"+part, escaped+"/"+url.PathEscape(part)
 	}
 	u.Path, u.RawPath, u.RawQuery = plain, escaped, query.Encode()
-	var content io.Reader
+	var content []byte
 	if body != nil {
-		data, err := json.Marshal(body)
+		var err error
+		if content, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		resp, answer, err := c.send(ctx, method, u.String(), content)
 		if err != nil {
 			return nil, err
 		}
-		content = bytes.NewReader(data)
+		if wait := tooSoon(resp); wait > 0 {
+			select { // the request was not looked at: a long list is asked for in many
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(wait):
+				continue
+			}
+		}
+		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+			return answer, nil
+		}
+		return nil, c.problem(resp, answer)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+}
+
+// tooSoon is how long to wait before a request that came too soon is sent again; 0
+// where it did not, or nobody would wait so long.
+func tooSoon(resp *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if resp.StatusCode != http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 10 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// send sends one request and reads the answer.
+func (c *apiClient) send(ctx context.Context, method, address string, content []byte) (*http.Response, []byte, error) {
+	var body io.Reader
+	if content != nil {
+		body = bytes.NewReader(content)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if body != nil {
+	if content != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.token != "" {
@@ -110,24 +145,26 @@ func (c *apiClient) do(ctx context.Context, method string, path []string, query 
 		if errors.As(err, &failed) {
 			err = failed.Err // without the address, which is the place
 		}
-		return nil, fmt.Errorf("%s: %w (is tocsin running there? --server says where it answers)", c.base.Redacted(), err)
+		return nil, nil, fmt.Errorf("%s: %w (is tocsin running there? --server says where it answers)", c.base.Redacted(), err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("%s: reading the answer: %w", c.base.Redacted(), err)
+		return nil, nil, fmt.Errorf("%s: reading the answer: %w", c.base.Redacted(), err)
 	}
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-		return answer, nil
-	}
+	return resp, answer, nil
+}
+
+// problem is the error that an answer tells of.
+func (c *apiClient) problem(resp *http.Response, answer []byte) error {
 	var p answered
 	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
-		return nil, fmt.Errorf("%s: answered %s (is it a bridge of this version?)", c.base.Redacted(), resp.Status)
+		return fmt.Errorf("%s: answered %s (is it a bridge of this version?)", c.base.Redacted(), resp.Status)
 	}
-	if resp.StatusCode == http.StatusUnauthorized {
-		return nil, fmt.Errorf("%s: a token is needed (set TOCSIN_TOKEN or --token-file to the token of http.token)", c.base.Redacted())
+	if resp.StatusCode == http.StatusUnauthorized && c.token == "" {
+		return fmt.Errorf("%s: a token is needed (set TOCSIN_TOKEN or --token-file to that of http.token, or one of your own)", c.base.Redacted())
 	}
-	return nil, fmt.Errorf("%s: %w", c.base.Redacted(), &p)
+	return fmt.Errorf("%s: %w", c.base.Redacted(), &p)
 }
 
 // get prints what a running bridge answers at a path: as it came, for programs, or

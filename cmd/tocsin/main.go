@@ -123,6 +123,8 @@ func newRootCommand(e env) *cobra.Command {
 		newDeliveriesCommand(e),
 		newPreviewCommand(e),
 		newReplayCommand(e),
+		newTokensCommand(e),
+		newAuditCommand(e),
 		newListenCommand(e),
 		newVerifyCommand(e),
 		newKeygenCommand(e),
