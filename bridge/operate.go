@@ -10,18 +10,21 @@ import (
 	"tocsin/rules"
 )
 
-func (b *Bridge) laneOf(name string) (*lane, error) {
+func (b *Bridge) laneOf(ctx context.Context, name string) (*lane, error) {
 	if l := b.lanes.get(name); l != nil {
 		return l, nil
 	}
-	return nil, fmt.Errorf("%w %q (tocsin endpoints lists them)", ErrNoEndpoint, name)
+	if err := b.knows(ctx, name, true); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %s (configure it again, or discard what it is owed: tocsin endpoints discard %[2]s)", ErrNotConfigured, name)
 }
 
 // Pause switches an endpoint off until somebody enables it, another URL included,
 // and returns when that is on disk. What it is owed waits; attempts under way end.
 // Its owner is told.
 func (b *Bridge) Pause(ctx context.Context, name, reason string) error {
-	l, err := b.laneOf(name)
+	l, err := b.laneOf(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -52,7 +55,7 @@ const (
 // forgets a Retry-After. It returns, when that is on disk, how many deliveries were
 // discarded for it. With onlySay it only counts them.
 func (b *Bridge) Enable(ctx context.Context, name string, what Resumption, onlySay bool) (discarded int, err error) {
-	l, err := b.laneOf(name)
+	l, err := b.laneOf(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -79,7 +82,7 @@ func (b *Bridge) Enable(ctx context.Context, name string, what Resumption, onlyS
 // whatever it waits for, and returns the answer. Nothing is stored of it, and it
 // is not tried again. An answer that accepts is as good as a probe's.
 func (b *Bridge) Test(ctx context.Context, name string) (preset.Reply, error) {
-	l, err := b.laneOf(name)
+	l, err := b.laneOf(ctx, name)
 	if err != nil {
 		return preset.Reply{}, err
 	}

@@ -68,6 +68,9 @@ func TestWhoHasLeftTheConfigurationIsReplayedToOnlyWhenAsked(t *testing.T) {
 		if n, err := w.Discard(t.Context(), bridge.Selection{Endpoint: "crm"}); n == 0 || err != nil {
 			t.Fatalf("Discard = %d, %v", n, err)
 		}
+		if _, err := w.Enable(t.Context(), "crm", bridge.ResumeAll, false); !errors.Is(err, bridge.ErrNotConfigured) {
+			t.Errorf("Enable: %v", err)
+		}
 		s := bridge.Selection{Endpoint: "crm"}
 		if n, err := w.Replay(t.Context(), s, false); n != 0 || !errors.Is(err, bridge.ErrNotConfigured) {
 			t.Errorf("Replay = %d, %v", n, err)

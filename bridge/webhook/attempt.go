@@ -293,7 +293,7 @@ func refused(resp *http.Response) error {
 	if t := http.StatusText(resp.StatusCode); t != "" {
 		answer += " " + t
 	}
-	if resp.StatusCode < 300 || resp.StatusCode > 399 {
+	if resp.StatusCode < 300 || resp.StatusCode > 399 || resp.StatusCode == http.StatusNotModified {
 		return errors.New("answered " + answer)
 	}
 	to := "nowhere"

@@ -143,6 +143,7 @@ func TestErrorsAreOneLineWithoutSecrets(t *testing.T) {
 	f("HTTP/1.1 301 X\r\nLocation: https://user:canary@evil.example/canary?canary\r\nContent-Length: 0\r\n\r\n", true, `answered 301 Moved Permanently to host "evil.example"`)
 	f("HTTP/1.1 302 X\r\nLocation: /canary\r\nContent-Length: 0\r\n\r\n", true, "to another path")
 	f("HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n", true, "to nowhere")
+	f("HTTP/1.1 304 X\r\n\r\n", true, "answered 304 Not Modified")
 	f("HTTP/1.1 302 X\r\nLocation: https://"+strings.Repeat("a", 5000)+"/\r\nContent-Length: 0\r\n\r\n", true, "…")
 	f("SSH-2.0-OpenSSH_9.9\x1b[31m\r\n", false, "waiting for the answer: ", "malformed HTTP")
 	f(strings.Repeat("A", 5000)+"\r\n\r\n", false, "malformed HTTP")

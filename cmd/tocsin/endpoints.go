@@ -38,7 +38,7 @@ What an endpoint is owed is kept in every state, within its limits.backlog.`,
 		},
 	}
 	f.add(cmd)
-	cmd.AddCommand(newEndpointTest(e, &f), newEndpointEnable(e, &f), newEndpointDisable(e, &f))
+	cmd.AddCommand(newEndpointTest(e, &f), newEndpointEnable(e, &f), newEndpointDisable(e, &f), newEndpointDiscard(e, &f))
 	return cmd
 }
 
@@ -179,6 +179,51 @@ is owed it is sent all, or with --send the latest state of each alarm, or nothin
 		},
 	}
 	cmd.Flags().StringVar(&send, "send", "all", "what it is sent of what it is owed: all, latest or discard")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+func newEndpointDiscard(e env, f *clientFlags) *cobra.Command {
+	var alarm, reason string
+	var latest, yes bool
+	cmd := &cobra.Command{
+		Use: "discard NAME", Short: "Do not send it what it is owed", Args: oneEndpoint,
+		Long: `Discard ends what waits for an endpoint as cancelled, also for one that has left the
+configuration. What is being sent at that moment is left alone. It is counted first,
+and asked for; --yes does not ask. Replay sends it after all.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var r api.Replayed
+			ask := func(dry bool) ([]byte, error) {
+				answer, err := actOn(cmd.Context(), e, f, []string{args[0], "discard"}, map[string]any{
+					"alarm": alarm, "latest": latest, "reason": reason, "dry_run": dry,
+				})
+				if err != nil {
+					return nil, err
+				}
+				return answer, json.Unmarshal(answer, &r)
+			}
+			if _, err := ask(true); err != nil {
+				return err
+			}
+			if r.Deliveries > 0 && !yes {
+				fmt.Fprintf(e.Stderr, "%s not to be sent to %s\n", count(r.Deliveries, "delivery"), args[0])
+				if err := confirm(e); err != nil {
+					return err
+				}
+			}
+			answer, err := ask(false)
+			if err != nil {
+				return err
+			}
+			return show(e, f.asJSON, answer, func(w io.Writer, r api.Replayed) error {
+				_, err := fmt.Fprintf(w, "%s discarded\n", count(r.Deliveries, "delivery"))
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&alarm, "alarm", "", "only what is of this alarm, by its key")
+	cmd.Flags().BoolVar(&latest, "latest", false, "keep the newest state of each alarm")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }

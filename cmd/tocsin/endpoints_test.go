@@ -47,5 +47,17 @@ func TestEndpointIsTestedPausedAndEnabled(t *testing.T) {
 		t.Errorf("told %v", got)
 	}
 	f(0, "0 deliveries discarded", "enable", "ops")
+
+	f(0, "ops is paused", "disable", "ops")
+	publishCrossings(t, addr, "freezer-2", 2)
+	eventually(t, "two are owed", func() bool {
+		return p.metric(`tocsin_deliveries_pending{endpoint="ops"}`) == "2"
+	})
+	f(2, "no terminal to ask", "discard", "ops")
+	f(0, "0 deliveries discarded", "discard", "ops", "--alarm", "warm/freezer-9")
+	f(0, "1 delivery discarded", "discard", "ops", "--latest", "--yes")
+	f(0, `"deliveries": 1`, "discard", "ops", "--yes", "--json")
+	f(1, "there is no endpoint", "discard", "nobody")
+	f(0, "is enabled", "enable", "ops")
 	f(1, "send", "enable", "ops", "--send", "some")
 }
