@@ -233,7 +233,7 @@ func (b *Bridge) newLane(e Endpoint, s EndpointState, enable bool) (*lane, error
 		store: b.store, write: b.changed, include: b.include, awaits: b.awaits, firing: b.firing,
 		metrics: b.metrics, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
 	}
-	if err := l.restore(s); err != nil {
+	if err := l.restore(time.Now(), s); err != nil {
 		return nil, err
 	}
 	l.state.Name = e.Name

@@ -20,6 +20,7 @@ type fortune struct {
 	last     LastAttempt
 	until    time.Time // nothing begins before
 	heard    time.Time // when it accepted something last
+	floor    time.Time // no attempt begins before: the endpoint asked for it
 
 	plainProbe bool // it has refused a digest: it is probed with what it is owed
 }
@@ -27,7 +28,8 @@ type fortune struct {
 // A memo is what a lane has to know after a restart; in the store it is JSON.
 type memo struct {
 	Paused  bool       `json:"paused,omitempty"` // by an operator; otherwise the endpoint itself said that it is gone
-	Floor   time.Time  `json:"floor,omitzero"`   // no attempt begins before: the endpoint asked for it
+	Written time.Time  `json:"written,omitzero"` // when it was
+	Floor   time.Time  `json:"floor,omitzero"`   // of the fortune
 	Opened  int        `json:"opened,omitempty"` // of the breaker
 	Until   time.Time  `json:"until,omitzero"`   // of the breaker
 	Failing time.Time  `json:"failing,omitzero"` // since when nothing was accepted, as far as that was told
@@ -36,7 +38,7 @@ type memo struct {
 }
 
 // restore takes over what an earlier process knew.
-func (s *fortune) restore(state EndpointState) error {
+func (s *fortune) restore(now time.Time, state EndpointState) error {
 	text := state.Memo
 	state.Memo = ""
 	s.state = state
@@ -46,15 +48,33 @@ func (s *fortune) restore(state EndpointState) error {
 	if err := json.Unmarshal([]byte(text), &s.memo); err != nil {
 		return fmt.Errorf("reading what is known of endpoint %s: %w", state.Name, err)
 	}
+	at := s.memo.Written
+	s.memo.Written = time.Time{}
 	s.written = s.memo
-	s.breaker.until, s.breaker.opened = s.memo.Until, s.memo.Opened
+	s.floor = asLong(now, s.memo.Floor, at)
+	s.breaker.until, s.breaker.opened = asLong(now, s.memo.Until, at), s.memo.Opened
 	return nil
+}
+
+// asLong is a time that was written down at another. It is no further away than
+// it was then: a clock that was set back since would have us wait for it to get
+// there again. It has a monotonic reading, so that a clock that is set from now on
+// does not move it.
+func asLong(now, until, written time.Time) time.Time {
+	if until.IsZero() {
+		return until
+	}
+	wait := until.Sub(now)
+	if !written.IsZero() {
+		wait = min(wait, until.Sub(written))
+	}
+	return now.Add(wait)
 }
 
 // remember brings the memo up to date, and reports whether it has to be written.
 // A floor that is near is not worth a write.
 func (s *fortune) remember(now time.Time) bool {
-	s.memo.Until, s.memo.Opened = stored(s.breaker.until), 0
+	s.memo.Floor, s.memo.Until, s.memo.Opened = stored(s.floor), stored(s.breaker.until), 0
 	if s.breaker.isOpen() {
 		s.memo.Opened = s.breaker.opened
 	}
@@ -71,8 +91,9 @@ func (s *fortune) remember(now time.Time) bool {
 // form is the state as it is written.
 func (s *fortune) form() EndpointState {
 	state := s.state
-	if s.memo != (memo{}) {
-		text, _ := json.Marshal(s.memo) // times of this age and plain words always have a form
+	if m := s.memo; m != (memo{}) {
+		m.Written = stored(time.Now())
+		text, _ := json.Marshal(m) // times of this age and plain words always have a form
 		state.Memo = string(text)
 	}
 	s.written = s.memo
@@ -88,8 +109,8 @@ func (s *fortune) allow(now time.Time) (n int, next time.Time) {
 	switch {
 	case s.state.Disabled:
 		return 0, time.Time{}
-	case s.memo.Floor.After(now):
-		return 0, s.memo.Floor
+	case s.floor.After(now):
+		return 0, s.floor
 	}
 	if n, next = s.breaker.allow(now); n == 0 {
 		return 0, next
@@ -167,7 +188,7 @@ func (l *lane) status(now time.Time) EndpointStatus {
 	if l.until.After(now) {
 		s.Until, s.WaitsFor = l.until, "rate"
 		switch {
-		case l.memo.Floor.After(now):
+		case l.floor.After(now):
 			s.WaitsFor = "retry_after"
 		case l.breaker.isOpen():
 			s.WaitsFor = "breaker"

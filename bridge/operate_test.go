@@ -59,6 +59,31 @@ func TestPausedEndpointIsToldNothingUntilItIsEnabled(t *testing.T) {
 	})
 }
 
+// A pause is an operator's, also where the endpoint was in trouble when it began
+// and is given another URL before it ends.
+func TestPausedEndpointInTroubleStaysPausedAtAnotherURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		ops := w.endpoints["ops"]
+		ops.answer = always(webhook.Result{Status: 429, RetryAfter: time.Hour, Err: errBoom})
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		synctest.Wait()
+		if err := w.Pause(t.Context(), "ops", "the CRM is migrated"); err != nil {
+			t.Fatal(err)
+		}
+		w.targets["ops"], w.revision = "another", 1
+		w.reload()
+		time.Sleep(2 * time.Hour)
+		if n := ops.tried(); n != 1 {
+			t.Errorf("%d attempts at a paused endpoint", n-1)
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // Somebody who knows that a receiver is back need not wait for the next probe.
 func TestEnablingClosesTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -56,8 +56,8 @@ func (l *lane) judge(now time.Time, a *attempt, how lesson) (told rules.Type, di
 	if res.Err != nil {
 		l.last.Error = res.Err.Error()
 	}
-	if until := stored(now.Add(res.RetryAfter)); res.RetryAfter > 0 && until.After(l.memo.Floor) {
-		l.memo.Floor = until
+	if until := now.Add(res.RetryAfter); res.RetryAfter > 0 && until.After(l.floor) {
+		l.floor = until
 	}
 	switch how {
 	case accepted:
@@ -212,22 +212,22 @@ func (l *lane) enable(now time.Time) *group {
 	l.log.Info("endpoint enabled", "was", l.state.Reason)
 	e := l.endpoint.Load()
 	l.state = EndpointState{Name: e.Name, Target: e.Target, Since: stored(now)}
-	l.memo.Paused, l.memo.Floor, l.failures = false, time.Time{}, 0
+	l.memo.Paused, l.floor, l.failures = false, time.Time{}, 0
 	l.breaker.reset(now)
 	l.remember(now)
 	return l.write(change{state: l.form()})
 }
 
 // change has the lane go on by another configuration. Another URL is another
-// endpoint, which has not failed yet.
+// endpoint, which has not failed yet; a pause holds for both.
 func (l *lane) change(e Endpoint, h *host) {
 	moved := l.endpoint.Swap(e.withDefaults()).Target != e.Target
 	l.host.Store(h)
 	l.mu.Lock()
 	l.bucket.set(e.Rate)
-	off, trouble := l.state.Disabled && !l.memo.Paused, l.breaker.isOpen() || l.memo.Floor.After(time.Now())
+	anew := moved && !l.memo.Paused && (l.state.Disabled || l.breaker.isOpen() || l.floor.After(time.Now()))
 	l.mu.Unlock()
-	if moved && (off || trouble) {
+	if anew {
 		l.enable(time.Now())
 	}
 	l.notify()

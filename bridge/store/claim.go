@@ -177,7 +177,7 @@ func (d *DB) takeIn(ctx context.Context, l *lane) error {
 		WHERE num > ? AND num <= ? AND instr(eps, ?4) > 0
 		AND NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = ?3) ORDER BY num LIMIT ?5`
 	if rowed {
-		query = `SELECT ` + columnsOf("e.alarm") + `, d.attempt, d.due, d.heard, d.began, d.owed
+		query = `SELECT ` + columnsOf("e.alarm") + `, d.attempt, d.due, d.at, d.heard, d.began, d.owed
 			FROM delivery d INDEXED BY delivery_open JOIN event e ON e.num = d.event
 			WHERE d.state = 0 AND d.ep = ?3 AND d.event > ?1 AND d.event <= ?2 AND ?4 <> '' ORDER BY d.event LIMIT ?5`
 	}
@@ -223,7 +223,7 @@ func columnsOf(key string) string {
 	return `e.num, ` + key + `, coalesce(e.class, -1), CASE WHEN e.class IS NULL THEN e.type ELSE '' END, octet_length(e.payload)`
 }
 
-// find reads deliveries: the columns of items, and with five more, tries.
+// find reads deliveries: the columns of items, and with six more, tries.
 func (d *DB) find(ctx context.Context, query string, args ...any) (list []found, err error) {
 	rows, err := d.read.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -231,8 +231,8 @@ func (d *DB) find(ctx context.Context, query string, args ...any) (list []found,
 	}
 	var f found
 	var typ rules.Type
-	var c, due, owed int64
-	to := []any{&f.num, &f.alarm, &c, &typ, &f.size, &f.attempt, &due, &f.heard, &f.began, &owed}
+	var c, due, at, owed int64
+	to := []any{&f.num, &f.alarm, &c, &typ, &f.size, &f.attempt, &due, &at, &f.heard, &f.began, &owed}
 	columns, err := rows.Columns()
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
@@ -242,11 +242,22 @@ func (d *DB) find(ctx context.Context, query string, args ...any) (list []found,
 		if err := rows.Scan(to...); err != nil {
 			return err
 		}
-		f.class, f.due, f.owed = classFrom(c, typ), fromNanos(due), fromNanos(owed)
+		f.class, f.due, f.owed = classFrom(c, typ), dueBy(time.Now(), due, at), fromNanos(owed)
 		list = append(list, f)
 		return nil
 	})
 	return list, d.reading("events", err)
+}
+
+// dueBy is when a delivery is due that was put off at one time until another. It
+// waits no longer than it was to wait then: a clock that was set back since would
+// have it wait for the clock to get there again. It has a monotonic reading, so
+// that a clock that is set from now on does not move it.
+func dueBy(now time.Time, due, at int64) time.Time {
+	if due == 0 {
+		return time.Time{}
+	}
+	return now.Add(time.Duration(min(due-nanos(now), due-at)))
 }
 
 // underWay are events that a lane which reads again must not take for owed: what

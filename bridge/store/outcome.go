@@ -172,8 +172,8 @@ func (w *writer) putRows(ctx context.Context, rows map[rowKey]row) error {
 	for _, k := range keys {
 		r := rows[k]
 		var err error
-		if r.state == stateDelivered { // whether it was heard is no question, and with what it began was written before
-			_, err = w.accepted.ExecContext(ctx, k.event, k.ep, r.attempt, r.status, nanos(r.at),
+		if r.state == stateDelivered { // whether it was heard is no question
+			_, err = w.accepted.ExecContext(ctx, k.event, k.ep, r.attempt, r.status, nanos(r.at), r.began,
 				int64(r.took), string(r.timings), notNull(r.answer), r.cut)
 		} else {
 			_, err = w.row.ExecContext(ctx, k.event, k.ep, r.state, r.attempt, nanos(r.due), r.status, r.err, nanos(r.at), r.heard, r.began)

@@ -131,7 +131,7 @@ func (p *parking) scan(ctx context.Context, see func(found) (done bool, err erro
 	for after := p.from; after < last; {
 		to := min(after+takeInRange, last)
 		page, err := p.d.find(ctx, `SELECT `+columnsOf(`CASE e.told WHEN '' THEN e.alarm ELSE e.told END`)+`,
-			coalesce(d.attempt, 0), 0, coalesce(d.heard, 0), coalesce(d.began, 0)
+			coalesce(d.attempt, 0), 0, 0, coalesce(d.heard, 0), coalesce(d.began, 0)
 			FROM event e LEFT JOIN delivery d ON d.event = e.num AND d.ep = ?1
 			WHERE e.num > ?2 AND e.num <= ?3 AND instr(e.eps, ?4) > 0 AND coalesce(d.state, 0) = 0 ORDER BY e.num LIMIT ?5`,
 			p.l.num, after, to, epToken(p.l.num), parkRows)

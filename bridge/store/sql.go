@@ -109,9 +109,9 @@ func (w *writer) open(ctx context.Context) (err error) {
 			status = excluded.status, error = excluded.error, at = excluded.at,
 			heard = excluded.heard, began = excluded.began`},
 		// Nearly all end so, which is why it has its own: it says nothing that it need not.
-		{&w.accepted, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, took, timings, answer, cut)
-			VALUES (?, ?, 1, ?, 0, ?, '', ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
-			state = 1, attempt = excluded.attempt, due = 0, status = excluded.status, error = '', at = excluded.at,
+		{&w.accepted, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, began, took, timings, answer, cut)
+			VALUES (?, ?, 1, ?, 0, ?, '', ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
+			state = 1, attempt = excluded.attempt, due = 0, status = excluded.status, error = '', at = excluded.at, began = excluded.began,
 			took = excluded.took, timings = excluded.timings, answer = excluded.answer, cut = excluded.cut`},
 		{&w.endpoint, `INSERT INTO endpoint (num, name, cursor, owed, bytes, dead, dropped, disabled, reason, target, since, memo)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (num) DO UPDATE SET

@@ -267,6 +267,30 @@ func collapsedStaysWhatItWas(t *testing.T, f *fixture) {
 	f.wantsBacklog("x", 0, 0)
 }
 
+// Receivers name what they were sent by its id, so the log must know it, however
+// soon after the claim it was accepted.
+func logSaysAsWhatItWasSent(t *testing.T, f *fixture) {
+	for _, fates := range [][]bridge.Fate{{bridge.Delivered}, {bridge.Retry, bridge.Delivered}, {bridge.Dead}} {
+		alarm := fmt.Sprint("rule/", len(fates), fates[0])
+		f.tells(rules.AlarmFired, alarm, "x")
+		resolved := f.tells(rules.AlarmResolved, alarm, "x")
+		var sent string
+		for _, fate := range fates {
+			due, _ := f.ask(bridge.Ask{Endpoint: "x", Limit: 1, Stale: bridge.StaleCollapse})
+			if len(due) != 1 || due[0].Type != rules.AlarmOccurred {
+				t.Fatalf("Claim = %+v", due)
+			}
+			sent = due[0].ID
+			f.finish(fate, time.Now(), due...)
+		}
+		f.commit("rule/other", "y") // with which it reaches the disk
+		d, err := f.Log().Delivery(t.Context(), resolved, "x")
+		if err != nil || d.SentAs != sent {
+			t.Errorf("%v: the log says that it was sent as %q, and it was as %q (%v)", fates, d.SentAs, sent, err)
+		}
+	}
+}
+
 // A backlog that a store with bounds does not hold at once.
 func longBacklogIsCondensed(t *testing.T, f *fixture) {
 	const alarms, turns = 500, 16

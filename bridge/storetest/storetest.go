@@ -75,6 +75,7 @@ func Run(t *testing.T, open Opener) {
 		{"CollapseTellsAnUnheardEpisodeWhole", collapseTellsAnUnheardEpisodeWhole},
 		{"CollapseLeavesWhatMayHaveBeenHeard", collapseLeavesWhatMayHaveBeenHeard},
 		{"CollapsedStaysWhatItWas", collapsedStaysWhatItWas},
+		{"LogSaysAsWhatItWasSent", logSaysAsWhatItWasSent},
 		{"LongBacklogIsCondensed", longBacklogIsCondensed},
 		{"DeliveriesAreListed", deliveriesAreListed},
 		{"DeliveriesAreListedByTimeAndDevice", deliveriesAreListedByTimeAndDevice},
