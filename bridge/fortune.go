@@ -22,7 +22,7 @@ type fortune struct {
 	heard    time.Time // when it accepted something last
 	floor    time.Time // no attempt begins before: the endpoint asked for it
 
-	plainProbe bool // it has refused a digest: it is probed with what it is owed
+	plainProbe bool // it has refused a digest, or has no request for it: it is probed with what it is owed
 }
 
 // A memo is what a lane has to know after a restart; in the store it is JSON.

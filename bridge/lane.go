@@ -260,6 +260,9 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 		o.Fate, how = Released, toldNothing
 	case res.Verdict == webhook.Accepted:
 		o.Fate, how = Delivered, accepted
+		if res.Status == 0 { // there is no request for it, so nobody was asked
+			how = toldNothing
+		}
 	case res.Verdict == webhook.Gone && a.target != e.Target: // what is gone is not the target any more
 		o.Fate, how = Released, toldNothing
 	case res.Verdict == webhook.Gone:

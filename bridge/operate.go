@@ -95,7 +95,7 @@ func (b *Bridge) Test(ctx context.Context, name string) (preset.Reply, error) {
 		return preset.Reply{}, err
 	}
 	reply := l.endpoint.Load().Send(ctx, []preset.Notice{n})
-	if reply.Verdict == webhook.Accepted {
+	if reply.Verdict == webhook.Accepted && reply.Status != 0 {
 		l.learn(time.Now(), &attempt{result: reply}, accepted)
 		l.notify()
 	}

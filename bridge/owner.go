@@ -18,7 +18,7 @@ import (
 type lesson uint8
 
 const (
-	toldNothing lesson = iota // it was cut off, or went elsewhere
+	toldNothing lesson = iota // it was cut off, went elsewhere, or was none
 	accepted
 	failed
 	gone // the endpoint wants no more
@@ -49,6 +49,7 @@ func (l *lane) learn(now time.Time, a *attempt, how lesson) {
 func (l *lane) judge(now time.Time, a *attempt, how lesson) (told rules.Type, dirty bool) {
 	if how == toldNothing {
 		l.breaker.abandon(a.era)
+		l.plainProbe = l.plainProbe || a.passed == rules.EndpointDigest && a.result.Verdict == webhook.Accepted
 		return "", false
 	}
 	res := &a.result

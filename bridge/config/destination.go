@@ -7,6 +7,7 @@ import (
 
 	"tocsin/bridge/preset"
 	"tocsin/bridge/webhook"
+	"tocsin/rules"
 )
 
 // A Raw is a value whose meaning is not for this package to say.
@@ -96,7 +97,10 @@ func (l *loader) checkDestination(path []string, e *Endpoint) {
 	if known != nil {
 		l.checkCredential(path, e, known)
 	}
-	_, problems := preset.New(e.Destination(path[1]))
+	told, problems := preset.New(e.Destination(path[1]))
+	if told != nil {
+		l.checkTold(path, e, told)
+	}
 	for _, p := range problems {
 		at := under(path, p.Path...)
 		remedy := p.Remedy
@@ -110,6 +114,20 @@ func (l *loader) checkDestination(path []string, e *Endpoint) {
 			l.main.warnValue(at, p.Fact, remedy)
 		} else {
 			l.main.atValue(at, p.Fact, remedy)
+		}
+	}
+}
+
+// checkTold reports what an endpoint wants to be told of and has no request for.
+func (l *loader) checkTold(path []string, e *Endpoint, told *preset.Destination) {
+	for _, want := range []struct {
+		key     string
+		written bool
+		typ     rules.Type
+	}{{"sync", e.Sync, rules.AlarmSync}, {"heartbeat", e.Heartbeat != 0, rules.Heartbeat}, {"outage_digest", e.OutageDigest != 0, rules.EndpointDigest}} {
+		if want.written && !told.Tells(want.typ) {
+			l.main.atValue(under(path, want.key), fmt.Sprintf("this endpoint has no request for %s, so it would never be sent", want.typ),
+				fmt.Sprintf("remove %s, or say by on = { note = [\"NAME\"] } which request tells it", want.key))
 		}
 	}
 }

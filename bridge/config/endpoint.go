@@ -69,6 +69,12 @@ func eventTypes() []string {
 }
 
 func (l *loader) checkMatch(at []string, m *Match) {
+	// Of these each endpoint has its own.
+	unmatched := map[string]string{
+		string(rules.AlarmSync):      "write sync = true in the table of the endpoint",
+		string(rules.Heartbeat):      `write heartbeat = "1m" in the table of the endpoint`,
+		string(rules.EndpointDigest): `write outage_digest = "10m" in the table of the endpoint that is to be told what it was not`,
+	}
 	for i, pattern := range m.Types {
 		p := under(at, "types", strconv.Itoa(i))
 		among := func(types []string) bool {
@@ -80,8 +86,8 @@ func (l *loader) checkMatch(at []string, m *Match) {
 		fact := fmt.Sprintf("no event of this version has the type %q", pattern)
 		switch {
 		case among(eventTypes()):
-		case pattern == string(rules.AlarmSync):
-			l.main.atValue(p, "no match selects alarm.sync: it is not of one alarm", "write sync = true in the table of the endpoint")
+		case unmatched[pattern] != "":
+			l.main.atValue(p, fmt.Sprintf("no match selects %s, which is not of one alarm, device or source", pattern), unmatched[pattern])
 		default:
 			l.main.atValue(p, fact, suggest(pattern, eventTypes(), "the types are "))
 		}

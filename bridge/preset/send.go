@@ -100,6 +100,9 @@ func (d *Destination) steps(t rules.Type) []string {
 	return d.on[kind]
 }
 
+// Tells reports whether the destination has a request for events of a type.
+func (d *Destination) Tells(t rules.Type) bool { return len(d.steps(t)) > 0 }
+
 // A memory is what is known of an alarm while its requests are made.
 type memory struct {
 	kept    map[string]string // from one event to the next
