@@ -84,6 +84,13 @@ type described struct {
 	Responses    map[string]struct{ Content map[string]any }
 }
 
+// withEveryRoute has the routes that a bridge has only with a configuration as well.
+func withEveryRoute(o Options) Options {
+	o.Reload = func(context.Context) (Reloaded, error) { return Reloaded{}, nil }
+	o.Plan = func(context.Context, string) (Planned, error) { return Planned{}, nil }
+	return o
+}
+
 // describedRoutes reads the description of the routes.
 func describedRoutes(t *testing.T, h http.Handler) (list []described) {
 	t.Helper()
@@ -121,10 +128,7 @@ func everyRoute(t *testing.T, o Options) http.Handler {
 // Every route that is described says whom it is for, and is for nobody else. A new
 // route without a scope, or with one that it does not keep to, fails here.
 func TestEveryDescribedRouteIsForItsScopeAlone(t *testing.T) {
-	h := everyRoute(t, Options{
-		Reload: func(context.Context) (Reloaded, error) { return Reloaded{}, nil },
-		Plan:   func(context.Context, string) (Planned, error) { return Planned{}, nil },
-	})
+	h := everyRoute(t, withEveryRoute(Options{}))
 	texts := bearers(t, h)
 	for _, d := range describedRoutes(t, h) {
 		if len(d.Security) != 1 || len(d.Security[0]) != 1 || len(d.Security[0][bearerScheme]) != 1 {
@@ -158,10 +162,7 @@ func TestEveryDescribedRouteIsForItsScopeAlone(t *testing.T) {
 // The list is here and in the routes: whoever moves a route to another scope has to
 // say so twice.
 func TestScopesAreAsDecided(t *testing.T) {
-	h := everyRoute(t, Options{
-		Reload: func(context.Context) (Reloaded, error) { return Reloaded{}, nil },
-		Plan:   func(context.Context, string) (Planned, error) { return Planned{}, nil },
-	})
+	h := everyRoute(t, withEveryRoute(Options{}))
 	for _, d := range describedRoutes(t, h) {
 		want := "read"
 		_, below, _ := strings.Cut(d.path, prefix)

@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Listen   string              // "127.0.0.1:8080"; port 0 takes a free one; "": 127.0.0.1:0
 	Token    Token               // required unless the listener is loopback; where set, a token is asked for everything but /healthz, /readyz and the public keys
+	Hosts    []string            // names that it answers to, beside loopback's on loopback; none elsewhere: any name
 	TLS      *tls.Config         // nil: plain HTTP
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
 	Keys     func() any          // the public keys that messages are signed with, as JSON; served to everybody; nil: not served

@@ -27,8 +27,8 @@ func (c *control) addAudit() {
 	type auditListing struct {
 		Page
 		Who   string    `query:"who" doc:"name of a token"`
-		Since time.Time `query:"since"`
-		Until time.Time `query:"until"`
+		Since time.Time `query:"since" doc:"at or after"`
+		Until time.Time `query:"until" doc:"before"`
 	}
 	type auditList struct {
 		Audit []AuditView `json:"audit" doc:"the newest first"`

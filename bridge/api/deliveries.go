@@ -72,11 +72,11 @@ func detailOf(d *bridge.DeliveryDetail) DeliveryDetail {
 func (c *control) addDeliveries() {
 	type deliveryListing struct {
 		Page
-		Endpoint string    `query:"endpoint"`
+		Endpoint string    `query:"endpoint" doc:"its name"`
 		Alarm    string    `query:"alarm" doc:"its key"`
-		Device   string    `query:"device"`
+		Device   string    `query:"device" doc:"its id"`
 		Type     string    `query:"type" doc:"of the event"`
-		State    string    `query:"state" enum:"waiting,delivered,dead,cancelled,superseded,dropped"`
+		State    string    `query:"state" enum:"waiting,delivered,dead,cancelled,superseded,dropped" doc:"of the delivery"`
 		Since    time.Time `query:"since" doc:"owed since then or later"`
 		Until    time.Time `query:"until" doc:"owed since before"`
 	}
@@ -107,7 +107,7 @@ func (c *control) addDeliveries() {
 	})
 	acts(c, does{bridge.ScopeOps, "deliveries/{id}/replay", "Send a delivery again, under its id"}, func(ctx context.Context, in *struct {
 		Caller
-		ID string `path:"id"`
+		ID string `path:"id" doc:"of the delivery, or of its event"`
 	}) (struct{}, error) {
 		d, err := c.delivery(ctx, in.ID)
 		if err == nil {
@@ -187,7 +187,7 @@ func (c *control) addReplay() {
 	})
 	type discarding struct {
 		Caller
-		Name string `path:"name"`
+		Name string `path:"name" doc:"of the endpoint"`
 		Body struct {
 			Alarm  string `json:"alarm,omitempty" doc:"only of this alarm"`
 			Latest bool   `json:"latest,omitempty" doc:"keep the newest state of each alarm"`

@@ -13,7 +13,7 @@ func (c *control) addDevices() {
 	type deviceListing struct {
 		Page
 		Contains string `query:"q" doc:"a part of the name"`
-		Presence string `query:"presence" enum:"unknown,online,offline,sleeping,lost"`
+		Presence string `query:"presence" enum:"unknown,online,offline,sleeping,lost" doc:"as it is now"`
 		Alarming bool   `query:"alarming" doc:"only those with an alarm that is firing or recovering"`
 	}
 	type deviceList struct {
@@ -61,6 +61,6 @@ func (c *control) addDevices() {
 
 // A Page is which part of a list is asked for.
 type Page struct {
-	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"entries of a page"`
 	Cursor string `query:"cursor" doc:"the next of the page before"`
 }

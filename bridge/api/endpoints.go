@@ -19,7 +19,7 @@ func (c *control) addEndpoints() {
 		Endpoints []bridge.EndpointStatus `json:"endpoints"`
 	}
 	type endpointAsked struct {
-		Name string `path:"name"`
+		Name string `path:"name" doc:"of the endpoint"`
 	}
 	reads(c, does{bridge.ScopeRead, "endpoints", "List the endpoints and how they fare"}, func(ctx context.Context, _ *struct{}) (endpointList, error) {
 		list, err := c.bridge.Endpoints(ctx)
@@ -38,7 +38,7 @@ func (c *control) addEndpoints() {
 	})
 	type endpointActed struct {
 		Caller
-		Name string `path:"name"`
+		Name string `path:"name" doc:"of the endpoint"`
 	}
 	acts(c, does{bridge.ScopeOps, "endpoints/{name}/test", "Send an endpoint a test.ping, as everything else is sent"}, func(ctx context.Context, in *endpointActed) (Tested, error) {
 		reply, err := c.bridge.Test(ctx, in.Name)
@@ -50,7 +50,7 @@ func (c *control) addEndpoints() {
 	})
 	type disabling struct {
 		Caller
-		Name string `path:"name"`
+		Name string `path:"name" doc:"of the endpoint"`
 		Body *struct {
 			Reason string `json:"reason,omitempty" maxLength:"1000" doc:"why, for whoever looks at it later"`
 		}
@@ -66,7 +66,7 @@ func (c *control) addEndpoints() {
 	})
 	type enabling struct {
 		Caller
-		Name string `path:"name"`
+		Name string `path:"name" doc:"of the endpoint"`
 		Body *struct {
 			Send   bridge.Resumption `json:"send,omitempty" enum:"all,latest,discard" doc:"what is sent of what is owed: all of it (the default), the newest state of each alarm, or nothing"`
 			DryRun bool              `json:"dry_run,omitempty" doc:"change nothing, only count what would be discarded"`

@@ -9,6 +9,7 @@ import (
 	"net/http/pprof" // #nosec G108 -- it also registers at http.DefaultServeMux, which nobody here serves
 	"net/netip"
 	profiles "runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type handler struct {
 	gate    *gate
 	limits  limits
 	hosts   func(host string) bool // nil: any
+	askFor  string                 // what to do about another
 	control *control               // nil: nothing under its prefix
 	log     *slog.Logger
 }
@@ -71,10 +73,31 @@ func newHandler(o *Options, loopback bool) *handler {
 		} {
 			h.routes[profilesPath+path] = guarded{bridge.ScopeAdmin, serve} // memory may hold secrets
 		}
-		listen, _, _ := net.SplitHostPort(o.Listen)
-		h.hosts = func(host string) bool { return isLoopback(host) || host != "" && strings.EqualFold(host, listen) }
 	}
+	h.hosts, h.askFor = allowed(o, loopback)
 	return h
+}
+
+// allowed says which names a listener answers to, and what to ask for instead; nil:
+// any. A web page that has its own name pointed at us would read what we answer to
+// that name.
+func allowed(o *Options, loopback bool) (hosts func(string) bool, instead string) {
+	named := func(host string) bool {
+		return slices.ContainsFunc(o.Hosts, func(name string) bool { return strings.EqualFold(name, host) })
+	}
+	listen, _, _ := net.SplitHostPort(o.Listen)
+	switch {
+	case loopback:
+		return func(host string) bool {
+			return isLoopback(host) || host != "" && strings.EqualFold(host, listen) || named(host)
+		}, "ask 127.0.0.1, [::1] or localhost, or list the name in http.hosts"
+	case len(o.Hosts) > 0:
+		return func(host string) bool {
+			_, err := netip.ParseAddr(host) // nobody can point an address elsewhere
+			return err == nil || isLoopback(host) || named(host)
+		}, "list it in http.hosts"
+	}
+	return nil, ""
 }
 
 const profilesPath = "/debug/pprof/"
@@ -84,10 +107,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Content-Security-Policy", "default-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("Referrer-Policy", "no-referrer")
 
 	// Public keys are for everybody, by whatever name a proxy in front is known.
 	if h.hosts != nil && r.URL.Path != keysPath && !h.hosts(hostname(r.Host)) {
-		problem(w, http.StatusMisdirectedRequest, "this listener answers on loopback only, and not to the name "+strconv.QuoteToASCII(r.Host)+" (ask 127.0.0.1, [::1] or localhost)")
+		problem(w, http.StatusMisdirectedRequest, "this listener does not answer to the name "+strconv.QuoteToASCII(r.Host)+" ("+h.askFor+")")
 		return
 	}
 	if r.Header.Get("Webhook-Hop") != "" {

@@ -15,7 +15,7 @@ func (c *control) addRules() {
 		Rules []rules.Health `json:"rules"`
 	}
 	type asked struct {
-		ID string `path:"id"`
+		ID string `path:"id" doc:"of the rule"`
 	}
 	type explaining struct {
 		Device string `path:"id" doc:"a device, or the value of a group; percent-encoded"`

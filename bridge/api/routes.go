@@ -62,6 +62,7 @@ func newControl(o *Options, g *gate, log *slog.Logger) *control {
 				License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
 			Servers: []*huma.Server{{URL: "/"}},
+			Tags:    tags(),
 			Components: &huma.Components{
 				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearerScheme: {
@@ -122,6 +123,25 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	problem(w, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(r.URL.Path))
+}
+
+// tags are the first parts of the routes' paths, and what they are about.
+func tags() (list []*huma.Tag) {
+	for _, t := range [...][2]string{
+		{"alarms", "Alarms, and what people do about them"},
+		{"audit", "Who changed what"},
+		{"deliveries", "What was sent to whom, and what became of it"},
+		{"devices", "What is known of devices"},
+		{"endpoints", "Who is told, and how they fare"},
+		{"plan", "What a configuration would do"},
+		{"reload", "The configuration"},
+		{"replay", "Deliveries again, many at a time"},
+		{"rules", "How rules stand"},
+		{"tokens", "Who may ask"},
+	} {
+		list = append(list, &huma.Tag{Name: t[0], Description: t[1]})
+	}
+	return list
 }
 
 // serveDocument answers with what the routes are.

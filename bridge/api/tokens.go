@@ -52,7 +52,7 @@ func (c *control) addTokens() {
 	type tokenMaking struct {
 		Caller
 		Body struct {
-			Name  string       `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9_.@-]*$" patternDescription:"letters, digits and _.@-" doc:"who is to bear it; it stands in the audit log"`
+			Name  string       `json:"name" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9][A-Za-z0-9_.@-]*$" doc:"who is to bear it, in letters, digits and _.@-; it stands in the audit log"`
 			Scope bridge.Scope `json:"scope" enum:"read,ops,admin" doc:"read lets its bearer look, ops act as well, admin everything"`
 			Ends  time.Time    `json:"ends,omitzero" doc:"left out: never"`
 		}

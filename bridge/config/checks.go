@@ -114,10 +114,29 @@ func (l *loader) checkHTTP() {
 		l.main.atValue(tokenPath, "the token is shorter than 16 characters", "make one with: tocsin keygen")
 	}
 	l.keyPair(keys("http.tls"), &h.TLS)
+	for _, name := range h.Hosts {
+		if !isHostname(name) {
+			l.main.atValue(keys("http.hosts"), fmt.Sprintf("%q is no name of a host", name), `write the name alone, as in "tocsin.example.com"`)
+		}
+	}
 	if l.listen(keys("http.listen"), h.Listen) && !loopback(h.Listen) && !h.Token.written() {
 		l.main.atValue(keys("http.listen"), "listens beyond this machine, and there is no token",
 			`add token = { file = "secrets/token" }, or listen on 127.0.0.1`)
 	}
+}
+
+// isHostname reports whether somebody can ask by a name: without a port or scheme.
+func isHostname(name string) bool {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "-") != label ||
+			strings.TrimLeft(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+			return false
+		}
+	}
+	return len(name) <= 253
 }
 
 func (l *loader) checkLog() {

@@ -144,9 +144,10 @@ type Retention struct {
 
 // HTTP is the bridge's own server.
 type HTTP struct {
-	Listen string  `toml:"listen"` // host:port, "" is off; default 127.0.0.1:8080
-	Token  Secret  `toml:"token"`  // never empty on a listener that is not loopback
-	TLS    KeyPair `toml:"tls"`
+	Listen string   `toml:"listen"`                 // host:port, "" is off; default 127.0.0.1:8080
+	Token  Secret   `toml:"token"`                  // never empty on a listener that is not loopback
+	Hosts  []string `toml:"hosts" json:",omitzero"` // names that it is asked by, in front of it or in DNS; none: on loopback those of loopback, elsewhere any
+	TLS    KeyPair  `toml:"tls"`
 }
 
 // An Endpoint is somebody to be told.

@@ -291,7 +291,7 @@ func (a *assembly) openHTTP(cfg *config.Config, registry *prometheus.Registry) (
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	return api.New(api.Options{
-		Listen: cfg.HTTP.Listen, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
+		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
 		Gatherer: registry, Ready: a.notReady, Log: a.log,
 		Keys:   func() any { return publicKeys(a.reloader.configured(), time.Now()) },
 		Bridge: a.bridge,
