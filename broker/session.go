@@ -168,15 +168,15 @@ func (s *session) options(ctx context.Context) *paho.ClientOptions {
 		SetDefaultPublishHandler(s.arrived).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lose(explain("connection lost", err)) }).
 		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
-			return s.dial(ctx, u)
+			return dial(ctx, u, s.client.options.TLS, len(s.client.filters))
 		})
 }
 
-// dial opens the transport and puts the guard on it.
-func (s *session) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
+// dial opens the transport and puts the guard on it; filters is how many will be
+// subscribed at once.
+func dial(ctx context.Context, u *url.URL, config *tls.Config, filters int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	config := s.client.options.TLS
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
@@ -193,7 +193,7 @@ func (s *session) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardedConn{Conn: conn, filters: len(s.client.filters)}, nil
+	return &guardedConn{Conn: conn, filters: filters}, nil
 }
 
 // connect returns when messages are on their way.

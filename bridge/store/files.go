@@ -59,6 +59,18 @@ func occupy(dir string) (*lock, time.Time, error) {
 	return l, before, nil
 }
 
+// InUse reports whether a process has the store in a folder open.
+func InUse(dir string) bool {
+	path := filepath.Join(dir, lockFile)
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	l := flock.New(path, flock.SetFlag(os.O_RDWR))
+	free, err := l.TryLock()
+	_ = l.Close()
+	return err == nil && !free
+}
+
 // sign writes the pid, in place. On a full disk the lock holds without it.
 func (l *lock) sign() {
 	f, err := os.OpenFile(l.path, os.O_WRONLY, 0) // #nosec G304 -- a name of ours in the folder we were given

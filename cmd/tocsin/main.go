@@ -121,6 +121,7 @@ func newRootCommand(e env) *cobra.Command {
 		newDevicesCommand(e),
 		newEndpointsCommand(e),
 		newDeliveriesCommand(e),
+		newDoctorCommand(e),
 		newPreviewCommand(e),
 		newReplayCommand(e),
 		newTokensCommand(e),

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+// What is not asked on this system.
+
+func clockIsKept() (kept, known bool) { return false, false }
+
+func freeSpace(string) (int64, bool) { return 0, false }
+
+func fileSystem(string) (finding, bool) { return finding{}, false }

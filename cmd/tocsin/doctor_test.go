@@ -1,0 +1,187 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tocsin/bridge/preset"
+	"tocsin/bridge/webhook"
+	"tocsin/broker"
+)
+
+// What no test can bring about on its machine is judged all the same.
+func TestDoctorJudgesWhatOperatorsTripOn(t *testing.T) {
+	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	f := func(got finding, want verdict, fact string) {
+		t.Helper()
+		if got.Verdict != want || !strings.Contains(got.Fact, fact) || (got.Remedy == "") != (want == fine) {
+			t.Errorf("%+v, want %s and %q, with a remedy unless all is well", got, want, fact)
+		}
+	}
+	f(judgeClock(now, true, true), fine, "kept right")
+	f(judgeClock(now, false, true), suspect, "nothing keeps it right")
+	f(judgeClock(now, false, false), fine, "cannot be told")
+	f(judgeClock(time.Unix(0, 0), true, true), wrong, "1970")
+
+	f(judgeSync("data", time.Millisecond), fine, "1ms")
+	f(judgeSync("data", time.Second), suspect, "1s")
+	f(judgeSpace(10<<30), fine, "10240 MiB")
+	f(judgeSpace(100<<20), suspect, "100 MiB")
+	f(judgeSpace(1<<20), wrong, "1 MiB")
+
+	f(judgeExpiry("certificates", "ours", now.AddDate(1, 0, 0), now), fine, "2027-06-01")
+	f(judgeExpiry("certificates", "ours", now.AddDate(0, 0, 5), now), suspect, "in 5 days")
+	f(judgeExpiry("certificates", "ours", now.AddDate(0, 0, -5), now), wrong, "ended 2026-05-27")
+
+	f(judgePort("x", nil, false), fine, "free")
+	f(judgePort("x", nil, true), suspect, "free, although a bridge runs")
+	f(judgePort("x", syscall.EADDRINUSE, true), fine, "as it should be")
+	f(judgePort("x", syscall.EADDRINUSE, false), wrong, "another program")
+	f(judgePort("x", fmt.Errorf("bind: %w", syscall.EACCES), false), wrong, "not allowed")
+	f(judgePort("x", fmt.Errorf("bind: %w", syscall.EADDRNOTAVAIL), false), wrong, "cannot assign")
+
+	f(judgeTrip(time.Millisecond, nil), fine, "after 1ms")
+	f(judgeTrip(0, fmt.Errorf("subscribing: %w", broker.ErrNotAllowed)), suspect, "lets us in")
+	f(judgeTrip(0, errors.New("connection refused (check that the broker runs)")), wrong, "connection refused")
+
+	accepted := preset.Reply{Result: webhook.Result{Verdict: webhook.Accepted, Status: 204}}
+	f(judgePing("endpoint ops", accepted), fine, "204 No Content")
+	accepted.Skew = -2 * time.Minute
+	f(judgePing("endpoint ops", accepted), suspect, "-2m0s")
+	f(judgePing("endpoint ops", preset.Reply{Result: webhook.Result{Status: 401, Err: errors.New("answered 401 Unauthorized")}}), wrong, "401")
+}
+
+// diagnose runs the command and returns its exit code and findings by verdict.
+func diagnose(t *testing.T, dir string, args ...string) (code int, out string) {
+	t.Helper()
+	code, out, errs := runHere(t.Context(), "", nil, append([]string{"doctor", "-c", filepath.Join(dir, "tocsin.toml")}, args...)...)
+	if errs != "" {
+		t.Errorf("on standard error: %s", errs)
+	}
+	return code, out
+}
+
+func wantFinding(t *testing.T, out string, v verdict, place, fact string) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, string(v)) && strings.Contains(line, " "+place+" ") && strings.Contains(line, fact) {
+			return
+		}
+	}
+	t.Errorf("no %s of %s says %q in\n%s", v, place, fact, out)
+}
+
+func TestDoctorAsksARunningBridge(t *testing.T) {
+	secret := webhook.NewSecret()
+	ops := startReceiver(t, secret, "")
+	dir := plant(t, embedded(freeAddr(t)), secret, ops.url)
+	path := filepath.Join(dir, "tocsin.toml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, dir, map[string]string{"tocsin.toml": strings.Replace(string(text), "127.0.0.1:0", freeAddr(t), 1)})
+	p := startTocsin(t, dir)
+	p.waitReady()
+	code, out := diagnose(t, dir)
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	wantFinding(t, out, fine, "bridge", "")
+	wantFinding(t, out, fine, "broker", "a message came back")
+	wantFinding(t, out, fine, "ports", "as it should be")
+	wantFinding(t, out, fine, "endpoint ops", "answers after")
+	if n := ops.requests(); n != 0 {
+		t.Errorf("the endpoint was sent %d requests without --ping", n)
+	}
+	code, out = diagnose(t, dir, "--ping")
+	wantFinding(t, out, fine, "endpoint ops", "it accepts: 200")
+	if got := ops.unique(t); code != 0 || len(got) != 1 || got[0].Type != "test.ping" {
+		t.Errorf("exit code %d, told %v", code, got)
+	}
+	if err := os.Chmod(filepath.Join(dir, "data", "lock"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, out = diagnose(t, dir)
+	wantFinding(t, out, suspect, "files", "lock can be read or written by everyone (mode 0644)")
+	if _, out = diagnose(t, dir, "--json"); !strings.Contains(out, `"place": "endpoint ops"`) {
+		t.Errorf("--json: %s", out)
+	}
+}
+
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	is := newIssuer(t)
+	cert, key := is.pair(t, "us")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, "who are you?")
+	}))
+	defer refuses.Close()
+	stranger := newIssuer(t).serve(t, false, func(http.ResponseWriter, *http.Request) {})
+
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{
+		"secrets/ops": webhook.NewSecret().Reveal(), "cert.pem": cert, "key.pem": key,
+		"cold.toml": "[rule.warm]\nmetric = \"temperature\"\nabove = 3\n",
+		"tocsin.toml": `rules = ["cold.toml"]
+[broker]
+mode = "external"
+[broker.external]
+url       = "mqtt://` + freeAddr(t) + `"
+client_id = "bridge"
+[http]
+listen = "` + taken.Addr().String() + `"
+tls    = { cert = "cert.pem", key = "key.pem" }
+[store]
+path = "/proc/tocsin"
+[source.plant]
+topic = "plant/{device}/telemetry"
+[endpoint.down]
+url    = "http://` + freeAddr(t) + `/hook"
+secret = { file = "secrets/ops" }
+egress = { allow_http = true, allow_cidrs = ["127.0.0.1"] }
+[endpoint.strange]
+url    = "` + stranger.URL + `"
+secret = { file = "secrets/ops" }
+egress = { allow_cidrs = ["127.0.0.1"] }
+[endpoint.refuses]
+url    = "` + refuses.URL + `"
+secret = { file = "secrets/ops" }
+egress = { allow_http = true, allow_cidrs = ["127.0.0.1"] }
+`})
+	code, out := diagnose(t, dir, "--ping")
+	if code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	wantFinding(t, out, wrong, "disk", "/proc/")
+	wantFinding(t, out, fine, "certificates", "http.tls: ours ends ")
+	wantFinding(t, out, wrong, "ports", "in use by another program")
+	wantFinding(t, out, wrong, "broker", "connection refused (check that the broker runs")
+	wantFinding(t, out, wrong, "endpoint down", "connection refused")
+	wantFinding(t, out, wrong, "endpoint strange", "certificate")
+	wantFinding(t, out, wrong, "endpoint refuses", "401 Unauthorized")
+}
+
+func TestDoctorNeedsAConfigurationThatCanBeUsed(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"tocsin.toml": "rules = 3\n"})
+	code, out, errs := runHere(t.Context(), "", nil, "doctor", "-c", filepath.Join(dir, "tocsin.toml"))
+	if code != exitUsage || out != "" || !strings.Contains(errs, "rules") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
