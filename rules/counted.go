@@ -25,7 +25,8 @@ func (e *Engine) counted(a *instance, i int, j *judgement, fires, clears truth) 
 		if fires != unknown {
 			m.was = fires
 		}
-		n := m.marks.Within(j.at, g.repeats.within)
+		at := max(j.at-e.now+e.gone(), a.channel.last.at) // it may come true once more at this moment
+		n := m.marks.Within(at, g.repeats.within)
 		if n >= g.repeats.count {
 			a.extra.wake = sooner(a.extra.wake, a.channel.ours(m.marks.Oldest()+int64(g.repeats.within)))
 		}

@@ -39,7 +39,7 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 			return
 		}
 	}
-	if a.extra != nil && a.extra.wake != 0 && a.extra.wake <= due {
+	if a.extra != nil && a.extra.wake != 0 && a.extra.wake < due {
 		a.extra.wake = 0
 		e.look(a, false, out)
 		return
@@ -54,8 +54,8 @@ func (e *Engine) attend(a *instance, due int64, out *Output) {
 func (e *Engine) nextDue(a *instance) int64 {
 	due := a.timerDue()
 	if x := a.extra; x != nil {
-		if !a.rule.disabled {
-			due = sooner(due, x.wake)
+		if !a.rule.disabled && x.wake != 0 {
+			due = sooner(due, x.wake+1) // when all has come that comes just then
 		}
 		if x.shelved != nil {
 			due = sooner(due, x.shelved.until)
@@ -82,6 +82,26 @@ func (e *Engine) nextDue(a *instance) int64 {
 		due = sooner(due, until)
 	}
 	return sooner(due, e.upkeepEnds(a))
+}
+
+// moment is as of when an alarm is attended to next: a measurement that changes by
+// itself is looked at as of then, once that moment is over.
+func (a *instance) moment() (at int64, over bool) {
+	if x := a.extra; x != nil && x.wake != 0 && x.wake == a.due-1 {
+		return x.wake, true
+	}
+	return a.due, false
+}
+
+// gone is the time that is over. What ends by itself at a moment (a reading leaves
+// its window, a silence has been long enough) ends when that is over, and not before
+// something that comes just then: a device that reports every minute would have lost
+// the first of three readings whenever it is about to send the fourth.
+func (e *Engine) gone() int64 {
+	if e.over {
+		return e.now
+	}
+	return e.now - 1
 }
 
 // insistDue is when people are told again of an alarm that they know of; 0 for

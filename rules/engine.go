@@ -49,6 +49,7 @@ type Engine struct {
 	orphans   []State
 	ended     int // orphans up to this one have been told of, where they must
 	now       int64
+	over      bool  // nothing else comes at that moment
 	deaf      int64 // until then nothing was heard: the start, or the end of a gap
 	begun     int64 // since when it has listened at all, but for gaps; 0 is not known
 
@@ -220,14 +221,14 @@ func (e *Engine) Step(in Input, out *Output) {
 	e.begin(now)
 	if g := in.Gap; g != nil {
 		if e.recheck == nil { // until then somebody listened, and judged by these rules
-			e.listened(max(e.now, nanos(g.From)), out)
+			e.listened(max(e.now, nanos(g.From)), g.To.After(g.From), out)
 		}
 		if now = max(now, e.now); g.To.After(g.From) {
 			e.Resume(g.From, g.To)
 		}
 	}
 	if e.pending(now) {
-		e.listened(now, out)
+		e.listened(now, false, out)
 	}
 	e.now = now
 	switch {
@@ -275,10 +276,11 @@ func (e *Engine) leftovers() bool {
 	return e.ended != len(e.orphans) || len(e.renamed)+len(e.shifted)+len(e.recheck)+len(e.selected) != 0
 }
 
-// listened lets the time go by up to now, in which nothing else came.
-func (e *Engine) listened(now int64, out *Output) {
+// listened lets the time go by up to now, in which nothing else came; over as in
+// advance.
+func (e *Engine) listened(now int64, over bool, out *Output) {
 	e.deliverLeftovers(now, out)
-	e.advance(now, out)
+	e.advance(now, over, out)
 	e.now = now
 }
 
@@ -316,8 +318,9 @@ func (e *Engine) deliverLeftovers(now int64, out *Output) {
 }
 
 // advance lets everything happen that is due by now, in the order of time, so
-// that it does not matter when ticks come.
-func (e *Engine) advance(now int64, out *Output) {
+// that it does not matter when ticks come. Over says that nothing else comes at that
+// very moment.
+func (e *Engine) advance(now int64, over bool, out *Output) {
 	var again *instance
 	times := 0
 	for {
@@ -331,13 +334,19 @@ func (e *Engine) advance(now int64, out *Output) {
 			e.settleDirty(out)
 			continue
 		}
-		if due == 0 || due > now {
+		if due == 0 {
 			return
 		}
-		e.now = max(e.now, due)
 		a := e.timers[0]
+		at, last := a.moment()
+		if due > now && !(over && last && at == now) {
+			return
+		}
+		e.now = max(e.now, at)
+		e.over = last && at == e.now
 		e.attend(a, due, out)
 		e.settleDirty(out)
+		e.over = false
 		if times++; a != again || a.due > due {
 			again, times = a, 0
 		} else if times > maxAgain { // better late than never anything else

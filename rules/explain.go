@@ -106,9 +106,10 @@ func (e *Engine) about(device string) []*instance {
 
 func (e *Engine) explain(a *instance) Explanation {
 	d, ep, s := a.channel.device, a.episode, a.standing()
+	next, _ := a.moment()
 	x := Explanation{
 		Key: a.toldKey(), Device: d.public(), Rule: a.rule.public(), State: s.phase.String(), Severity: s.severity,
-		Reading: a.reading(), Measured: "unknown", Heard: wall(d.contact), Muted: e.muting(a), NextLook: wall(a.due),
+		Reading: a.reading(), Measured: "unknown", Heard: wall(d.contact), Muted: e.muting(a), NextLook: wall(next),
 	}
 	x.Warming = wall(e.coldUntil(a))
 	if every, ok := d.interval(); ok {

@@ -158,7 +158,7 @@ func (e *Engine) known(c *channel) *before {
 // has left, and no further: what a device has kept in a hole has its place in the
 // window, whoever looked meanwhile.
 func (s *span) pass(c *channel, now int64) {
-	now = min(c.axis(now), s.Newest()+s.over)
+	now = s.reach(c, now)
 	if s.Count() > 0 && s.Oldest() <= now-s.over && s.Exact() {
 		for at, v := range s.Until(now - s.over) {
 			s.left = append(s.left, mark{at, v})
@@ -166,6 +166,16 @@ func (s *span) pass(c *channel, now int64) {
 		s.left = s.left[max(0, len(s.left)-maxWindowed-1):]
 	}
 	s.Advance(now)
+}
+
+// reach is how far a window has gone on its channel's axis at a moment of ours.
+func (s *span) reach(c *channel, now int64) int64 { return min(c.axis(now), s.Newest()+s.over) }
+
+// place takes in a reading that is not the newest of its channel, if it does not
+// leave as it comes.
+func (e *Engine) place(c *channel, s *span, at int64, v float64) bool {
+	s.pass(c, e.gone())
+	return at > s.reach(c, e.now)-s.over && s.Add(at, v)
 }
 
 // longest is the longest of the windows that hold their readings as they are.

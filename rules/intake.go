@@ -132,7 +132,7 @@ func (e *Engine) live(c *channel, v value, at int64, s *Sample, out *Output) {
 	if c.late != nil {
 		e.flushLate(c, out)
 	}
-	before, axis := c.last, c.axis(e.now)
+	before, axis := c.last, c.axis(e.gone())
 	if at >= c.last.at { // not one that is repeated after a crash
 		if at-c.last.at > int64(e.program.late) || c.trailing {
 			e.follow(c, point{at, v})

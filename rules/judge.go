@@ -259,7 +259,7 @@ func (e *Engine) judgeMeasured(a *instance, j *judgement) (moved, answered bool)
 	if answered && (j.sample || !a.rule.lasts) {
 		e.counts[a.rule.index].health.weigh(a, last.value.num, j.now)
 	}
-	if x.wake != 0 && x.wake <= e.now {
+	if x.wake != 0 && x.wake <= e.gone() {
 		x.wake = e.now + int64(time.Millisecond)
 	}
 	return moved, answered

@@ -146,7 +146,7 @@ func (e *Engine) gaugeOf(a *instance, i int, c *channel) measurement {
 		return measurement{value: value{num: float64(c.last.at-m.run.Since()) / 1e9}, known: true}
 	case changed:
 		end := m.at + int64(g.change.hold)
-		held := m.at != 0 && c.axis(e.now) < end
+		held := m.at != 0 && c.axis(e.gone()) < end
 		out := measurement{value: truthValue(held), known: c.last.at != 0}
 		if held {
 			out.until = c.ours(end)
@@ -156,7 +156,7 @@ func (e *Engine) gaugeOf(a *instance, i int, c *channel) measurement {
 		if m.marks == nil {
 			return measurement{known: true}
 		}
-		out := measurement{value: value{num: float64(m.marks.Within(e.now, g.count.within))}, known: true}
+		out := measurement{value: value{num: float64(m.marks.Within(e.gone(), g.count.within))}, known: true}
 		if int(out.value.num) == g.count.count { // the oldest is one of them
 			out.until = m.marks.Oldest() + int64(g.count.within)
 		}
@@ -181,7 +181,7 @@ func (e *Engine) windowed(c *channel, over int64, fn string, quantile float64, m
 		return measurement{}
 	}
 	now := c.axis(e.now)
-	w.pass(c, e.now)
+	w.pass(c, e.gone())
 	out := measurement{}
 	if adds(fn) {
 		out.partial, out.until = e.partial(c, w.Window, now)
@@ -270,7 +270,7 @@ func (e *Engine) quiet(a *instance, i int) measurement {
 		return measurement{known: true}
 	case r.deadline == 0:
 		return measurement{}
-	case e.now >= r.deadline:
+	case e.gone() >= r.deadline:
 		m.at = d.contact
 		return measurement{value: value{num: 1}, known: true, at: r.deadline}
 	}

@@ -79,8 +79,9 @@ func (m *model) known(list []arrival) (kept []arrival, newest *arrival) {
 	return kept, newest
 }
 
-// measure is what the rule compares at a moment, false if nothing is known.
-func (m *model) measure(list []arrival, now int64) (float64, bool) {
+// measure is what the rule compares at a moment, false if nothing is known. What
+// leaves the window then leaves it with the newest reading, or when the moment is over.
+func (m *model) measure(list []arrival, now int64, over bool) (float64, bool) {
 	kept, newest := m.known(list)
 	if newest == nil || now >= newest.came+m.stale && (m.fn != "count" || m.min > 0) {
 		return 0, false
@@ -89,8 +90,12 @@ func (m *model) measure(list []arrival, now int64) (float64, bool) {
 		return newest.v, true
 	}
 	var in []arrival
+	begin := now + m.skew - m.over
+	if !over {
+		begin = max(begin-1, newest.at-m.over)
+	}
 	for _, a := range kept {
-		if a.at > now+m.skew-m.over && a.at <= now+m.skew {
+		if a.at > begin && !m.passed(a) && a.at <= now+m.skew {
 			in = append(in, a)
 		}
 	}
@@ -222,8 +227,8 @@ func (m *model) judge(list []arrival, end int64) []turn {
 		}
 		turns = append(turns, t)
 	}
-	ask := func(now int64, n int) {
-		v, known := m.measure(list[:n], now)
+	ask := func(now int64, n int, over bool) {
+		v, known := m.measure(list[:n], now, over)
 		question := m.fires
 		if on {
 			question = func(v float64) bool { return m.clears(v) && !m.fires(v) }
@@ -252,14 +257,18 @@ func (m *model) judge(list []arrival, end int64) []turn {
 		}
 		now = next
 		flip(now) // what has run its time ends before anything else of that moment
-		ask(now, came)
 		for came < len(list) && list[came].came == now {
-			came++
-			ask(now, came)
+			if came++; !m.passed(list[came-1]) {
+				ask(now, came, false)
+			}
 		}
+		ask(now, came, true)
 	}
 	return turns
 }
+
+// passed reports whether a reading is too old for the window when it comes.
+func (m *model) passed(a arrival) bool { return m.over > 0 && a.at <= a.came+m.skew-m.over }
 
 func (m *model) wait(on bool) int64 {
 	if on {

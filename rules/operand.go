@@ -65,7 +65,7 @@ func (e *Engine) operand(a *instance, ref *operand) (expr.Value, int64) {
 	least, until := a.rule.minSamples(), int64(0)
 	none := ref.Kind == expr.Window && ref.Func == "count" && least == 0 // is as good a number as some
 	if fresh := a.fresh(c); fresh > 0 && !none {
-		if until = c.at + fresh; until <= e.now {
+		if until = c.at + fresh; until <= e.gone() {
 			return expr.Value{}, 0
 		}
 	}

@@ -84,7 +84,7 @@ func (e *Engine) whyUnknown(a *instance, ref *operand) string {
 	case ref.Kind == expr.Age:
 		return "nobody listens"
 	}
-	if fresh := a.fresh(c); fresh > 0 && c.at+fresh <= e.now {
+	if fresh := a.fresh(c); fresh > 0 && c.at+fresh <= e.gone() {
 		return "the last reading, of " + clock(wall(c.last.at), wall(e.now)) + ", is older than " + written(time.Duration(fresh))
 	}
 	if ref.Kind == expr.Window {

@@ -14,8 +14,7 @@ func (e *Engine) behind(c *channel, v value, at int64, s *Sample, out *Output) {
 	used, tolerated := false, s.Flags&Historical == 0 && at >= c.judged-int64(e.program.late)
 	if tolerated {
 		for _, w := range c.windows {
-			w.pass(c, e.now)
-			used = w.Add(at, v.num+c.carried) || used
+			used = e.place(c, w, at, v.num+c.carried) || used
 		}
 		if used {
 			e.queueAll(c)
@@ -96,8 +95,7 @@ func (e *Engine) flushLate(c *channel, out *Output) {
 		fresh[h.to] = true
 		if !c.metric.counter { // what it had reached by then is not known here
 			for _, w := range c.windows {
-				w.pass(c, e.now)
-				w.Add(p.at, p.value.num)
+				e.place(c, w, p.at, p.value.num)
 			}
 		}
 	}

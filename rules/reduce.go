@@ -29,7 +29,7 @@ func (e *Engine) reduce(a *instance, g *gauge) measurement {
 		}
 		if fresh := a.fresh(c); fresh > 0 {
 			end := c.at + fresh
-			if end <= e.now {
+			if end <= e.gone() {
 				continue
 			}
 			out.until = sooner(out.until, end)

@@ -125,13 +125,14 @@ func (l *listener) setBack(by time.Duration) {
 	}
 }
 
-// heard is for how long a device could have been heard between two moments,
-// second by second.
+// heard is for how long a device could have been heard between two moments: in
+// steps of half a second, at which alone anything happens.
 func (l *listener) heard(d *deviceModel, from, to time.Duration) time.Duration {
+	const step = time.Second / 2
 	total := time.Duration(0)
-	for t := from; t < to; t += time.Second {
+	for t := from; t < to; t += step {
 		if !l.deafAt(d, t) {
-			total += time.Second
+			total += min(step, to-t)
 		}
 	}
 	return total
@@ -154,14 +155,15 @@ func (l *listener) quietSince(d *deviceModel) time.Duration {
 	return l.heard(d, max(l.begun, d.met), l.now)
 }
 
-// graced reports whether a device has had its time to be heard, for so long now.
+// graced reports whether a device has had its time to be heard, for so long now, to
+// the end of the moment in which that ended.
 func (l *listener) graced(d *deviceModel, grace, hold time.Duration) bool {
 	now := l.now - hold
 	over := func(list []stretchOf) bool {
-		return !slices.ContainsFunc(list, func(s stretchOf) bool { return now < s.to+min(grace, s.to-s.from) })
+		return !slices.ContainsFunc(list, func(s stretchOf) bool { return now <= s.to+min(grace, s.to-s.from) })
 	}
 	s := l.sources[d.source]
-	return now >= max(l.begun, d.met)+grace && over(l.deaf) && (s == nil || over(s.deaf) && (!s.known || s.up && now >= s.first+grace))
+	return now > max(l.begun, d.met)+grace && over(l.deaf) && (s == nil || over(s.deaf) && (!s.known || s.up && now > s.first+grace))
 }
 
 // I6: an alarm about silence covers time in which its device could have been

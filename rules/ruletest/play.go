@@ -77,7 +77,7 @@ func (s *plot) play(program *rules.Program, tick time.Duration) (*play, error) {
 			return nil, err
 		}
 	}
-	return p, p.wait(s.until)
+	return p, p.wait(s.until + 1) // what ends then has ended
 }
 
 // wait lets time pass up to and including a moment.
