@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"tocsin/rules"
 )
@@ -220,6 +221,10 @@ func (d decoder) mapping(path []string, value any, v reflect.Value) {
 		at := under(path, key)
 		if strings.TrimSpace(key) == "" {
 			d.atKey(at, "a name is empty", "give it a name, such as "+header(under(path, "name")...))
+			continue
+		}
+		if strings.ContainsFunc(key, unicode.IsControl) {
+			d.atKey(at, "a name contains a control character", "write it without")
 			continue
 		}
 		e := reflect.New(v.Type().Elem()).Elem()

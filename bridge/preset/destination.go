@@ -88,7 +88,7 @@ func New(o Options) (*Destination, []Problem) {
 	d.setParams(o, &bad)
 	table, short := d.table(o, &bad)
 	d.build(table, &bad)
-	if !slices.ContainsFunc(bad, func(p Problem) bool { return !p.Warning }) {
+	if !d.plain && !slices.ContainsFunc(bad, func(p Problem) bool { return !p.Warning }) { // which has no template of its own
 		d.try(&bad)
 	}
 	for i := range bad {

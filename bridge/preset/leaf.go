@@ -160,8 +160,12 @@ func (c *checker) names(path []string) {
 			c.fail(&fault{fact: fmt.Sprintf("%s is a value and has no parts", "."+strings.Join(path[:i], ".")), remedy: "remove what follows it"})
 			return
 		case at.fields[name] == nil:
-			c.fail(&fault{fact: fmt.Sprintf("no event has %s", "."+strings.Join(path[:i+1], ".")), remedy: "the names there are ",
-				name: name, known: slices.Sorted(maps.Keys(at.fields))})
+			f := &fault{fact: fmt.Sprintf("no event has %s", "."+strings.Join(path[:i+1], ".")), remedy: "the names there are ",
+				name: name, known: slices.Sorted(maps.Keys(at.fields))}
+			if path[0] == "with" && len(f.known) == 0 {
+				f.remedy = fmt.Sprintf("add with = { %s = … } to the endpoint", name)
+			}
+			c.fail(f)
 			return
 		default:
 			at = at.fields[name]
