@@ -78,6 +78,11 @@ func (l *loader) checkWhere(path []string, e *Endpoint) {
 	if n, err := strconv.Atoi(port); err == nil && len(e.Egress.Ports) > 0 && !slices.Contains(e.Egress.Ports, n) {
 		l.main.atValue(under(path, "url"), fmt.Sprintf("url leads to port %d, which is not one of egress.ports", n), "add it there, or remove egress.ports")
 	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !e.Egress.ProxyNames {
+		if err := webhook.CheckAddress(ip, e.Egress.AllowCIDRs); err != nil {
+			l.main.leaf(under(path, "url"), fmt.Errorf("nothing is sent there: %w", err), "")
+		}
+	}
 	for key, addr := range l.config.listeners() {
 		if sameListener(addr, net.JoinHostPort(u.Hostname(), port)) {
 			l.main.atValue(under(path, "url"), fmt.Sprintf("url is tocsin's own listener %s", key), "name the receiver, which listens elsewhere")

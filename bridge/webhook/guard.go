@@ -79,6 +79,16 @@ func ours(ip netip.Addr) bool {
 	})
 }
 
+// CheckAddress says why nothing is sent to an address, with these ranges allowed
+// beside the public Internet.
+func CheckAddress(addr netip.Addr, allow []netip.Prefix) error {
+	g, err := newGuard(&Options{AllowCIDRs: allow})
+	if err != nil {
+		return err
+	}
+	return g.admit(addr)
+}
+
 func (g *guard) admit(addr netip.Addr) error {
 	ip := addr.Unmap()
 	if v4, ok := embedded(ip); ok {
