@@ -187,3 +187,25 @@ func TestFallbackIsToldTheEndAfterACrash(t *testing.T) {
 		}
 	})
 }
+
+// A deadline is kept by whoever's clock was set back while nobody looked: for what
+// waited then it begins anew, and for what comes it is as long as ever.
+func TestFallbackIsToldInTimeByAClockThatWasSetBack(t *testing.T) {
+	for _, by := range []time.Duration{-time.Hour, -365 * 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			w, ops, sms, _ := backed(t)
+			ops.answer = always(failing(503))
+			w.start()
+			w.mustSend("freezer-1", "temperature", -12)
+			time.Sleep(time.Minute)
+			must(t, w.halt())
+			setClock(t, w.dir, by)
+			w.start()
+			time.Sleep(30 * time.Second)
+			w.mustSend("freezer-2", "temperature", -12)
+			time.Sleep(2*time.Minute + 20*time.Second)
+			equal(t, "sms", alarms(sms), []string{"warm/freezer-1 alarm.fired", "warm/freezer-2 alarm.fired"})
+			must(t, w.halt())
+		})
+	}
+}

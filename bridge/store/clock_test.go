@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -71,6 +72,47 @@ func TestAttemptThatWasCutOffIsMadeAgainAtOnceWhateverTheClock(t *testing.T) {
 	d = open(t, dir)
 	if got := claim()[0].Attempt; got != 2 {
 		t.Errorf("%d attempts were made, want 2", got)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What happened before a clock was set back happened no later than that, so that
+// events are committed in the order of their numbers, by which times are found.
+func TestEventsAreInOrderOfTimeWhateverTheClock(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir)
+	for _, step := range []struct {
+		restart bool
+		ahead   time.Duration // of what is in the file
+	}{{true, time.Hour}, {false, 30 * 365 * 24 * time.Hour}, {true, 0}, {false, 100 * time.Millisecond}} {
+		for i := range 3 {
+			commit(t, d, event(fmt.Sprint(step, i), fmt.Sprint("rule/", i), "x"))
+		}
+		if _, err := d.w.conn.ExecContext(t.Context(), "UPDATE event SET committed = committed + ?", int64(step.ahead)); err != nil {
+			t.Fatal(err)
+		}
+		d.newest = d.newest.Add(step.ahead)
+		if step.restart {
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			d = open(t, dir)
+		}
+		since := time.Now()
+		commit(t, d, event(fmt.Sprint(step, "after"), "rule/after", "x"))
+		var swapped int
+		if err := d.w.conn.QueryRowContext(t.Context(), "SELECT count(*) FROM event e JOIN event f ON f.num = e.num + 1 WHERE f.committed < e.committed").Scan(&swapped); err != nil || swapped != 0 {
+			t.Errorf("%+v: %d events were committed after the next one (%v)", step, swapped, err)
+		}
+		for q, want := range map[*bridge.DeliveryQuery]bool{{Since: since}: true, {Until: time.Now().Add(time.Second)}: true, {Until: since}: false} {
+			q.Endpoint, q.Alarm = "x", "rule/after"
+			page, err := d.Log().Deliveries(t.Context(), *q)
+			if got := len(page.Deliveries) > 0 && page.Deliveries[0].ID == fmt.Sprint(step, "after"); err != nil || got != want && step.ahead != 100*time.Millisecond {
+				t.Errorf("%+v: from %v until %v is what was just committed: %v, %v", step, q.Since, q.Until, got, err)
+			}
+		}
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type work struct {
 
 	// Filled in on the way; none of it is visible before the disk agreed.
 	committed time.Time
+	newest    time.Time // to be DB.newest
 	last      int64
 	outcomes
 	lanes    map[string]*lane // new
@@ -230,6 +231,13 @@ func (d *DB) run(ctx context.Context, k *work) error {
 			return err
 		}
 	}
+	var err error
+	if k.newest, err = d.turnBack(ctx, k.committed); err != nil {
+		return err
+	}
+	if k.newest.After(k.committed) {
+		k.committed = k.newest
+	}
 	if err := d.runEvents(ctx, k); err != nil {
 		return err
 	}
@@ -409,8 +417,9 @@ func (d *DB) apply(k *work) {
 		if len(e.lanes) > 0 {
 			d.tail.put(e, k.committed)
 		}
-		d.last = e.num
+		d.last, k.newest = e.num, k.committed.Round(0)
 	}
+	d.newest = k.newest
 	for l, r := range k.records {
 		l.cursor, l.written = r.cursor, r
 	}

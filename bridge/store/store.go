@@ -58,6 +58,7 @@ type DB struct {
 	writing   sync.Mutex // held for the length of a transaction; taken before mu
 	full      bool       // under writing: the reserve was given up
 	cursorsAt time.Time  // under writing: when cursors were last moved
+	newest    time.Time  // under writing: when the newest event was committed, by the wall clock
 
 	alive atomic.Bool // something was committed
 
@@ -136,6 +137,9 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 	if err := d.load(ctx); err != nil {
 		return explain(path, err)
 	}
+	if err := d.turnBackAtOnce(ctx); err != nil {
+		return explain(path, err)
+	}
 	if err := d.openBegun(ctx); err != nil {
 		return explain(path, err)
 	}
@@ -163,9 +167,12 @@ func explain(path string, err error) error {
 // load brings back who is owed something. What it is, is taken in when it is
 // claimed.
 func (d *DB) load(ctx context.Context) error {
-	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM event`).Scan(&d.last); err != nil {
+	var newest int64
+	err := d.read.QueryRowContext(ctx, `SELECT num, committed FROM event ORDER BY num DESC LIMIT 1`).Scan(&d.last, &newest)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("reading the newest event: %w", err)
 	}
+	d.newest = fromNanos(newest)
 	var born int64
 	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(value), 0) FROM meta WHERE name = 'born'`).Scan(&born); err != nil {
 		return fmt.Errorf("reading when the store was made: %w", err)

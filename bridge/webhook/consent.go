@@ -19,7 +19,6 @@ import (
 const (
 	headerOrigin        = "Webhook-Request-Origin"
 	headerRate          = "Webhook-Request-Rate"
-	headerCallback      = "Webhook-Request-Callback"
 	headerAllowedOrigin = "Webhook-Allowed-Origin"
 	headerAllowedRate   = "Webhook-Allowed-Rate"
 )
@@ -27,9 +26,8 @@ const (
 // A ConsentRequest asks a receiver whether it wants to be told of anything, as
 // HTTP Web Hooks of CloudEvents has it.
 type ConsentRequest struct {
-	Origin   string // who asks: a host name, which the deliveries carry as well
-	Rate     int    // requests a minute that we would like to send; 0: not said
-	Callback string // https URL where consent may be given later; empty: none
+	Origin string // who asks: a host name, which the deliveries carry as well
+	Rate   int    // requests a minute that we would like to send; 0: not said
 }
 
 // Check says why nobody could be asked so.
@@ -39,12 +37,6 @@ func (c *ConsentRequest) Check() error {
 	}
 	if c.Rate < 0 {
 		return errors.New("consent's rate is less than nothing")
-	}
-	if c.Callback == "" {
-		return nil
-	}
-	if _, err := CheckURL(c.Callback, false); err != nil {
-		return fmt.Errorf("consent's callback: %w", err)
 	}
 	return nil
 }
@@ -64,9 +56,6 @@ func (s *Sender) Consent(parent context.Context, ask ConsentRequest) Consent {
 	header := http.Header{headerOrigin: {ask.Origin}}
 	if ask.Rate > 0 {
 		header[headerRate] = []string{strconv.Itoa(ask.Rate)}
-	}
-	if ask.Callback != "" {
-		header[headerCallback] = []string{ask.Callback}
 	}
 	ctx, cancel := context.WithTimeout(parent, s.timeout)
 	defer cancel()

@@ -68,11 +68,11 @@ func TestOnlyTheHeadersAreConsent(t *testing.T) {
 
 	at, asked, _, last := consenting(t, 200, map[string]string{origin: "*", allowed: "*"})
 	s := newTestSender(t, at, nil)
-	s.Consent(t.Context(), ConsentRequest{Origin: "a.example.com", Rate: 120, Callback: "https://a.example.com/consent?id=1"})
-	if h := last.Load().Header; h.Get("WebHook-Request-Rate") != "120" || h.Get("WebHook-Request-Callback") != "https://a.example.com/consent?id=1" {
+	s.Consent(t.Context(), ConsentRequest{Origin: "a.example.com", Rate: 120})
+	if h := last.Load().Header; h.Get("WebHook-Request-Rate") != "120" {
 		t.Errorf("asked with %v", h)
 	}
-	for _, ask := range []ConsentRequest{{}, {Origin: "a b"}, {Origin: "a\r\nX-Evil: 1"}, {Origin: "a", Rate: -1}, {Origin: "a", Callback: "http://a/"}} {
+	for _, ask := range []ConsentRequest{{}, {Origin: "a b"}, {Origin: "a\r\nX-Evil: 1"}, {Origin: "a", Rate: -1}} {
 		if c := s.Consent(t.Context(), ask); c.Verdict != Refused || asked.Load() != 1 {
 			t.Errorf("%+v: %+v", ask, c)
 		}
