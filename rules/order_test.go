@@ -20,7 +20,8 @@ import (
 // deviates (which reading came before which), counters (which of two is a new
 // beginning); nor where a look between two readings found something and the last
 // look does not know: a slope or difference of too few readings, a sum that is not
-// whole, min_samples. Readings come at one moment, for the axis of a window goes on
+// whole, min_samples. Of those is held what they come to, and how their alarms stand
+// where that is known. Readings come at one moment, for the axis of a window goes on
 // from when the newest came.
 func TestEveryFunctionOfReadingsWithinLateIsTheSameInAnyOrder(t *testing.T) {
 	text := "[defaults]\nnotify = [\"ops\"]\nlate = \"3m\"\n[metric.level]\ntype = \"number\"\nrange = [-50.0, 50.0]\n"
@@ -34,6 +35,11 @@ func TestEveryFunctionOfReadingsWithinLateIsTheSameInAnyOrder(t *testing.T) {
 		rule("metric = \"level\"\nover = \"5m\"\nabove = 2\nagg = \"" + fn + "\"")
 		rule("when = \"" + fn + "(level, '2m') > 1 or level > 4\"")
 	}
+	for _, trend := range []string{"rate_above = \"1 /min\"", "rate_below = \"-2 /min\"", "delta_above = 2", "delta_below = -4"} {
+		rule("metric = \"level\"\nover = \"5m\"\n" + trend)
+		rule("metric = \"level\"\nover = \"2m\"\nmin_samples = 3\n" + trend)
+	}
+	rule("when = \"rate(level, '4m') > 0.01 or delta(level, '2m') > 5\"")
 	rule("when = \"first(level, '2m') > 1\"")
 	rule("when = \"level > 2 and door == 'open'\"")
 	p, list := Compile(readFile(t, text))
@@ -79,23 +85,32 @@ func TestEveryFunctionOfReadingsWithinLateIsTheSameInAnyOrder(t *testing.T) {
 	})
 }
 
-// allStand is how each alarm stands, and what it measures.
+// allStand is what each alarm measures, and how it stands where that is known.
 func (r *run) allStand() string {
 	var b strings.Builder
-	for a := range r.e.instances() {
-		s := a.standing()
-		if s.phase == inactive {
-			continue
-		}
-		fmt.Fprintf(&b, "%s %v %v", a.rule.id, s.phase, s.severity)
-		for i := range a.rule.gauges {
-			if a.rule.plain {
-				continue
+	for _, d := range r.e.sortedDevices() {
+		for _, c := range d.all() {
+			for _, a := range c.alarms {
+				r.tellStanding(&b, a)
 			}
-			m := r.e.measure(a, i)
-			fmt.Fprintf(&b, " %.9g %v", m.value.num, m.known)
 		}
-		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+func (r *run) tellStanding(b *strings.Builder, a *instance) {
+	fmt.Fprint(b, a.rule.id)
+	known := true
+	for i := range a.rule.gauges {
+		if a.rule.plain {
+			continue
+		}
+		m := r.e.measure(a, i)
+		fmt.Fprintf(b, " %.9g %v", m.value.num, m.known)
+		known = known && m.known
+	}
+	if s := a.standing(); known {
+		fmt.Fprintf(b, " %v %v", s.phase, s.severity)
+	}
+	b.WriteString("\n")
 }
