@@ -354,7 +354,7 @@ func (r *previewedRequest) write(b *bytes.Buffer) {
 		}
 	}
 	if r.Body != "" {
-		fmt.Fprintf(b, " \\\n  --data-binary %s", shellQuoted(r.Body))
+		fmt.Fprintf(b, " \\\n  --data-raw %s", shellQuoted(r.Body))
 	}
 	b.WriteByte('\n')
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +56,25 @@ func TestPreviewedRequestVerifies(t *testing.T) {
 	resp.Body.Close()
 	if got := ops.unique(t); resp.StatusCode != 200 || len(got) != 1 || got[0].Type != "alarm.fired" {
 		t.Errorf("answered %d, told %v", resp.StatusCode, got)
+	}
+}
+
+// What a device says stays one word of the command, and no file is read for it.
+func TestPreviewedCommandSendsWhatTheDeviceSaid(t *testing.T) {
+	const said = "@/etc/passwd '$(id)' `id` \\\n--next"
+	r := previewedRequest{Endpoint: "ops", Method: "POST", URL: "https://example.com/'$(id)", Header: http.Header{"X-Said": {said}}, Body: said}
+	var script bytes.Buffer
+	script.WriteString("curl() { printf '%s\\0' \"$@\"; }\n")
+	r.write(&script)
+	cmd := exec.CommandContext(t.Context(), "/bin/sh")
+	cmd.Stdin = &script
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"-X", "POST", r.URL, "-H", "x-said: " + said, "--data-raw", said, ""}
+	if got := strings.Split(string(out), "\x00"); !slices.Equal(got, want) {
+		t.Errorf("curl is given %q", got)
 	}
 }
 
