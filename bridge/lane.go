@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +107,7 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 		case <-l.wake:
 		case <-timer.C:
 		case a := <-done:
+			runtime.Gosched() // under load others end meanwhile, and one claim does for all of them
 			n, err := l.settleAll(flight, a, done)
 			if inFlight -= n; err != nil {
 				return inFlight, err
