@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -286,37 +287,22 @@ func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.
 	if len(picked) == 0 {
 		return nil, nil
 	}
-	due := make([]bridge.Delivery, len(picked))
-	nums := make([]int64, len(picked)) // of the heads: what waits behind one may grow meanwhile
-	told := make([]string, len(picked))
-	byNum := make(map[int64][]int)
-	var missing []int64
 	d.mu.Lock()
-	slices.SortFunc(picked, func(a, b *line) int { return int(a.items[0].num - b.items[0].num) })
+	slices.SortFunc(picked, func(a, b *line) int { return cmp.Compare(a.items[0].num, b.items[0].num) })
+	nums := make([]int64, len(picked)) // of the heads: what waits behind one may grow meanwhile
 	for i, ln := range picked {
-		num := ln.items[0].num
-		e, ok := d.tail.events[num]
-		nums[i], due[i], told[i] = num, e.Delivery, e.told
-		if !ok {
-			missing = append(missing, num)
-			byNum[num] = append(byNum[num], i)
-		}
+		nums[i] = ln.items[0].num
 	}
 	d.mu.Unlock()
-	if err := d.bodies(ctx, missing, func(num int64, e newest) {
-		for _, i := range byNum[num] {
-			due[i], told[i] = e.Delivery, e.told
-		}
-		delete(byNum, num)
-	}); err != nil {
+	events, err := d.events(ctx, l, nums)
+	if err != nil {
 		return nil, err
 	}
-	for num := range byNum {
-		return nil, fmt.Errorf("event %d is owed and is not in the store; it was deleted by another program", num)
-	}
+	due := make([]bridge.Delivery, len(picked))
 	d.mu.Lock()
 	for i, ln := range picked {
-		ln.told = told[i]
+		ln.told = events[i].told
+		due[i] = events[i].Delivery
 		due[i].Event, due[i].Endpoint, due[i].Attempt = nums[i], l.name, ln.attempt
 		if !ln.owed.IsZero() {
 			due[i].Owed = ln.owed
@@ -331,6 +317,49 @@ func (d *DB) deliveries(ctx context.Context, l *lane, picked []*line) ([]bridge.
 		return nil, err
 	}
 	return d.dropUnheard(l, picked, due, untold), nil // only now: what was picked can be given back no more
+}
+
+// events are those of leased heads: from memory as far as they are there, and
+// otherwise read, with some that come next.
+func (d *DB) events(ctx context.Context, l *lane, nums []int64) ([]newest, error) {
+	all := make([]newest, len(nums))
+	missing := make(map[int64]int) // where they belong
+	var read []int64
+	d.mu.Lock()
+	for i, num := range nums {
+		var ok bool
+		if all[i], ok = d.tail.events[num]; ok {
+			continue
+		}
+		if all[i], ok = l.ahead.take(num); !ok {
+			missing[num] = i
+			read = append(read, num)
+		}
+	}
+	if len(read) > 0 {
+		read = append(read, l.ahead.plan(len(read), l.fresh, l.leased, d.tail.events)...)
+	}
+	d.mu.Unlock()
+	ahead := make(map[int64]newest, len(read)-len(missing))
+	if err := d.bodies(ctx, read, func(num int64, e newest) {
+		if i, ok := missing[num]; ok {
+			all[i] = e
+			delete(missing, num)
+		} else {
+			ahead[num] = e
+		}
+	}); err != nil {
+		return nil, err
+	}
+	for num := range missing {
+		return nil, fmt.Errorf("event %d is owed and is not in the store; it was deleted by another program", num)
+	}
+	if len(read) > 0 {
+		d.mu.Lock()
+		l.ahead.events = ahead
+		d.mu.Unlock()
+	}
+	return all, nil
 }
 
 // bodies reads events.

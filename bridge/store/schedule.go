@@ -45,6 +45,7 @@ type lane struct {
 	retry  lineHeap         // lines whose head was, by when it is due
 	held   int              // deliveries in lines
 	turn   bool             // next choice between two ready heads
+	ahead  ahead            // events of fresh
 	keeps  bool             // the table kept may hold something for it
 	stale  bridge.Stale     // of the last Claim
 	parked time.Time        // no room is looked for before
@@ -255,6 +256,9 @@ func (l *lane) next(now time.Time) time.Time {
 func (l *lane) finish(ln *line, o bridge.Outcome, rows map[rowKey]row) {
 	delete(l.leased, o.Event)
 	ln.leased = false
+	if o.Fate != bridge.Delivered {
+		l.ahead = ahead{}
+	}
 	r := row{
 		attempt: o.Attempt, status: o.Status, err: o.Error, at: o.At,
 		heard: ln.heard || !o.Unheard, began: ln.began,
