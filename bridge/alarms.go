@@ -1,22 +1,21 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"tocsin/rules"
 )
 
-// An Alarm is an alarm that is not inactive, for people to look at.
+// An Alarm is an alarm for people to look at.
 type Alarm struct {
 	Key    string `json:"key"` // the one that receivers have been told
 	Rule   string `json:"rule"`
 	Device string `json:"device"`
 	Standing
-	StartedAt time.Time `json:"started_at,omitzero"` // while it is pending: since when its condition holds
+	StartedAt time.Time `json:"started_at,omitzero"` // of its episode, or the last; while it is pending: since when its condition holds
+	EndedAt   time.Time `json:"ended_at,omitzero"`   // of the last episode, when it is inactive
 	Episode   string    `json:"episode,omitempty"`
 	Value     any       `json:"value,omitempty"` // of the newest reading that is stored
 	Unit      string    `json:"unit,omitempty"`
@@ -29,25 +28,76 @@ type Alarm struct {
 	Stale   bool            `json:"stale,omitempty"` // nothing is known any more
 }
 
-// Alarms returns the alarms that are not inactive, by key, as the store has them.
-// There are more when it returns limit of them.
-func (b *Bridge) Alarms(ctx context.Context, limit int) ([]Alarm, error) {
-	alarms := []Alarm{} // a list, never null
-	for s, err := range b.store.States(ctx) {
-		if err != nil {
-			return nil, fmt.Errorf("reading alarms: %w", err)
-		}
-		stands := standing(&s)
+// An AlarmQuery says which alarms are asked for. Its zero value asks for all that
+// are not inactive.
+type AlarmQuery struct {
+	From     string // a page begins here: what came back as next; "" is the first
+	Limit    int    // of a page; 0: no limit
+	State    string // pending, firing, recovering, inactive, or all; "": not inactive
+	Severity rules.Severity
+	Device   string
+	Rule     string
+	Since    time.Time // only those whose episode, or the last, began then or later
+}
+
+// takes reports whether the alarm of a state is asked for.
+func (q *AlarmQuery) takes(s *rules.State, stands Standing) bool {
+	switch q.State {
+	case "":
 		if stands.State == inactive {
-			continue
+			return false
 		}
-		alarms = append(alarms, alarmOf(&s, stands))
-		if len(alarms) == limit {
-			break
+	case "all":
+	default:
+		if stands.State != q.State {
+			return false
 		}
 	}
-	slices.SortFunc(alarms, func(a, b Alarm) int { return cmp.Compare(a.Key, b.Key) })
-	return alarms, nil
+	return (q.Severity == rules.Unset || stands.Severity == q.Severity) &&
+		(q.Device == "" || s.Device == q.Device) && (q.Rule == "" || s.Rule == q.Rule)
+}
+
+// Alarms returns the alarms that are asked for, by key, as the store has them. The
+// next page begins at next, which is "" after the last.
+func (b *Bridge) Alarms(ctx context.Context, q AlarmQuery) (list []Alarm, next string, err error) {
+	list = []Alarm{} // a list, never null
+	for s, err := range b.store.States(ctx, q.From) {
+		if err != nil {
+			return nil, "", fmt.Errorf("reading alarms: %w", err)
+		}
+		stands := standing(&s)
+		if !q.takes(&s, stands) {
+			continue
+		}
+		a := alarmOf(&s, stands)
+		if !q.Since.IsZero() && a.StartedAt.Before(q.Since) {
+			continue
+		}
+		if q.Limit > 0 && len(list) == q.Limit {
+			return list, s.Key, nil
+		}
+		list = append(list, a)
+	}
+	return list, "", nil
+}
+
+// Alarm returns the alarm that receivers know by a key, also when it is inactive,
+// or an [ErrNoAlarm].
+func (b *Bridge) Alarm(ctx context.Context, key string) (Alarm, error) {
+	for _, from := range []string{key, ""} { // one that began under its rule's former name is looked for
+		for s, err := range b.store.States(ctx, from) {
+			if err != nil {
+				return Alarm{}, fmt.Errorf("reading alarm %s: %w", key, err)
+			}
+			if keyOf(&s) == key {
+				return alarmOf(&s, standing(&s)), nil
+			}
+			if from != "" {
+				break
+			}
+		}
+	}
+	return Alarm{}, fmt.Errorf("%w %s (tocsin alarms lists those under way)", ErrNoAlarm, key)
 }
 
 func alarmOf(s *rules.State, stands Standing) Alarm {
@@ -63,6 +113,9 @@ func alarmOf(s *rules.State, stands Standing) Alarm {
 				a.StartedAt = l.Since
 			}
 		}
+	}
+	if stands.State == inactive {
+		a.EndedAt = s.EndedAt
 	}
 	return a
 }

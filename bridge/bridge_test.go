@@ -501,7 +501,9 @@ func (f faulty) Commit(ctx context.Context, b bridge.Batch) error {
 	return f.Store.Commit(ctx, b)
 }
 
-func (f faulty) States(ctx context.Context) iter.Seq2[rules.State, error] { return f.Store.States(ctx) }
+func (f faulty) States(ctx context.Context, from string) iter.Seq2[rules.State, error] {
+	return f.Store.States(ctx, from)
+}
 
 func TestRemovedRuleEndsItsAlarmOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -201,7 +201,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 	engine := rules.NewEngine(b.program, rules.Options{Route: b.route, Sync: b.synced, Born: b.born, MaxDevices: b.limit})
 	known := b.remember(ctx, engine)
 	orphans := 0
-	for s, err := range b.store.States(ctx) {
+	for s, err := range b.store.States(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("reading alarm states: %w", err)
 		}

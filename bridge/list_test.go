@@ -1,7 +1,9 @@
 package bridge_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +23,7 @@ func (w *world) plan() bridge.Plan {
 
 func (w *world) list() []bridge.Alarm {
 	w.t.Helper()
-	list, err := w.Alarms(w.t.Context(), 100)
+	list, _, err := w.Alarms(w.t.Context(), bridge.AlarmQuery{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -150,6 +152,61 @@ func TestPendingAlarmIsListedSinceItsConditionHolds(t *testing.T) {
 		}
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// Alarms are asked for by what people know of them, a page at a time, and one that
+// has ended is found with its last episode.
+func TestAlarmsAreFoundByWhatIsKnownOfThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		w.mustSend("freezer-2", "temperature", -5)
+		w.mustSend("freezer-3", "temperature", -20)
+		w.mustSend("cellar", "humidity", 90) // pending
+		time.Sleep(time.Minute)
+		w.mustSend("freezer-2", "temperature", -25) // resolved
+		w.mustSend("freezer-4", "temperature", -5)
+		synctest.Wait()
+		f := func(q bridge.AlarmQuery, want ...string) {
+			t.Helper()
+			got := []string{}
+			for q.From = ""; ; {
+				page, next, err := w.Alarms(t.Context(), q)
+				if err != nil || q.Limit > 0 && len(page) > q.Limit {
+					t.Fatalf("%d alarms, %v", len(page), err)
+				}
+				for _, a := range page {
+					got = append(got, a.Key+" "+a.State)
+				}
+				if q.From = next; next == "" {
+					break
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%+v: %q, want %q", q, got, want)
+			}
+		}
+		for _, limit := range []int{0, 1, 2, 3, 100} {
+			f(bridge.AlarmQuery{Limit: limit}, "slow/cellar pending", "warm/freezer-1 firing", "warm/freezer-4 firing")
+		}
+		f(bridge.AlarmQuery{State: "pending"}, "slow/cellar pending")
+		f(bridge.AlarmQuery{Rule: "warm"}, "warm/freezer-1 firing", "warm/freezer-4 firing")
+		f(bridge.AlarmQuery{Device: "freezer-4"}, "warm/freezer-4 firing")
+		f(bridge.AlarmQuery{State: "inactive", Device: "freezer-2"}, "warm/freezer-2 inactive")
+		f(bridge.AlarmQuery{State: "all", Rule: "warm", Limit: 1, Since: time.Now().Add(-time.Hour)},
+			"warm/freezer-1 firing", "warm/freezer-2 inactive", "warm/freezer-4 firing")
+		f(bridge.AlarmQuery{Since: time.Now().Add(-time.Second)}, "warm/freezer-4 firing")
+		f(bridge.AlarmQuery{Severity: rules.Critical})
+
+		ended, err := w.Alarm(t.Context(), "warm/freezer-2")
+		if err != nil || ended.State != "inactive" || ended.EndedAt.Sub(ended.StartedAt).Truncate(time.Second) != time.Minute {
+			t.Errorf("%+v, %v", ended, err)
+		}
+		if _, err := w.Alarm(t.Context(), "warm/nobody"); !errors.Is(err, bridge.ErrNoAlarm) {
+			t.Errorf("an alarm that never was: %v", err)
 		}
 	})
 }

@@ -284,7 +284,7 @@ func TestPlanForetellsWhatReloadDoes(t *testing.T) {
 		w.reload()
 		equal(t, "told", alarms(w.endpoints["ops"])[told:], foreseen)
 		now := map[string]string{}
-		list, err := w.Alarms(t.Context(), 100)
+		list, _, err := w.Alarms(t.Context(), bridge.AlarmQuery{})
 		if err != nil {
 			t.Fatal(err)
 		}

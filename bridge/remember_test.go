@@ -139,7 +139,7 @@ func TestSilenceBeginsWithListening(t *testing.T) {
 		w.connected = func(string) bool { return true }
 		w.start()
 		time.Sleep(time.Minute)
-		if got, err := w.Alarms(t.Context(), 10); err != nil || len(got) != 0 {
+		if got, _, err := w.Alarms(t.Context(), bridge.AlarmQuery{}); err != nil || len(got) != 0 {
 			t.Errorf("silent already: %+v, %v", got, err)
 		}
 		time.Sleep(2 * time.Minute)

@@ -34,8 +34,10 @@ type Store interface {
 	// none of them form one order.
 	Commit(ctx context.Context, b Batch) error
 
-	// States yields every alarm's state, at start and after a failed commit.
-	States(ctx context.Context) iter.Seq2[rules.State, error]
+	// States yields the states of alarms whose State.Key is from or comes after it,
+	// in the order of bytes: all of them with "", as at a start and after a failed
+	// commit.
+	States(ctx context.Context, from string) iter.Seq2[rules.State, error]
 
 	// Claim leases deliveries that an endpoint is owed now, in the order in which
 	// they were committed; next is when another will fall due (zero: not before

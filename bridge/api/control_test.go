@@ -83,9 +83,9 @@ func TestControlRefusesWhatItCannotUse(t *testing.T) {
 	const ack, shelve, isJSON = "/api/v1/alarms/warm/x/ack", "/api/v1/alarms/warm/x/shelve", "application/json"
 	f("PUT", ack, "", "", 405, "POST")
 	f("POST", "/api/v1/alarms", "", "", 405, "GET")
-	f("POST", "/api/v1/alarms/ack", "", "", 404, "nothing")
+	f("POST", "/api/v1/alarms/ack", "", "", 405, "GET")
 	f("POST", "/api/v1/alarms/warm/x/", "", "", 404, "nothing")
-	f("POST", "/api/v1/alarms/warm/x/delete", "", "", 404, "nothing")
+	f("POST", "/api/v1/alarms/warm/x/delete", "", "", 405, "GET")
 	f("POST", "/api/v1/", "", "", 404, "nothing")
 	f("POST", ack, "text/plain", `{}`, 415, "Content-Type")
 	f("POST", ack, isJSON, `{"who":"me"}`, 422, "who: ")

@@ -30,11 +30,10 @@ const selectBodies = `SELECT num, id, type, alarm, at, committed, payload, told 
 
 // States yields every alarm's state, by key. No lock is held while the caller
 // works on one.
-func (d *DB) States(ctx context.Context) iter.Seq2[rules.State, error] {
+func (d *DB) States(ctx context.Context, from string) iter.Seq2[rules.State, error] {
 	return func(yield func(rules.State, error) bool) {
-		after := ""
 		for {
-			page, err := d.statesAfter(ctx, after)
+			page, err := d.statesFrom(ctx, from)
 			if err != nil {
 				yield(rules.State{}, err)
 				return
@@ -47,16 +46,16 @@ func (d *DB) States(ctx context.Context) iter.Seq2[rules.State, error] {
 			if len(page) == 0 {
 				return
 			}
-			after = page[len(page)-1].Key
+			from = page[len(page)-1].Key + "\x00" // the least that comes after it
 		}
 	}
 }
 
-func (d *DB) statesAfter(ctx context.Context, key string) (page []rules.State, err error) {
+func (d *DB) statesFrom(ctx context.Context, key string) (page []rules.State, err error) {
 	if err := d.state(); err != nil {
 		return nil, err
 	}
-	rows, err := d.read.QueryContext(ctx, `SELECT key, data FROM alarm WHERE key > ? ORDER BY key LIMIT 256`, key)
+	rows, err := d.read.QueryContext(ctx, `SELECT key, data FROM alarm WHERE key >= ? ORDER BY key LIMIT 256`, key)
 	if err != nil {
 		return nil, d.reading("alarms", err)
 	}

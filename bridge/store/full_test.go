@@ -269,7 +269,7 @@ func TestFileThatIsNotOursIsRefusedWithARemedy(t *testing.T) {
 		}
 		return
 	}
-	for _, err = range d.States(context.Background()) {
+	for _, err = range d.States(context.Background(), "") {
 		if err != nil {
 			break
 		}

@@ -78,7 +78,7 @@ func TestClosedStoreSaysSo(t *testing.T) {
 		_, listed := d.Log().Endpoints(ctx)
 		_, counted := d.Log().Backlog(ctx, "x")
 		errs := []error{d.Commit(ctx, bridge.Batch{}), claimed, d.Finish(ctx, nil), listed, counted, d.Log().Trim(ctx, time.Now(), 1)}
-		for _, err := range d.States(ctx) {
+		for _, err := range d.States(ctx, "") {
 			errs = append(errs, err)
 		}
 		for i, err := range errs {

@@ -278,7 +278,7 @@ func audit(t *testing.T, d *DB, acknowledged []string) {
 		t.Fatalf("%d of %d acknowledged events are lost", lost, len(acknowledged))
 	}
 	states := make(map[string]string)
-	for s, err := range d.States(ctx) {
+	for s, err := range d.States(ctx, "") {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,6 +41,7 @@ func Run(t *testing.T, open Opener) {
 		{"LastStateOfABatchCounts", lastStateOfABatchCounts},
 		{"EveryStateIsYielded", everyStateIsYielded},
 		{"IterationOfStatesMayStop", iterationOfStatesMayStop},
+		{"StatesComeInTheOrderOfTheirKeys", statesComeInTheOrderOfTheirKeys},
 		{"KnownEventIsIgnored", knownEventIsIgnored},
 		{"EmptyBatchIsCommitted", emptyBatchIsCommitted},
 		{"EndedContextCommitsNothing", endedContextCommitsNothing},
@@ -252,7 +253,7 @@ func (f *fixture) wantsBacklog(endpoint string, count, dead int) {
 func (f *fixture) states() map[string]rules.State {
 	f.t.Helper()
 	all := make(map[string]rules.State)
-	for s, err := range f.States(context.Background()) {
+	for s, err := range f.States(context.Background(), "") {
 		if err != nil {
 			f.t.Fatalf("States: %v", err)
 		}

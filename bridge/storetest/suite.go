@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,10 +58,29 @@ func everyStateIsYielded(t *testing.T, f *fixture) {
 	}
 }
 
+func statesComeInTheOrderOfTheirKeys(t *testing.T, f *fixture) {
+	keys := []string{"a", "a/b", "b/\x01", "b/a", "b/é"}
+	for _, key := range []string{"b/é", "a/b", "b/a", "a", "b/\x01"} {
+		f.commit(key)
+	}
+	for i, from := range append(keys, "c") {
+		var got []string
+		for s, err := range f.States(context.Background(), from) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, s.Key)
+		}
+		if !slices.Equal(got, keys[i:]) {
+			t.Errorf("from %q: %q, want %q", from, got, keys[i:])
+		}
+	}
+}
+
 func iterationOfStatesMayStop(t *testing.T, f *fixture) {
 	f.commit("rule/a")
 	f.commit("rule/b")
-	for s, err := range f.States(context.Background()) {
+	for s, err := range f.States(context.Background(), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -610,7 +630,7 @@ func everybodyAtOnce(t *testing.T, f *fixture) {
 				return
 			case <-time.After(time.Millisecond):
 			}
-			for _, err := range f.States(ctx) {
+			for _, err := range f.States(ctx, "") {
 				if err != nil {
 					t.Errorf("States: %v", err)
 				}

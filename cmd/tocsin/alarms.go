@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,9 @@ import (
 
 type alarmFlags struct {
 	clientFlags
+	state, severity, device, rule, since string
+	limit                                int
+
 	by, reason string
 	length     time.Duration
 	until      string
@@ -28,13 +32,21 @@ func newAlarmsCommand(e env) *cobra.Command {
 		Use:   "alarms",
 		Short: "List alarms under way, and take care of them",
 		Long: `Alarms lists the alarms of the running bridge that are pending, firing or
-recovering. The commands below take care of one of them; KEY is as the list has it.`,
+recovering; with --state inactive, those that are not, each with its last episode.
+The commands below take care of one of them; KEY is as the list has it.`,
+		Example: `  tocsin alarms --severity critical
+  tocsin alarms --state all --since 24h`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return get(cmd.Context(), e, f.clientFlags, []string{"alarms"}, writeAlarms)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return listAlarms(cmd.Context(), e, f) },
 	}
 	f.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.state, "state", "", "only those that are pending, firing, recovering or inactive; or all")
+	flags.StringVar(&f.severity, "severity", "", "only those of this severity")
+	flags.StringVar(&f.device, "device", "", "only those of this device, or group")
+	flags.StringVar(&f.rule, "rule", "", "only those of this rule")
+	flags.StringVar(&f.since, "since", "", "only those that began in the last so long, as 2h, or since a time, as 2026-01-02T15:04:05Z")
+	flags.IntVar(&f.limit, "limit", 1000, "at most so many; 0 lists all")
 	for _, v := range []struct {
 		verb  rules.Verb
 		short string
@@ -69,15 +81,43 @@ recovering. The commands below take care of one of them; KEY is as the list has 
 	return cmd
 }
 
-// alarmList is the answer that lists alarms.
-type alarmList struct {
-	Alarms []bridge.Alarm
-	More   bool
+func listAlarms(ctx context.Context, e env, f alarmFlags) error {
+	since, err := timeFlag("--since", f.since, time.Now())
+	if err != nil {
+		return err
+	}
+	query, nothing := filter(map[string]string{"state": f.state, "severity": f.severity, "device": f.device, "rule": f.rule}), "no alarm is under way"
+	if !since.IsZero() {
+		query.Set("since", since.Format(time.RFC3339Nano))
+	}
+	if len(query) > 0 {
+		nothing = "there is no such alarm"
+	}
+	c, err := newClient(e, f.clientFlags)
+	if err != nil {
+		return err
+	}
+	var all alarmList
+	if all.Alarms, all.Next, err = pages[bridge.Alarm](ctx, c, "alarms", query, f.limit); err != nil {
+		return err
+	}
+	answer, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return show(e, f.asJSON, answer, func(w io.Writer, list alarmList) error { return writeAlarms(w, list, nothing) })
 }
 
-func writeAlarms(w io.Writer, list alarmList) error {
+// alarmList is the answer that lists alarms.
+type alarmList struct {
+	Alarms []bridge.Alarm `json:"alarms"`
+	Next   string         `json:"next,omitempty"`
+}
+
+// writeAlarms prints the list, or nothing where there is none.
+func writeAlarms(w io.Writer, list alarmList, nothing string) error {
 	if len(list.Alarms) == 0 {
-		_, err := fmt.Fprintln(w, "no alarm is under way")
+		_, err := fmt.Fprintln(w, nothing)
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
@@ -85,7 +125,10 @@ func writeAlarms(w io.Writer, list alarmList) error {
 	for _, a := range list.Alarms {
 		since := "-"
 		if !a.StartedAt.IsZero() {
-			since = a.StartedAt.UTC().Format(time.RFC3339)
+			since = stamped(a.StartedAt)
+		}
+		if !a.EndedAt.IsZero() {
+			since += " to " + stamped(a.EndedAt)
 		}
 		value := "-"
 		if a.Value != nil {
@@ -93,10 +136,14 @@ func writeAlarms(w io.Writer, list alarmList) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cleanLine(a.Key), cleanLine(a.State), a.Severity, since, cleanLine(value), cleanLine(noteOf(&a)))
 	}
-	if list.More {
-		fmt.Fprintln(t, "and more")
+	if err := t.Flush(); err != nil {
+		return err
 	}
-	return t.Flush()
+	if list.Next != "" {
+		_, err := fmt.Fprintln(w, "… and more (--limit 0 lists all)")
+		return err
+	}
+	return nil
 }
 
 // noteOf is what else there is to know of an alarm.
