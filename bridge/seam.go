@@ -86,6 +86,12 @@ type Log interface {
 	// the endpoint may have heard keeps its end. It costs next to nothing while
 	// there is room.
 	Bound(ctx context.Context, endpoint string, b Bounds) (dropped int, err error)
+	// Fold sums up what was [Folded] for an endpoint and not told yet. What is folded
+	// from then on is of the next Fold.
+	Fold(ctx context.Context, endpoint string) (Fold, error)
+	// EndFold ends what a Fold summed up as Superseded, since a digest has told it,
+	// or as Dead; it writes in slices, like Discard.
+	EndFold(ctx context.Context, endpoint string, mark int64, fate Fate, reason string) (int, error)
 	// Size is the store's size on disk in bytes. It fails when the store is broken.
 	Size() (int64, error)
 	// Trim deletes what was settled before the given time, in short slices,
@@ -149,6 +155,10 @@ type Delivery struct {
 	// Kept is what Outcome.Keep left for the alarm the last time. It must not be
 	// changed.
 	Kept map[string]string
+
+	// Folded says that the start of the alarm's episode was folded, and that
+	// nothing of the episode was told by itself since.
+	Folded bool
 }
 
 // Fate is how an attempt left a delivery.
@@ -161,6 +171,7 @@ const (
 	Released               // not attempted: as it was before it was claimed
 	Superseded             // not to be sent: another message tells it
 	Cancelled              // not to be sent
+	Folded                 // not to be sent by itself: it waits for a digest, see [Log.Fold]
 )
 
 // An Outcome ends the lease of a delivery.
@@ -188,6 +199,18 @@ type Outcome struct {
 	Timings []byte // how long its parts took, as JSON
 	Answer  []byte // the beginning of the answer: 1 KiB of one that accepted, 16 KiB of another are kept
 	Cut     bool   // Answer is not the whole answer
+}
+
+// A Fold is what a digest tells.
+type Fold struct {
+	Mark     int64 // for [Log.EndFold]; the same while nothing is added
+	Events   int
+	Alarms   int       // they are of
+	Open     int       // of these: those whose newest event is not their end
+	Since    time.Time // when the first of it was folded
+	Types    map[rules.Type]int
+	Severity map[rules.Severity]int // of the alarms, by their newest event
+	Newest   []rules.Event          // of the alarms, the worst first; not all of them
 }
 
 // EndpointState is an endpoint's switch. A disabled endpoint is owed what it

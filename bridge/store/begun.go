@@ -96,7 +96,7 @@ func (d *DB) countBegun(ctx context.Context, list []slot) error {
 			r, err := d.w.conn.ExecContext(ctx, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, heard)
 				SELECT num, ?2, 0, ?3, 0, 0, ?4, ?5, 1 FROM event WHERE num = ?1 AND instr(eps, ?6) > 0
 				ON CONFLICT (event, ep) DO UPDATE SET attempt = excluded.attempt, due = 0, status = 0, error = excluded.error, at = excluded.at, heard = 1
-				WHERE state = 0 AND attempt < excluded.attempt`, s.event, s.ep, s.attempt, cutOff, now, epToken(s.ep))
+				WHERE state = 0 AND fold = 0 AND attempt < excluded.attempt`, s.event, s.ep, s.attempt, cutOff, now, epToken(s.ep))
 			if err != nil {
 				return err
 			}

@@ -161,8 +161,11 @@ func (c *change) run(ctx context.Context, w *writer, k *work) error {
 		return w.replay(ctx, c.lane, nums, k.records[c.lane].cursor, k.committed)
 	}
 	by.owed, by.bytes = -by.owed, -by.bytes
-	if c.state == stateDropped {
+	switch c.state {
+	case stateDropped:
 		by.dropped = len(c.list)
+	case stateDead:
+		by.dead = len(c.list)
 	}
 	k.move(c.lane, by)
 	for _, num := range nums {
@@ -184,7 +187,7 @@ func (w *writer) replay(ctx context.Context, l *lane, nums []int64, cursor int64
 			SELECT event, ep, prior + attempt, at, took, status, error, timings, answer, cut FROM delivery
 			WHERE ep = ?1 AND state = 1 AND event IN (SELECT value FROM json_each(?2))`, []any{l.num, list}},
 		{`UPDATE delivery SET heard = max(heard, state = 1), prior = prior + attempt, attempt = 0, state = 0, due = 0, owed = ?3,
-			took = 0, timings = '', answer = x'', cut = 0
+			took = 0, timings = '', answer = x'', cut = 0, fold = 0
 			WHERE ep = ?1 AND event IN (SELECT value FROM json_each(?2))`, []any{l.num, list, nanos(now)}},
 	} {
 		if _, err := w.conn.ExecContext(ctx, s.text, s.args...); err != nil {

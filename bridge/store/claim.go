@@ -179,7 +179,7 @@ func (d *DB) takeIn(ctx context.Context, l *lane) error {
 	if rowed {
 		query = `SELECT ` + columnsOf("e.alarm") + `, d.attempt, d.due, d.at, d.heard, d.began, d.owed
 			FROM delivery d INDEXED BY delivery_open JOIN event e ON e.num = d.event
-			WHERE d.state = 0 AND d.ep = ?3 AND d.event > ?1 AND d.event <= ?2 AND ?4 <> '' ORDER BY d.event LIMIT ?5`
+			WHERE d.state = 0 AND d.fold = 0 AND d.ep = ?3 AND d.event > ?1 AND d.event <= ?2 AND ?4 <> '' ORDER BY d.event LIMIT ?5`
 	}
 	list, err := d.find(ctx, query, from, to, l.num, epToken(l.num), limit)
 	if err != nil {
@@ -272,7 +272,7 @@ func (d *DB) underWay(l *lane) map[int64]bool {
 	}
 	for _, rows := range []map[rowKey]row{d.next.rows, d.flying.rows} {
 		for key, r := range rows {
-			if key.ep == l.num && r.state != stateOpen {
+			if key.ep == l.num && (r.state != stateOpen || r.fold != 0) {
 				nums[key.event] = true
 			}
 		}

@@ -20,6 +20,7 @@ func (d *DB) addKept(ctx context.Context, l *lane, picked []*line, due []bridge.
 	}
 	waiting := make(map[string]string) // not on disk yet
 	told := make(map[string]bool)
+	foldedNow := make(map[string]int64)
 	keys := make([]string, len(picked))
 	for i, ln := range picked {
 		key := keptKey{l.num, ln.key()}
@@ -29,15 +30,27 @@ func (d *DB) addKept(ctx context.Context, l *lane, picked []*line, due []bridge.
 				waiting[key.alarm] = data
 			}
 			told[key.alarm] = told[key.alarm] || o.told[key]
+			if num, ok := o.folded[key]; ok {
+				foldedNow[key.alarm] = num
+			}
 		}
 	}
 	d.mu.Unlock()
 	data := make(map[string]string)
 	untold = make(map[string]int64)
-	if err := d.readKept(ctx, l.num, keys, data, untold); err != nil {
+	folded := make(map[string]int64)
+	if err := d.readKept(ctx, l.num, keys, data, untold, folded); err != nil {
 		return nil, err
 	}
 	maps.Copy(data, waiting)
+	maps.Copy(folded, foldedNow)
+	d.mu.Lock()
+	for i, ln := range picked {
+		began, head := folded[keys[i]], ln.items[0]
+		ln.folded = began != 0 && head.num >= began
+		due[i].Folded = ln.folded && head.class.kind() != begin
+	}
+	d.mu.Unlock()
 	maps.DeleteFunc(untold, func(alarm string, _ int64) bool { return told[alarm] })
 	for i, key := range keys {
 		if data[key] == "" {
@@ -50,21 +63,21 @@ func (d *DB) addKept(ctx context.Context, l *lane, picked []*line, due []bridge.
 	return untold, nil
 }
 
-func (d *DB) readKept(ctx context.Context, ep int64, alarms []string, data map[string]string, untold map[string]int64) error {
+func (d *DB) readKept(ctx context.Context, ep int64, alarms []string, data map[string]string, untold, folded map[string]int64) error {
 	list, err := json.Marshal(alarms)
 	if err != nil {
 		return err
 	}
-	rows, err := d.read.QueryContext(ctx, `SELECT alarm, data, untold FROM kept WHERE ep = ? AND alarm IN (SELECT value FROM json_each(?))`,
+	rows, err := d.read.QueryContext(ctx, `SELECT alarm, data, untold, folded FROM kept WHERE ep = ? AND alarm IN (SELECT value FROM json_each(?))`,
 		ep, string(list))
 	if err != nil {
 		return d.reading("what is kept", err)
 	}
 	return d.reading("what is kept", each(rows, func() error {
 		var alarm, text string
-		var began int64
-		err := rows.Scan(&alarm, &text, &began)
-		data[alarm] = text
+		var began, foldedSince int64
+		err := rows.Scan(&alarm, &text, &began, &foldedSince)
+		data[alarm], folded[alarm] = text, foldedSince
 		if began != 0 {
 			untold[alarm] = began
 		}

@@ -53,7 +53,7 @@ func (j journal) Backlog(ctx context.Context, endpoint string) (bridge.Backlog, 
 		return bridge.Backlog{}, d.ended
 	}
 	b := bridge.Backlog{Count: l.owed, Bytes: l.bytes, Dead: l.dead, Dropped: l.dropped}
-	first, after, newest, rows := l.oldest(), l.seen, d.last, l.rows
+	first, after, newest, rows := l.oldest(), l.seen, d.last, l.rows || l.folds
 	d.mu.Unlock()
 	if b.Count == 0 {
 		return b, nil

@@ -57,16 +57,18 @@ type outcomes struct {
 	attempts []attempt
 	kept     map[keptKey]string // JSON; "" forgets
 	told     map[keptKey]bool   // no episode of it goes on untold
+	folded   map[keptKey]int64  // the event that began an episode that is told in digests, 0: none is
 	bytes    int                // of accounts
 }
 
 func newOutcomes() outcomes {
-	return outcomes{rows: make(map[rowKey]row), kept: make(map[keptKey]string), told: make(map[keptKey]bool)}
+	return outcomes{rows: make(map[rowKey]row), kept: make(map[keptKey]string), told: make(map[keptKey]bool), folded: make(map[keptKey]int64)}
 }
 
 // finish takes the outcome of a line's head in.
 func (w *outcomes) finish(l *lane, ln *line, o bridge.Outcome) {
 	told := ln.key()
+	w.noteFold(l, ln, o)
 	l.finish(ln, o, w.rows)
 	if o.Keep != nil {
 		data := ""
@@ -117,6 +119,11 @@ func (w *outcomes) putBack(old outcomes) {
 		}
 	}
 	maps.Copy(w.told, old.told)
+	for key, num := range old.folded {
+		if _, newer := w.folded[key]; !newer {
+			w.folded[key] = num
+		}
+	}
 }
 
 const (
@@ -152,6 +159,11 @@ func (w *writer) putOutcomes(ctx context.Context, o *outcomes) error {
 		}
 	}
 	now := nanos(time.Now())
+	for key, num := range o.folded {
+		if _, err := w.conn.ExecContext(ctx, markFolded, key.ep, key.alarm, num, now); err != nil {
+			return fmt.Errorf("noting what of %s was folded: %w", key.alarm, err)
+		}
+	}
 	for key, data := range o.kept {
 		if _, err := w.keep.ExecContext(ctx, key.ep, key.alarm, data, now); err != nil {
 			return fmt.Errorf("writing what is kept for alarm %s: %w", key.alarm, err)
@@ -176,7 +188,7 @@ func (w *writer) putRows(ctx context.Context, rows map[rowKey]row) error {
 			_, err = w.accepted.ExecContext(ctx, k.event, k.ep, r.attempt, r.status, nanos(r.at), r.began,
 				int64(r.took), string(r.timings), notNull(r.answer), r.cut)
 		} else {
-			_, err = w.row.ExecContext(ctx, k.event, k.ep, r.state, r.attempt, nanos(r.due), r.status, r.err, nanos(r.at), r.heard, r.began)
+			_, err = w.row.ExecContext(ctx, k.event, k.ep, r.state, r.attempt, nanos(r.due), r.status, r.err, nanos(r.at), r.heard, r.began, r.fold)
 		}
 		if err != nil {
 			return fmt.Errorf("writing the outcome of event %d: %w", k.event, err)

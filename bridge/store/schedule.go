@@ -47,6 +47,8 @@ type lane struct {
 	turn   bool             // next choice between two ready heads
 	ahead  ahead            // events of fresh
 	keeps  bool             // the table kept may hold something for it
+	folds  bool             // something may be folded
+	fold   int64            // of which fold is what is folded now, from 1 on
 	stale  bridge.Stale     // of the last Claim
 	parked time.Time        // no room is looked for before
 
@@ -92,6 +94,7 @@ type line struct {
 	rowed  bool
 	leased bool
 	told   string // leased: the alarm's key for receivers, where it is another
+	folded bool   // leased: its episode began in a fold
 	index  int    // in its heap
 	slot   int    // leased: where begun has it, from 1 on
 	try           // of the head
@@ -102,7 +105,7 @@ func (ln *line) key() string { return cmp.Or(ln.told, ln.alarm) }
 
 func newLane(num int64, name string, cursor int64) *lane {
 	return &lane{
-		num: num, name: name,
+		num: num, name: name, fold: 1,
 		record: record{cursor: cursor, state: bridge.EndpointState{Name: name}},
 		lines:  make(map[string]*line),
 		leased: make(map[int64]*line),
@@ -267,6 +270,10 @@ func (l *lane) finish(ln *line, o bridge.Outcome, rows map[rowKey]row) {
 	case bridge.Released:
 		l.back(ln)
 		return
+	case bridge.Folded:
+		r.state, r.fold, r.attempt, r.heard, r.err = stateOpen, l.fold, ln.attempt, ln.heard, inFold
+		l.folds = true
+		l.pop(ln)
 	case bridge.Retry:
 		ln.attempt, ln.due, ln.heard = max(o.Attempt, 1), o.Due, r.heard
 		r.state, r.due = stateOpen, o.Due
@@ -284,10 +291,15 @@ func (l *lane) finish(ln *line, o bridge.Outcome, rows map[rowKey]row) {
 	rows[rowKey{o.Event, l.num}] = r
 }
 
-// drop removes the head of a line that is in no heap.
+// drop ends the head of a line that is in no heap.
 func (l *lane) drop(ln *line) {
 	l.owed--
 	l.bytes -= int64(ln.items[0].size)
+	l.pop(ln)
+}
+
+// pop removes the head of a line that is in no heap.
+func (l *lane) pop(ln *line) {
 	l.held--
 	ln.items = ln.items[1:]
 	if len(ln.items) == 0 {

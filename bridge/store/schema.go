@@ -9,7 +9,7 @@ import (
 
 const (
 	applicationID = 0x746f6373 // "tocs"
-	schemaVersion = 3
+	schemaVersion = 4
 )
 
 // schemas makes a file of the current version, step by step: a new file goes
@@ -123,6 +123,10 @@ CREATE TABLE audit ( -- requests that changed something, or would have
 	said    TEXT NOT NULL -- JSON
 );
 CREATE INDEX audit_refused ON audit (refused);
+`, `
+ALTER TABLE delivery ADD COLUMN fold INTEGER NOT NULL DEFAULT 0; -- of which fold it is, 0: of none
+CREATE INDEX delivery_folded ON delivery (ep, fold, event) WHERE state = 0 AND fold <> 0;
+ALTER TABLE kept ADD COLUMN folded INTEGER NOT NULL DEFAULT 0; -- number of the event that began the episode under way and was folded
 `}
 }
 

@@ -50,6 +50,7 @@ type row struct {
 	at      time.Time
 	heard   bool
 	began   int64
+	fold    int64
 	account // of the attempt, where it was accepted
 }
 
@@ -103,11 +104,11 @@ func (w *writer) open(ctx context.Context) (err error) {
 			ON CONFLICT (key) DO UPDATE SET data = excluded.data`},
 		{&w.event, `INSERT INTO event (num, id, type, alarm, at, committed, eps, payload, class, told)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
-		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, heard, began)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
+		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, heard, began, fold)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
 			state = excluded.state, attempt = excluded.attempt, due = excluded.due,
 			status = excluded.status, error = excluded.error, at = excluded.at,
-			heard = excluded.heard, began = excluded.began`},
+			heard = excluded.heard, began = excluded.began, fold = excluded.fold`},
 		// Nearly all end so, which is why it has its own: it says nothing that it need not.
 		{&w.accepted, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, began, took, timings, answer, cut)
 			VALUES (?, ?, 1, ?, 0, ?, '', ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET

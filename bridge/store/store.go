@@ -179,7 +179,7 @@ func (d *DB) load(ctx context.Context) error {
 	}
 	d.born = fromNanos(born)
 	rows, err := d.read.QueryContext(ctx, `SELECT num, name, cursor, owed, bytes, dead, dropped, disabled, reason, target, since, memo,
-		EXISTS (SELECT 1 FROM kept WHERE ep = num) FROM endpoint`)
+		EXISTS (SELECT 1 FROM kept WHERE ep = num), coalesce((SELECT max(fold) FROM delivery WHERE ep = num AND state = 0 AND fold <> 0), 0) FROM endpoint`)
 	if err != nil {
 		return fmt.Errorf("reading endpoints: %w", err)
 	}
@@ -188,9 +188,11 @@ func (d *DB) load(ctx context.Context) error {
 		var disabled sql.NullBool
 		var since int64
 		if err := rows.Scan(&l.num, &l.name, &l.cursor, &l.owed, &l.bytes, &l.dead, &l.dropped, &disabled,
-			&l.state.Reason, &l.state.Target, &since, &l.state.Memo, &l.keeps); err != nil {
+			&l.state.Reason, &l.state.Target, &since, &l.state.Memo, &l.keeps, &l.fold); err != nil {
 			return err
 		}
+		l.folds = l.fold > 0
+		l.fold++ // so that none is added to what a digest may have told
 		l.known, l.state.Name, l.state.Disabled, l.state.Since = disabled.Valid, l.name, disabled.Bool, fromNanos(since)
 		l.written = l.record
 		l.behind, l.rows, l.seen = true, true, l.cursor

@@ -43,6 +43,7 @@ func doesWhatTheModelDoes(t *testing.T, outer *fixture) {
 			"switch":  m.switchOne,
 			"replay":  m.replaySome,
 			"discard": m.discardSome,
+			"digest":  m.digestSome,
 			"trim":    m.trimAll,
 			"reopen":  m.restart,
 		})
@@ -72,6 +73,7 @@ type owed struct {
 	later   bool   // not due within the test
 	heard   bool   // the receiver may have taken it
 	began   string // id of the event with which it is one
+	folded  bool   // it waits for a digest
 }
 
 func (o *owed) waits() bool { return o.state == bridge.DeliveryWaiting }
@@ -134,7 +136,7 @@ func (m *model) alsoSome(rt *rapid.T) {
 func (m *model) lines(name string) map[string][]*owed {
 	lines := make(map[string][]*owed)
 	for _, o := range m.owed[name] {
-		if o.waits() {
+		if o.waits() && !o.folded {
 			lines[o.alarm] = append(lines[o.alarm], o)
 		}
 	}
@@ -154,7 +156,7 @@ func head(line []*owed) *owed {
 func (m *model) heads(name string) (heads []*owed) {
 	lines := m.lines(name)
 	for _, o := range m.owed[name] {
-		if line := lines[o.alarm]; o.waits() && head(line) == o {
+		if line := lines[o.alarm]; o.waits() && !o.folded && head(line) == o {
 			heads = append(heads, o)
 		}
 	}
@@ -192,7 +194,7 @@ func (m *model) handedOut(rt *rapid.T, name string, limit int, due []bridge.Deli
 		delete(ready, d.Alarm)
 		o.leased = &d
 		same := d
-		same.Endpoint, same.Owed = "", time.Time{} // of its own for each
+		same.Endpoint, same.Owed, same.Folded = "", time.Time{}, false // of its own for each
 		key := o.id
 		if o.began != "" {
 			key = d.ID
@@ -285,13 +287,13 @@ func (m *model) finishSome(rt *rapid.T) {
 			continue
 		}
 		fate := rapid.SampledFrom([]bridge.Fate{
-			bridge.Delivered, bridge.Retry, bridge.Dead, bridge.Released, bridge.Superseded, bridge.Cancelled,
+			bridge.Delivered, bridge.Retry, bridge.Dead, bridge.Released, bridge.Superseded, bridge.Cancelled, bridge.Folded,
 		}).Draw(rt, "fate")
 		out := bridge.Outcome{
 			Event: o.leased.Event, Endpoint: name, Fate: fate, Attempt: o.attempt + 1, At: time.Now(), Due: time.Now(),
 			Unheard: rapid.Bool().Draw(rt, "unheard"),
 		}
-		if fate != bridge.Released {
+		if fate != bridge.Released && fate != bridge.Folded {
 			o.heard = o.heard || !out.Unheard
 		}
 		switch fate {
@@ -301,6 +303,8 @@ func (m *model) finishSome(rt *rapid.T) {
 				out.Due = out.Due.Add(far)
 			}
 		case bridge.Released:
+		case bridge.Folded:
+			o.folded = true
 		default:
 			o.attempt++
 			o.state = [...]bridge.DeliveryState{
@@ -363,7 +367,35 @@ func (m *model) replaySome(rt *rapid.T) {
 	}
 	for _, o := range chosen {
 		o.heard = o.heard || o.state == bridge.DeliveryDelivered
-		o.state, o.attempt, o.later = bridge.DeliveryWaiting, 0, false
+		o.state, o.attempt, o.later, o.folded = bridge.DeliveryWaiting, 0, false, false
+	}
+}
+
+// digestSome sums up what is folded, and has it told or given up, or neither.
+func (m *model) digestSome(rt *rapid.T) {
+	name := m.endpoint(rt)
+	f, err := m.Log().Fold(context.Background(), name)
+	var all []*owed
+	for _, o := range m.owed[name] {
+		if o.waits() && o.folded {
+			all = append(all, o)
+		}
+	}
+	if err != nil || f.Events != len(all) {
+		rt.Fatalf("Fold(%s) = %+v, %v, the model holds %d", name, f, err, len(all))
+	}
+	fate := rapid.SampledFrom([]bridge.Fate{bridge.Superseded, bridge.Dead, bridge.Released}).Draw(rt, "fate")
+	if fate == bridge.Released || len(all) == 0 {
+		return
+	}
+	n, err := m.Log().EndFold(context.Background(), name, f.Mark, fate, "told")
+	if err != nil || n != len(all) {
+		rt.Fatalf("EndFold(%s) = %d, %v, want %d", name, n, err, len(all))
+	}
+	for _, o := range all {
+		if o.state = bridge.DeliverySuperseded; fate == bridge.Dead {
+			o.state = bridge.DeliveryDead
+		}
 	}
 }
 
