@@ -28,6 +28,7 @@ type Endpoint struct {
 	Breaker     Breaker
 	Batch       Batching
 	Fallback    Fallback
+	Budget      Budget
 	Heartbeat   time.Duration // a heartbeat is sent when nothing was accepted for so long; 0: none
 	Digest      time.Duration // an outage of so long ends with a summary of what was held; 0: none does
 	Concurrency int           // attempts at once, each for another alarm; 0 means 4
@@ -45,6 +46,7 @@ type Endpoint struct {
 func (e Endpoint) withDefaults() *Endpoint {
 	e.Retry = e.Retry.withDefaults()
 	e.Breaker = e.Breaker.withDefaults()
+	e.Budget = e.Budget.withDefaults()
 	if e.Concurrency == 0 {
 		e.Concurrency = 4
 	}

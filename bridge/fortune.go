@@ -22,7 +22,8 @@ type fortune struct {
 	heard    time.Time // when it accepted something last
 	floor    time.Time // no attempt begins before: the endpoint asked for it
 
-	plainProbe bool // it has refused a digest, or has no request for it: it is probed with what it is owed
+	folded     BudgetStatus // what waits for a digest
+	plainProbe bool         // it has refused a digest, or has no request for it: it is probed with what it is owed
 }
 
 // A memo is what a lane has to know after a restart; in the store it is JSON.
@@ -35,6 +36,9 @@ type memo struct {
 	Failing time.Time  `json:"failing,omitzero"` // since when nothing was accepted, as far as that was told
 	Told    rules.Type `json:"told,omitempty"`   // the last of its owner's notices, while it is not over
 	ToldAt  time.Time  `json:"told_at,omitzero"` // when what that says began
+
+	Purse    purse     `json:"purse,omitzero"`    // what was spent of the budget
+	Digested time.Time `json:"digested,omitzero"` // when a digest of what was folded was accepted last
 }
 
 // restore takes over what an earlier process knew.
@@ -159,6 +163,8 @@ type EndpointStatus struct {
 	Last      LastAttempt `json:"last_attempt,omitzero"`
 	Until     time.Time   `json:"waiting_until,omitzero"` // nothing is sent before
 	WaitsFor  string      `json:"waiting_for,omitempty"`  // retry_after, breaker or rate
+
+	Budget *BudgetStatus `json:"budget,omitempty"` // nil: it has none
 }
 
 // A LastAttempt is how the newest attempt at an endpoint ended.
@@ -174,7 +180,7 @@ func (l *lane) status(now time.Time) EndpointStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := EndpointStatus{
-		Name: l.endpoint.Load().Name, Condition: l.condition(now), Last: l.last, Reason: l.last.Error,
+		Name: l.endpoint.Load().Name, Condition: l.condition(now), Last: l.last, Reason: l.last.Error, Budget: l.budgetStatus(now),
 	}
 	switch s.Condition {
 	case "paused", "disabled":

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"tocsin/bridge/preset"
@@ -42,50 +41,23 @@ func (l *lane) beat(ctx context.Context, now time.Time, done chan<- attempt) (ne
 		return now.Add(e.Heartbeat), 0
 	}
 	l.beaten, l.beating = now, true
-	l.pass(ctx, rules.Event{
+	l.pass(ctx, 1, rules.Event{
 		ID: idOf(string(rules.Heartbeat), e.Name, stored(now).Format(time.RFC3339Nano)), Type: rules.Heartbeat, At: stored(now),
 		Title: "tocsin: a heartbeat", Because: "nothing else was accepted for " + e.Heartbeat.String(),
 	}, done)
 	return time.Time{}, 1
 }
 
-// pass sends an event that is not stored.
-func (l *lane) pass(ctx context.Context, ev rules.Event, done chan<- attempt) {
-	e, era := l.endpoint.Load(), l.begin(1, 1)[0]
+// pass sends an event that is not stored, where there was room for some attempts.
+func (l *lane) pass(ctx context.Context, room int, ev rules.Event, done chan<- attempt) {
+	e, era := l.endpoint.Load(), l.begin(room, 1)[0]
 	n, err := passing(ev)
 	if err != nil {
 		l.log.Error("an event cannot be written", "type", ev.Type, "error", err) // numbers and names always can
 	}
 	go func() {
-		done <- attempt{passed: ev.Type, target: e.Target, era: era, result: e.Send(ctx, []preset.Notice{n})}
+		done <- attempt{passed: &ev, target: e.Target, era: era, result: e.Send(ctx, []preset.Notice{n})}
 	}()
-}
-
-// digest sends what was held in an outage as the probe that ends it, if it was a
-// long one. It reports whether it has.
-func (l *lane) digest(ctx context.Context, now time.Time, done chan<- attempt) (bool, error) {
-	e := l.endpoint.Load()
-	l.mu.Lock()
-	since, due := l.memo.Failing, l.breaker.isOpen() && !l.plainProbe
-	l.mu.Unlock()
-	if e.Digest <= 0 || !due || since.IsZero() || now.Sub(since) < e.Digest {
-		return false, nil
-	}
-	backlog, err := l.store.Log().Backlog(ctx, e.Name)
-	if err != nil || backlog.Count == 0 {
-		return false, err
-	}
-	oldest, firing := stored(backlog.Oldest), l.firing(e.Name)
-	held := now.Sub(since).Round(time.Second)
-	l.pass(ctx, rules.Event{
-		ID: idOf(string(rules.EndpointDigest), e.Name, stored(now).Format(time.RFC3339Nano)), Type: rules.EndpointDigest, At: stored(now),
-		Title:   fmt.Sprintf("held %d events for %v, %d alarms still firing", backlog.Count, held, firing),
-		Because: "nothing was accepted since " + clockTime(since) + "; what was held follows",
-		Endpoint: &rules.EventEndpoint{
-			Name: e.Name, Reason: "accepts again", Since: since, Owed: backlog.Count, Oldest: &oldest, Firing: &firing,
-		},
-	}, done)
-	return true, nil
 }
 
 // firing is how many alarms are under way that an endpoint is told of.

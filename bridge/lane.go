@@ -37,6 +37,7 @@ type lane struct {
 	beating bool      // one is under way
 	clock   skewed    // of the endpoint, against ours
 	batches gatherer
+	folding folding
 
 	mu sync.Mutex // guards what follows; held for moments
 	fortune
@@ -51,12 +52,18 @@ func (l *lane) notify() {
 
 // A finished attempt.
 type attempt struct {
-	batch  []Delivery // empty for what is not stored
-	passed rules.Type // what that is
+	batch  []Delivery   // empty for what is not stored
+	passed *rules.Event // what that is
 	target string
 	era    int
 	result preset.Reply
 }
+
+// is reports whether it was an attempt at an event of a type that is not stored.
+func (a *attempt) is(t rules.Type) bool { return a.passed != nil && a.passed.Type == t }
+
+// folded reports whether it was a digest of what was folded.
+func (a *attempt) folded() bool { return a.is(rules.EndpointDigest) && a.passed.Endpoint.Folded != nil }
 
 // notice is what the endpoint is told.
 func (d *Delivery) notice() preset.Notice {
@@ -152,10 +159,12 @@ func (l *lane) claim(ctx context.Context, inFlight int, done chan<- attempt) (ne
 		}
 		return next, 0, err
 	}
-	if sent, err := l.digest(ctx, now, done); err != nil {
-		return time.Time{}, 0, err
-	} else if sent {
-		return time.Time{}, 1, nil
+	for _, tell := range []func(context.Context, time.Time, int, chan<- attempt) (bool, error){l.digest, l.tellFold} {
+		if sent, err := tell(ctx, now, n, done); err != nil {
+			return time.Time{}, 0, err
+		} else if sent {
+			return now, 1, nil
+		}
 	}
 	var batches [][]Delivery
 	if e.Batch.Max > 1 || l.batches.held() > 0 {
@@ -172,14 +181,13 @@ func (l *lane) claim(ctx context.Context, inFlight int, done chan<- attempt) (ne
 			done <- attempt{batch: batches[i], target: e.Target, era: era, result: e.Send(ctx, notices)}
 		}()
 	}
-	return next, len(batches), err
+	return earlier(next, l.showFold()), len(batches), err
 }
 
 // single claims what is sent one by one.
 func (l *lane) single(ctx context.Context, now time.Time, n int) (batches [][]Delivery, next time.Time, err error) {
-	e := l.endpoint.Load()
-	due, next, err := l.store.Claim(ctx, Ask{Endpoint: e.Name, Limit: n, Stale: e.Stale})
-	if len(due) == n {
+	due, next, more, err := l.claimed(ctx, now, n)
+	if more {
 		next = now // there may be more, and room for it at another time
 	}
 	batches = make([][]Delivery, len(due))
@@ -194,9 +202,10 @@ func (l *lane) gather(ctx context.Context, now time.Time, n int) (batches [][]De
 	e := l.endpoint.Load()
 	if limit := (n+1)*max(1, e.Batch.Max) - l.batches.held(); limit > 0 {
 		var due []Delivery
-		due, next, err = l.store.Claim(ctx, Ask{Endpoint: e.Name, Limit: limit, Stale: e.Stale})
+		var more bool
+		due, next, more, err = l.claimed(ctx, now, limit)
 		l.batches.add(now, due, e.Batch)
-		if len(due) == limit {
+		if more {
 			next = now
 		}
 	}
@@ -264,6 +273,7 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 		o.Fate, how = Delivered, accepted
 		if res.Status == 0 { // there is no request for it, so nobody was asked
 			how = toldNothing
+			l.refund(len(a.batch))
 		}
 	case res.Verdict == webhook.Gone && a.target != e.Target: // what is gone is not the target any more
 		o.Fate, how = Released, toldNothing
@@ -297,8 +307,13 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	if err := l.finish(flight, outcomes); err != nil {
 		return err
 	}
-	if a.passed == rules.Heartbeat {
+	switch {
+	case a.is(rules.Heartbeat):
 		l.beating = false
+	case a.folded():
+		if err := l.settleFold(flight, now, &a, how); err != nil {
+			return err
+		}
 	}
 	l.learn(now, &a, how)
 	return nil
@@ -324,7 +339,7 @@ func outcomesOf(batch []Delivery, o Outcome) []Outcome {
 	for i, d := range batch {
 		all[i] = o
 		all[i].Event, all[i].Endpoint, all[i].Attempt = d.Event, d.Endpoint, d.Attempt+1
-		if o.Fate == Released {
+		if o.Fate == Released || o.Fate == Folded {
 			all[i].Attempt = d.Attempt
 		}
 	}
@@ -340,4 +355,4 @@ func (l *lane) finish(flight context.Context, outcomes []Outcome) error {
 }
 
 // fateNames are the values of the label outcome.
-var fateNames = [...]string{Delivered: "delivered", Retry: "retry", Dead: "dead", Released: "released", Superseded: "superseded", Cancelled: "cancelled"}
+var fateNames = [...]string{Delivered: "delivered", Retry: "retry", Dead: "dead", Released: "released", Superseded: "superseded", Cancelled: "cancelled", Folded: "folded"}

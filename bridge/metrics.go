@@ -56,6 +56,7 @@ func (m *metrics) collectors() []prometheus.Collector {
 type gauges struct {
 	bridge                                                       *Bridge
 	alarms, devices, pending, dead, dropped, oldest, state, wait *prometheus.Desc
+	left, folded                                                 *prometheus.Desc
 	registered, limit, warming                                   *prometheus.Desc
 }
 
@@ -75,13 +76,15 @@ func newGauges(b *Bridge) *gauges {
 		dropped:    desc("tocsin_deliveries_dropped_total", "Deliveries dropped because the endpoint's backlog was full.", "endpoint"),
 		oldest:     desc("tocsin_oldest_pending_seconds", "Age of the oldest delivery owed.", "endpoint"),
 		state:      desc("tocsin_endpoint_state", "1 for the state the endpoint is in.", "endpoint", "state"),
+		left:       desc("tocsin_endpoint_budget_left", "Events that an endpoint with a budget may still be told one by one.", "endpoint"),
+		folded:     desc("tocsin_deliveries_folded", "Deliveries that wait for a digest; they are among those owed.", "endpoint"),
 		wait:       desc("tocsin_endpoint_wait_seconds", "How long nothing is sent to the endpoint, by what it waits for.", "endpoint", "reason"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.warming, g.pending, g.dead, g.dropped, g.oldest, g.state, g.wait} {
+	for _, d := range []*prometheus.Desc{g.alarms, g.devices, g.registered, g.limit, g.warming, g.pending, g.dead, g.dropped, g.oldest, g.state, g.wait, g.left, g.folded} {
 		ch <- d
 	}
 }
@@ -122,6 +125,10 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		gauge(g.dead, float64(backlog.Dead), name)
 		ch <- prometheus.MustNewConstMetric(g.dropped, prometheus.CounterValue, float64(backlog.Dropped), name)
 		gauge(g.oldest, age, name)
+		if b := status.Budget; b != nil {
+			gauge(g.left, float64(b.Left), name)
+			gauge(g.folded, float64(b.Folded), name)
+		}
 		for _, s := range conditions {
 			v := 0.0
 			if s == status.Condition {

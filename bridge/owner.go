@@ -49,7 +49,7 @@ func (l *lane) learn(now time.Time, a *attempt, how lesson) {
 func (l *lane) judge(now time.Time, a *attempt, how lesson) (told rules.Type, dirty bool) {
 	if how == toldNothing {
 		l.breaker.abandon(a.era)
-		l.plainProbe = l.plainProbe || a.passed == rules.EndpointDigest && a.result.Verdict == webhook.Accepted
+		l.plainProbe = l.plainProbe || a.is(rules.EndpointDigest) && !a.folded() && a.result.Verdict == webhook.Accepted
 		return "", false
 	}
 	res := &a.result
@@ -98,7 +98,7 @@ func (l *lane) miss(now time.Time, a *attempt) (told rules.Type) {
 	if l.failures++; l.failures == 1 {
 		l.log.Warn("endpoint failing", "status", l.last.Status, "error", l.last.Error)
 	}
-	if a.passed == rules.EndpointDigest && a.result.Verdict == webhook.Refused {
+	if a.is(rules.EndpointDigest) && !a.folded() && a.result.Verdict == webhook.Refused {
 		l.plainProbe = true
 	}
 	if l.memo.Failing.IsZero() {

@@ -171,6 +171,28 @@ type EventEndpoint struct {
 	Oldest    *time.Time `json:"oldest,omitempty"`
 	LastError string     `json:"last_error,omitempty"`
 	Firing    *int       `json:"firing,omitempty"` // endpoint.digest: alarms under way that it is told of
+	Folded    *Folded    `json:"folded,omitempty"` // endpoint.digest: what it stands for; without it, what was held follows
+}
+
+// A Folded says what endpoint.digest stands for: events beyond the endpoint's
+// budget, which are not told one by one.
+type Folded struct {
+	Events   int            `json:"events"`
+	Alarms   int            `json:"alarms"`   // they are of
+	Open     int            `json:"open"`     // of these: those of which no end is among them
+	Types    map[string]int `json:"types"`    // of the events
+	Severity map[string]int `json:"severity"` // of the alarms
+	Newest   []FoldedEvent  `json:"newest"`   // of each alarm, the worst first; not all of them
+}
+
+// A FoldedEvent is one event that a digest tells.
+type FoldedEvent struct {
+	ID       string    `json:"id"`
+	Type     Type      `json:"type"`
+	Alarm    string    `json:"alarm,omitempty"`
+	Severity string    `json:"severity,omitempty"`
+	At       time.Time `json:"at"`
+	Title    string    `json:"title"`
 }
 
 // A Flood says what alarm.flood stands for: alarms that fired and were not told

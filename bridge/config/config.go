@@ -184,6 +184,7 @@ type Endpoint struct {
 	Breaker      *Breaker      `toml:"breaker" json:",omitempty"`      // nil: the default
 	Batch        *Batch        `toml:"batch" json:",omitempty"`        // nil: each event is a message of its own
 	Fallback     *Fallback     `toml:"fallback" json:",omitempty"`     // who is told of what is not accepted in time; nil: nobody
+	Budget       *Budget       `toml:"budget" json:",omitempty"`       // how many events it is told one by one; nil: any number
 	Heartbeat    time.Duration `toml:"heartbeat" json:",omitzero"`     // sent when nothing else was accepted for so long; default 0: none
 	OutageDigest time.Duration `toml:"outage_digest" json:",omitzero"` // an outage of so long ends with a summary; default 0: none does
 	Stale        string        `toml:"stale" json:",omitempty"`        // all (also ""), latest or collapse
@@ -244,6 +245,15 @@ type Fallback struct {
 	After    time.Duration    `toml:"after"` // default 2m
 	To       string           `toml:"to"`
 	Severity []rules.Severity `toml:"severity"` // of the alarm; default any
+}
+
+// Budget bounds how many events an endpoint is told one by one. What is beyond it
+// is told in digests.
+type Budget struct {
+	Events int              `toml:"events"` // in any span of per
+	Per    time.Duration    `toml:"per"`    // default 1h
+	Except []rules.Severity `toml:"except"` // of alarms that are told one by one all the same; default critical
+	Digest time.Duration    `toml:"digest"` // from one digest to the next; default 15m
 }
 
 // Limits bound what is sent to one endpoint.

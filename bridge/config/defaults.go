@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"tocsin/rules"
+)
 
 func (c *Config) setDefaults() {
 	c.Schema = 1
@@ -45,5 +49,9 @@ func (b *Breaker) setDefaults() {
 }
 
 func (b *Batch) setDefaults() { *b = Batch{Max: 100, Wait: time.Second} }
+
+func (b *Budget) setDefaults() {
+	*b = Budget{Per: time.Hour, Except: []rules.Severity{rules.Critical}, Digest: 15 * time.Minute}
+}
 
 func (f *Fallback) setDefaults() { *f = Fallback{After: 2 * time.Minute} }

@@ -32,6 +32,7 @@ func (l *loader) checkEndpoint(path []string, e *Endpoint) {
 	l.checkLimits(at("limits"), &e.Limits)
 	l.checkBreaker(at("breaker"), e.Breaker)
 	l.checkBatch(at("batch"), e)
+	l.checkBudget(at("budget"), e)
 	for key, d := range map[string]time.Duration{"heartbeat": e.Heartbeat, "outage_digest": e.OutageDigest} {
 		if d != 0 && (d < 10*time.Second || d > 24*time.Hour) {
 			l.main.atValue(at(key), "must be between 10 seconds and a day", `write "1m", or leave it out`)

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"tocsin/bridge/preset"
+	"tocsin/rules"
 )
 
 // How an endpoint is treated: package bridge's lanes go by it.
@@ -39,6 +42,30 @@ func (l *loader) checkBatch(path []string, e *Endpoint) {
 	within(l, under(path, "max"), b.Max, 1000)
 	if b.Wait > time.Minute {
 		l.main.atValue(under(path, "wait"), "an alarm would wait more than a minute", `write "1s"`)
+	}
+}
+
+func (l *loader) checkBudget(path []string, e *Endpoint) {
+	b := e.Budget
+	if b == nil {
+		return
+	}
+	if b.Events < 1 || b.Events > 100_000 {
+		l.main.atValue(under(path, "events"), "must be between 1 and 100000", "write how many events it may be told one by one in an hour: events = 30")
+	}
+	if b.Per < time.Minute || b.Per > 31*24*time.Hour {
+		l.main.atValue(under(path, "per"), "must be between a minute and 31 days", `write "1h" or "24h"`)
+	}
+	if b.Digest < 10*time.Second || b.Digest > 24*time.Hour {
+		l.main.atValue(under(path, "digest"), "must be between 10 seconds and a day", `write "15m"`)
+	}
+	if told, _ := preset.New(e.Destination(path[1])); told != nil && !told.Tells(rules.EndpointDigest) {
+		l.main.atKey(path, fmt.Sprintf("preset %q has no request for endpoint.digest: nobody would be told what is beyond the budget", e.Preset),
+			"name a request for on.note, or remove budget")
+	}
+	if f := e.Fallback; f != nil && b.Digest >= f.After {
+		l.main.atValue(under(path, "digest"), fmt.Sprintf("is not shorter than fallback.after (%v): an alarm that waits for a digest would be told to the fallback first", f.After),
+			"write a shorter digest, or a longer fallback.after")
 	}
 }
 

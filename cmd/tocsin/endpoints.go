@@ -261,6 +261,15 @@ func endpointNote(s *bridge.EndpointStatus) string {
 	if !s.Until.IsZero() {
 		note += fmt.Sprintf(", waits until %s (%s)", s.Until.Local().Format(time.TimeOnly), s.WaitsFor)
 	}
+	if b := s.Budget; b != nil && (b.Folded > 0 || b.Left == 0) {
+		note += ", its budget is spent"
+		if b.Folded > 0 {
+			note += fmt.Sprintf(": %s for a digest", count(b.Folded, "event"))
+		}
+		if !b.Digest.IsZero() {
+			note += " at " + b.Digest.Local().Format(time.TimeOnly)
+		}
+	}
 	if len(note) > 1 && note[0] == ',' {
 		note = note[2:]
 	}

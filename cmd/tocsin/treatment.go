@@ -30,6 +30,9 @@ func treat(to bridge.Endpoint, told *preset.Destination, e *config.Endpoint) bri
 	if f := e.Fallback; f != nil {
 		to.Fallback = bridge.Fallback{To: f.To, After: f.After, Severity: f.Severity}
 	}
+	if b := e.Budget; b != nil {
+		to.Budget = bridge.Budget{Events: b.Events, Per: b.Per, Except: b.Except, Digest: b.Digest}
+	}
 	to.Heartbeat, to.Digest = e.Heartbeat, e.OutageDigest
 	switch e.Stale {
 	case "latest":
