@@ -83,7 +83,11 @@ func (e *Engine) contacted(d *device, s *Sample, at int64, out *Output) {
 		d.newest = at
 		if s.Flags&(Historical|Dup) == 0 && !e.past && !e.isPast {
 			if e.now-d.taught >= lesson {
+				was := d.learned
 				d.teach(e.now, at, s)
+				if d.learned != was {
+					e.queueSilent(d) // it is missed at another time now
+				}
 				e.askSkews(d)
 			}
 		}
@@ -105,6 +109,13 @@ func (e *Engine) contacted(d *device, s *Sample, at int64, out *Output) {
 		if late && a.rule.explained {
 			e.nudgeChildren(d, a.rule, 0)
 		}
+	}
+}
+
+// queueSilent has the alarms looked at that are about a device's silence.
+func (e *Engine) queueSilent(d *device) {
+	for _, a := range d.silent {
+		e.queue(a, false)
 	}
 }
 
@@ -133,14 +144,19 @@ func (e *Engine) askSkews(d *device) {
 const lesson = int64(time.Second)
 
 // rhythm learns from a contact how often the device reports. What the gaps come to
-// is worked out anew while they are few, and with every sixteenth contact then.
+// is worked out anew while they are few, and with every sixteenth contact then: at
+// once, so that it does not matter who asks when.
 func (d *device) rhythm(now int64) {
 	if d.gaps == nil {
 		d.gaps = new(window.Gaps)
 	}
 	d.gaps.Add(now)
 	if d.lessons++; d.lessons%16 == 0 || d.gaps.Count() < 16 {
-		d.learned = unlearned
+		d.learned = 0
+		if !d.gaps.Irregular() {
+			every, _ := d.gaps.Interval()
+			d.learned = int64(every)
+		}
 	}
 }
 
@@ -165,18 +181,8 @@ func (d *device) interval() (time.Duration, bool) {
 	if d.def != nil && d.def.Every != nil && *d.def.Every > 0 {
 		return time.Duration(*d.def.Every), true
 	}
-	if d.learned == unlearned {
-		d.learned = 0
-		if d.gaps != nil && !d.gaps.Irregular() {
-			every, _ := d.gaps.Interval()
-			d.learned = int64(every)
-		}
-	}
 	return time.Duration(d.learned), d.learned != 0
 }
-
-// unlearned marks an interval that is to be worked out when it is asked for.
-const unlearned = -1
 
 // staleAfter is for how long a reading speaks for the present; 0 for ever.
 func (d *device) staleAfter(r *rule) int64 {
@@ -279,9 +285,7 @@ func (e *Engine) returned(d *device, depth int) {
 		if depth < maxDepth {
 			e.returned(c, depth+1)
 		}
-		for _, a := range c.silent {
-			e.queue(a, false)
-		}
+		e.queueSilent(c)
 	}
 }
 

@@ -96,8 +96,7 @@ func (d *device) appendMemory(b []byte) []byte {
 	b = appendBool(b, d.gaps != nil)
 	if d.gaps != nil {
 		b = d.gaps.AppendBinary(append(b, d.lessons))
-		every, _ := d.interval()
-		b = binary.AppendVarint(b, int64(every))
+		b = binary.AppendVarint(b, d.learned)
 	}
 	b = appendBool(b, d.skews != nil)
 	if d.skews != nil {

@@ -21,9 +21,7 @@ func (e *Engine) present(p *Presence, out *Output) {
 	}
 	if p.Status == Online || p.Status == Sleeping {
 		d.contact = e.now
-		for _, a := range d.silent { // said again, it is no other presence, and contact all the same
-			e.queue(a, false)
-		}
+		e.queueSilent(d) // said again, it is no other presence, and contact all the same
 	}
 	e.setPresence(d, p.Status, p.Reason, out)
 }
