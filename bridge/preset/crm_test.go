@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"tocsin/bridge/webhook"
 	"tocsin/rules"
@@ -159,7 +160,7 @@ func TestZendeskTicketFollowsItsEpisode(t *testing.T) {
 			reply(w, 200, `{"tickets":[`+strings.Join(list, ",")+`]}`)
 		case c.method == http.MethodPost && c.path == "/api/v2/tickets.json":
 			key := c.header.Get("Idempotency-Key") + text(c.json("$.ticket.external_id"))
-			if key == "" || len(key) > 255 {
+			if key == "" || len(key) > 255 || utf8.RuneCountInString(text(c.json("$.ticket.subject"))) > 255 {
 				reply(w, 400, `{}`)
 				return
 			}
@@ -182,6 +183,7 @@ func TestZendeskTicketFollowsItsEpisode(t *testing.T) {
 	s := serve(t, handle)
 	r := connect(t, s, Options{Preset: "zendesk", With: map[string]Value{"email": Plain("ana@example.com"), "token": Hidden("canary-token")}})
 	follows(t, s, r, d, handle, 1, 3)
+	r.accepted(rules.AlarmFired, func(e *rules.Event) { e.Alarm.Episode, e.Title = "ep_LONG", strings.Repeat("é{", 400) })
 	s.instead(429, "", "Retry-After", "93")
 	r.waits(93*time.Second, rules.AlarmFired)
 	s.instead(409, "")
@@ -347,6 +349,8 @@ func TestIntercomTicketFollowsItsEpisode(t *testing.T) {
 				return
 			}
 			reply(w, 200, `{"type":"ticket.list","tickets":[],"total_count":0}`)
+		case utf8.RuneCountInString(text(c.json("$.ticket_attributes._default_title_"))) > 255:
+			reply(w, 422, `{"type":"error.list","errors":[{"code":"parameter_invalid"}]}`)
 		case c.path == "/tickets" && text(c.json("$.ticket_type_id")) == "1234" && text(c.json("$.contacts[0].external_id")) == "site-12" && key != "":
 			reply(w, 200, fmt.Sprintf(`{"type":"ticket","id":"%d","ticket_id":"7"}`, d.create(known[key])))
 		case d.keys[n] == "" || c.method != http.MethodPut:
@@ -362,6 +366,7 @@ func TestIntercomTicketFollowsItsEpisode(t *testing.T) {
 	s := serve(t, handle)
 	r := connect(t, s, Options{Preset: "intercom", With: map[string]Value{"token": Hidden("canary-token"), "ticket_type": Plain(int64(1234)), "contact": Plain("site-12")}})
 	follows(t, s, r, d, handle, 1, 3)
+	r.accepted(rules.AlarmFired, func(e *rules.Event) { e.Alarm.Episode, e.Title = "ep_LONG", strings.Repeat("é{", 400) })
 	s.instead(429, `{"type":"error.list","errors":[{"code":"rate_limit_exceeded"}]}`, "X-RateLimit-Reset", strconv.FormatInt(time.Now().Add(40*time.Second).Unix(), 10))
 	r.waits(40*time.Second, rules.AlarmFired)
 	s.instead(200, `{"tickets":[]}`)
