@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A title is a line of text with placeholders, parsed once.
@@ -123,13 +124,25 @@ func (t title) render(fill func(titlePart) string) string {
 			b = append(b, p.text...)
 			continue
 		}
-		text := fill(p)
+		text := strings.Map(inLine, fill(p))
 		if n := len(b); text == "" && n > 0 && b[n-1] == ' ' {
 			b = b[:n-1]
 		}
 		b = append(b, text...)
 	}
 	return string(b)
+}
+
+// inLine keeps what a device says within its place in the line: nothing begins
+// another line, or turns the rest of this one around. The reading has it as it was.
+func inLine(r rune) rune {
+	switch {
+	case unicode.Is(unicode.Bidi_Control, r):
+		return -1
+	case unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp):
+		return ' '
+	}
+	return r
 }
 
 // number writes v as the placeholder asks.
