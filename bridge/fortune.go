@@ -37,6 +37,9 @@ type memo struct {
 	Told    rules.Type `json:"told,omitempty"`   // the last of its owner's notices, while it is not over
 	ToldAt  time.Time  `json:"told_at,omitzero"` // when what that says began
 
+	Dropped   int       `json:"dropped,omitempty"`   // of all drops those that its owner was told of
+	DroppedAt time.Time `json:"dropped_at,omitzero"` // and when that was
+
 	Purse    purse     `json:"purse,omitzero"`    // what was spent of the budget
 	Digested time.Time `json:"digested,omitzero"` // when a digest of what was folded was accepted last
 }

@@ -14,6 +14,56 @@ import (
 	"tocsin/bridge/webhook"
 )
 
+// An owner is told of drops, not of each: at once, and of more once an hour, also
+// over restarts and crashes.
+func TestOwnerIsToldHowManyDeliveriesWereDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops, owner := owned(t)
+		ops.answer = always(webhook.Result{Verdict: webhook.Gone, Status: 410, Err: errBoom})
+		w.treat = func(e *bridge.Endpoint) {
+			if e.Name == "ops" {
+				e.Backlog = bridge.Bounds{Count: 10}
+			}
+		}
+		w.start()
+		dropped := func() (n, sum int) {
+			for _, r := range owner.list() {
+				if r.Type == "endpoint.dropped" {
+					n, sum = n+1, sum+notice(t, r).Dropped
+				}
+			}
+			return n, sum
+		}
+		storm := func(name string) {
+			for i := range 30 {
+				w.mustSend(fmt.Sprint(name, i), "temperature", -12)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		storm("freezer-")
+		first := func() int { _, sum := dropped(); return sum }()
+		if n, sum := dropped(); n != 1 || sum < 15 {
+			t.Fatalf("told %d times of %d: %q", n, sum, owner.types())
+		}
+		for i := range 5 {
+			storm(fmt.Sprintf("cellar-%d-", i))
+			w.crash()
+			w.start()
+		}
+		if n, sum := dropped(); n != 1 || sum != first {
+			t.Errorf("told %d times of %d within a minute", n, sum)
+		}
+		time.Sleep(3 * time.Hour)
+		b, err := w.db.Log().Backlog(t.Context(), "ops")
+		if n, sum := dropped(); n != 2 || sum != b.Dropped || sum < 150 || err != nil {
+			t.Errorf("told %d times of %d, of %d that were dropped, %v", n, sum, b.Dropped, err)
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestFullBacklogIsDroppedCountedAndLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "ops", "crm")

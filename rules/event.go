@@ -40,6 +40,7 @@ const (
 	EndpointFailing   Type = "endpoint.failing"
 	EndpointDisabled  Type = "endpoint.disabled"
 	EndpointRecovered Type = "endpoint.recovered"
+	EndpointDropped   Type = "endpoint.dropped"
 
 	// To an endpoint, about itself; they are sent and not stored.
 	EndpointDigest Type = "endpoint.digest" // before what was held in an outage
@@ -95,7 +96,7 @@ type Event struct {
 	Devices   *Headcount `json:"devices,omitempty"`    // devices.near_limit and devices.below_limit
 
 	InsteadOf string         `json:"instead_of,omitempty"` // alarm.fired and alarm.escalated: the endpoint that has not accepted it in time
-	Endpoint  *EventEndpoint `json:"endpoint,omitempty"`   // endpoint.failing, endpoint.disabled, endpoint.recovered and endpoint.digest
+	Endpoint  *EventEndpoint `json:"endpoint,omitempty"`   // endpoint.failing, endpoint.disabled, endpoint.recovered, endpoint.dropped and endpoint.digest
 
 	// Notify is whom the rule, or the level that decided, asks to be told: empty
 	// leaves it to each endpoint's own filter. Endpoints is who is owed this
@@ -170,8 +171,9 @@ type EventEndpoint struct {
 	Owed      int        `json:"owed"`  // deliveries that wait for it
 	Oldest    *time.Time `json:"oldest,omitempty"`
 	LastError string     `json:"last_error,omitempty"`
-	Firing    *int       `json:"firing,omitempty"` // endpoint.digest: alarms under way that it is told of
-	Folded    *Folded    `json:"folded,omitempty"` // endpoint.digest: what it stands for; without it, what was held follows
+	Dropped   int        `json:"dropped,omitempty"` // endpoint.dropped: since it was told last
+	Firing    *int       `json:"firing,omitempty"`  // endpoint.digest: alarms under way that it is told of
+	Folded    *Folded    `json:"folded,omitempty"`  // endpoint.digest: what it stands for; without it, what was held follows
 }
 
 // A Folded says what endpoint.digest stands for: events beyond the endpoint's

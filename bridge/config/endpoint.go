@@ -65,7 +65,7 @@ func eventTypes() []string {
 		string(rules.SourceDisconnected), string(rules.SourceReconnected),
 		string(rules.DevicesNearLimit), string(rules.DevicesBelowLimit),
 		string(rules.ReadingMatched), string(rules.ConfigRejected), string(rules.TestPing),
-		string(rules.EndpointFailing), string(rules.EndpointDisabled), string(rules.EndpointRecovered),
+		string(rules.EndpointFailing), string(rules.EndpointDisabled), string(rules.EndpointRecovered), string(rules.EndpointDropped),
 	}
 }
 

@@ -20,7 +20,7 @@ func sampleTypes() []rules.Type {
 		rules.AlarmSync, rules.AlarmFlood, rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.DeviceChatty,
 		rules.SourceDisconnected, rules.SourceReconnected, rules.DevicesNearLimit, rules.DevicesBelowLimit,
 		rules.ReadingMatched, rules.ConfigRejected, rules.TestPing,
-		rules.EndpointFailing, rules.EndpointDisabled, rules.EndpointRecovered, rules.EndpointDigest, rules.Heartbeat,
+		rules.EndpointFailing, rules.EndpointDisabled, rules.EndpointRecovered, rules.EndpointDropped, rules.EndpointDigest, rules.Heartbeat,
 	}
 }
 
@@ -35,7 +35,7 @@ func sampleEvent(t rules.Type) rules.Event {
 	at := time.Date(2026, 11, 6, 14, 12, 10, 400e6, time.UTC)
 	e := rules.Event{ID: "evt_SAMPLE", Type: t, At: at, Because: "above -12 °C since 14:02:10", Title: "freezer-07 at -11.2 °C, limit -12 °C"}
 	switch kind := KindOf(t); {
-	case t == rules.EndpointFailing || t == rules.EndpointDisabled || t == rules.EndpointRecovered || t == rules.EndpointDigest:
+	case t == rules.EndpointFailing || t == rules.EndpointDisabled || t == rules.EndpointRecovered || t == rules.EndpointDropped || t == rules.EndpointDigest:
 		e.Endpoint = &rules.EventEndpoint{Name: "chat", Reason: "answered 503 Service Unavailable", Since: at, Owed: 12}
 	case t == rules.SourceDisconnected || t == rules.SourceReconnected:
 		e.Source = "plant"

@@ -209,7 +209,7 @@ func TestReferenceNamesEveryEvent(t *testing.T) {
 		rules.DeviceOnline, rules.DeviceOffline, rules.DeviceNew, rules.DeviceChatty, rules.SourceDisconnected, rules.SourceReconnected,
 		rules.DevicesNearLimit, rules.DevicesBelowLimit,
 		rules.ReadingMatched, rules.ConfigRejected, rules.TestPing,
-		rules.EndpointFailing, rules.EndpointDisabled, rules.EndpointRecovered, rules.EndpointDigest, rules.Heartbeat,
+		rules.EndpointFailing, rules.EndpointDisabled, rules.EndpointRecovered, rules.EndpointDropped, rules.EndpointDigest, rules.Heartbeat,
 	} {
 		if !known[string(typ)] {
 			t.Errorf("%s: the event %s is not mentioned", reference, typ)
