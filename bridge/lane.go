@@ -275,6 +275,8 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 			how = toldNothing
 			l.refund(len(a.batch))
 		}
+	case res.Held:
+		o.Fate, how = Released, toldNothing
 	case res.Verdict == webhook.Gone && a.target != e.Target: // what is gone is not the target any more
 		o.Fate, how = Released, toldNothing
 	case res.Verdict == webhook.Gone:

@@ -47,6 +47,10 @@ func (l *lane) learn(now time.Time, a *attempt, how lesson) {
 // told, "" for nothing; dirty says that something has to be written. The caller
 // holds mu.
 func (l *lane) judge(now time.Time, a *attempt, how lesson) (told rules.Type, dirty bool) {
+	until := now.Add(a.result.RetryAfter)
+	if a.result.Held && until.After(l.floor) {
+		l.floor = until
+	}
 	if how == toldNothing {
 		l.breaker.abandon(a.era)
 		l.plainProbe = l.plainProbe || a.is(rules.EndpointDigest) && !a.folded() && a.result.Verdict == webhook.Accepted
@@ -57,7 +61,7 @@ func (l *lane) judge(now time.Time, a *attempt, how lesson) (told rules.Type, di
 	if res.Err != nil {
 		l.last.Error = res.Err.Error()
 	}
-	if until := now.Add(res.RetryAfter); res.RetryAfter > 0 && until.After(l.floor) {
+	if res.RetryAfter > 0 && until.After(l.floor) {
 		l.floor = until
 	}
 	switch how {

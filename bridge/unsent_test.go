@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,6 +48,51 @@ func TestEventWithoutARequestDoesNotPassForAnAnswer(t *testing.T) {
 			t.Errorf("%+v, %v", list, err)
 		}
 		equal(t, "owner", owner.types(), []string{"endpoint.failing"})
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A receiver that consented to so many requests a minute is not failing when more
+// are waiting, and what waits was not attempted.
+func TestWhatIsHeldForTheReceiversRateHasNotFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops, owner := owned(t)
+		var open time.Time
+		ops.answer = func(int, webhook.Message) webhook.Result {
+			if now := time.Now(); now.Before(open) {
+				return webhook.Result{Held: true, RetryAfter: open.Sub(now), Err: errBoom}
+			}
+			open = time.Now().Add(time.Minute)
+			return webhook.Result{Verdict: webhook.Accepted, Status: 200}
+		}
+		w.treat = func(e *bridge.Endpoint) {
+			if e.Name == "ops" {
+				e.Concurrency, e.Breaker = 1, bridge.Breaker{Failures: 1, Open: time.Hour, MaxOpen: time.Hour}
+			}
+		}
+		w.start()
+		for i := range 5 {
+			w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", -12)
+		}
+		time.Sleep(5 * time.Minute)
+		if got := len(ops.list()); got != 5 || ops.tried() != 9 {
+			t.Errorf("%d of 5 were accepted in %d attempts, want 9", got, ops.tried())
+		}
+		page, err := w.db.Log().Deliveries(t.Context(), bridge.DeliveryQuery{Endpoint: "ops"})
+		if err != nil || len(page.Deliveries) != 5 {
+			t.Fatal(page, err)
+		}
+		for _, d := range page.Deliveries {
+			if d.Attempts != 1 {
+				t.Errorf("%s took %d attempts", d.Alarm, d.Attempts)
+			}
+		}
+		equal(t, "owner", owner.types(), nil)
+		if failing := w.logged("endpoint failing"); len(failing) > 0 {
+			t.Errorf("logged %q", failing)
+		}
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
 		}

@@ -54,6 +54,7 @@ type Result struct {
 	Truncated  bool          // Body is not the whole body
 	Reused     bool          // the attempt went over a connection that was already open, which may have been dead
 	Unsure     bool          // the request was written and no answer came: it may have been taken
+	Held       bool          // nothing was sent, and nothing failed: it is to be sent after RetryAfter
 	Took       time.Duration
 
 	Timing     Timing

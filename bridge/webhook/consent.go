@@ -134,7 +134,7 @@ func (s *Sender) pass(ctx context.Context) *Result {
 	wait := slot.Delay()
 	if deadline, _ := ctx.Deadline(); time.Until(deadline) < 2*wait { // too little would be left for the attempt
 		slot.Cancel()
-		return &Result{RetryAfter: wait, Err: s.wrap(errors.New("nothing was sent: more is waiting than the receiver consented to"))}
+		return &Result{RetryAfter: wait, Held: true, Err: s.wrap(errors.New("nothing was sent: more is waiting than the receiver consented to"))}
 	}
 	select {
 	case <-time.After(wait):

@@ -116,7 +116,7 @@ func TestConsentedRateIsKept(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	r := s.Send(t.Context(), message()) // a minute is more than an attempt may take
-	if r.Verdict != Retry || r.RetryAfter < 50*time.Second || r.RetryAfter > time.Minute || told.Load() != 1 {
+	if r.Verdict != Retry || !r.Held || r.RetryAfter < 50*time.Second || r.RetryAfter > time.Minute || told.Load() != 1 {
 		t.Errorf("%+v after %d deliveries", r, told.Load())
 	}
 	wantErr(t, r, "consented to")
