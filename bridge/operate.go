@@ -36,10 +36,20 @@ func (b *Bridge) Pause(ctx context.Context, name, reason string) error {
 	l.state.Reason, l.memo.Paused = reason, true
 	l.mu.Unlock()
 	l.log.Info("endpoint paused; what it is owed is kept", "reason", reason)
-	if err := l.put(now, rules.EndpointDisabled).receipt(ctx); err != nil {
+	if err := b.onDisk(ctx, l.put(now, rules.EndpointDisabled)); err != nil {
 		return fmt.Errorf("pausing endpoint %s: %w", name, err)
 	}
 	return nil
+}
+
+// onDisk waits until what an operator decided is on disk. While nothing can be
+// stored it is in force all the same, and is written when there is space: whoever
+// waits is told at once.
+func (b *Bridge) onDisk(ctx context.Context, g *group) error {
+	if reason := b.refusing.Load(); reason != nil {
+		return fmt.Errorf("it holds from now on, and over a restart when there is space: %w: %s", errRefused, *reason)
+	}
+	return g.receipt(ctx)
 }
 
 // A Resumption says what becomes of what an endpoint is owed when it is enabled.
@@ -72,7 +82,7 @@ func (b *Bridge) Enable(ctx context.Context, name string, what Resumption, onlyS
 	}
 	g := l.enable(time.Now())
 	l.notify()
-	if err := g.receipt(ctx); err != nil {
+	if err := b.onDisk(ctx, g); err != nil {
 		return discarded, fmt.Errorf("enabling endpoint %s: %w", name, err)
 	}
 	return discarded, nil

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,6 +79,39 @@ func TestPausedEndpointInTroubleStaysPausedAtAnotherURL(t *testing.T) {
 		if n := ops.tried(); n != 1 {
 			t.Errorf("%d attempts at a paused endpoint", n-1)
 		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A full disk is when somebody may have to switch a receiver off: they are not
+// kept waiting for it.
+func TestEndpointIsPausedAlthoughTheStoreIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		ops, full := w.endpoints["ops"], w.fillable()
+		ops.answer = always(failing(503))
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		full.Store(true)
+		_ = w.send("freezer-2", "temperature", -12) // which finds that out
+		time.Sleep(time.Second)
+		before := time.Now()
+		err := w.Pause(t.Context(), "ops", "too many")
+		if err == nil || !strings.Contains(err.Error(), "nothing can be stored now") || time.Since(before) > 0 {
+			t.Errorf("pausing: %v after %s", err, time.Since(before))
+		}
+		ops.answering(nil)
+		time.Sleep(time.Hour)
+		full.Store(false)
+		time.Sleep(time.Minute)
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		time.Sleep(time.Hour)
+		equal(t, "ops", ops.types(), nil)
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
 		}
