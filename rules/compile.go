@@ -95,6 +95,9 @@ func Compile(f *File) (*Program, []Problem) {
 	if c.errors > 0 {
 		return nil, problems
 	}
+	for _, m := range c.metrics {
+		m.described = m.description() // which each variant of a rule would write anew
+	}
 	for i, r := range p.rules {
 		c.place(p, r)
 		p.infos[i].describe(r)
@@ -240,8 +243,15 @@ func (c *compiler) allMetrics() {
 // rule compiles a rule as def has it; what it returns is of use only if nothing
 // failed.
 func (c *compiler) rule(id string, def *RuleDef) *rule {
+	r := c.begin(id, def)
+	c.finish(r)
+	return r
+}
+
+// begin compiles what no attribute of a device changes: all but the ladder and the
+// title.
+func (c *compiler) begin(id string, def *RuleDef) *rule {
 	path := []string{"rule", id}
-	c.per = ""
 	r := &rule{id: id, index: c.index[id], source: def.Source, def: def}
 	allowed := func(x rune) bool { return unicode.IsLetter(x) || unicode.IsDigit(x) || strings.ContainsRune("-_.", x) }
 	if id == "" || len(id) > 128 || strings.ContainsFunc(id, func(x rune) bool { return !allowed(x) }) {
@@ -266,12 +276,18 @@ func (c *compiler) rule(id string, def *RuleDef) *rule {
 	c.group(path, def, r)
 	c.subject(path, def, r)
 	c.behaviour(path, def, r)
-	c.ladder(path, def, r)
+	return r
+}
+
+// finish compiles the rest of a rule that was begun.
+func (c *compiler) finish(r *rule) {
+	path := []string{"rule", r.id}
+	c.per = ""
+	c.ladder(path, r.def, r)
 	if r.shows == nil {
 		r.shows = r.metric
 	}
-	c.title(path, def, r)
-	return r
+	c.title(path, r.def, r)
 }
 
 // subject settles what a rule is about, and its metric.

@@ -135,7 +135,16 @@ func (c *compiler) behaves(w io.Writer, r *rule) {
 
 // describe writes what decides how a reading is judged.
 func (m *metric) describe(w io.Writer) {
-	if m != nil {
-		fmt.Fprintf(w, "metric %q %d %q %v %v %v %v %v %q %q %v %v\n", m.name, m.kind, m.unit, m.ranged, m.lo, m.hi, m.codes, m.jump, m.trueIs, m.notIs, m.event, m.counter)
+	if m == nil {
+		return
 	}
+	text := m.described
+	if text == "" {
+		text = m.description()
+	}
+	_, _ = io.WriteString(w, text) // a hash takes everything
+}
+
+func (m *metric) description() string {
+	return fmt.Sprintf("metric %q %d %q %v %v %v %v %v %q %q %v %v\n", m.name, m.kind, m.unit, m.ranged, m.lo, m.hi, m.codes, m.jump, m.trueIs, m.notIs, m.event, m.counter)
 }

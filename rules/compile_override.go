@@ -145,6 +145,11 @@ func (c *compiler) vary(r *rule) {
 	if c.errors > before {
 		return
 	}
+	if len(r.attrs) > 0 { // each of thousands of devices may have others
+		sub := *c
+		sub.problems = nil // they have been found
+		r.begun = sub.begin(r.id, r.def)
+	}
 	for id, def := range c.declared(r) {
 		list := r.overriding(id, def)
 		report(c.conflicts(r, list, id))
@@ -235,6 +240,14 @@ func (o *override) both(other *override) (here, there []string) {
 func (c *compiler) make(r *rule, list []int, attrs map[string]Quantity, key string) (*rule, []Problem) {
 	sub := *c
 	sub.problems, sub.errors, sub.origin, sub.attrs = nil, 0, nil, attrs
+	if len(list) == 0 && r.begun != nil {
+		v := *r.begun
+		v.gauges, v.asks, v.variant = slices.Clip(v.gauges), slices.Clip(v.asks), key
+		v.attrs = r.attrs
+		sub.finish(&v)
+		c.mentions, c.counted = sub.mentions, sub.counted
+		return &v, sub.problems
+	}
 	path := []string{"rule", r.id}
 	def := sub.merge(path, r, list)
 	if f, _ := def.family(); f.ofDevice() != (r.metric == nil) {
@@ -321,11 +334,15 @@ func (o *override) is(id string, def *DeviceDef) bool {
 
 // missing is an attribute that a variant compares with and the device has not.
 func (r *rule) missing(def *DeviceDef) string {
-	names := attributes(&r.def.Condition)
-	for _, level := range r.def.Level {
-		names = append(names, attributes(&level.Condition)...)
+	names := r.attrs
+	if names == nil {
+		names = attributes(&r.def.Condition)
+		for _, level := range r.def.Level {
+			names = append(names, attributes(&level.Condition)...)
+		}
+		slices.Sort(names)
 	}
-	for _, name := range slices.Sorted(slices.Values(names)) {
+	for _, name := range names {
 		if def == nil {
 			return name
 		}

@@ -19,6 +19,7 @@ type metric struct {
 	trueIs, notIs []string
 	event         bool // momentary: no last value, nothing goes stale
 	counter       bool // a decrease is a reset
+	described     string
 
 	// Rules on this metric: those that name their devices one by one are found
 	// by device, so that a rule for each of 10,000 devices costs nobody a search.

@@ -117,6 +117,7 @@ type rule struct {
 	attrs      []string         // attributes of devices that it compares with, sorted
 	variants   map[string]*rule // those of declared devices, by key; read only
 	alone      []*rule          // it with each override by itself
+	begun      *rule            // what all variants by attributes alone have in common
 	def        *RuleDef
 }
 
