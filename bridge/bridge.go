@@ -80,6 +80,7 @@ type Bridge struct {
 	retention Retention
 	grace     time.Duration
 	metrics   *metrics
+	feed      *feed
 	rejects   *rejects
 	log       *slog.Logger
 
@@ -126,7 +127,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	b := &Bridge{
 		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, history: o.History, connected: o.Connected,
 		lanes: lanes{byName: make(map[string]*lane), hosts: make(map[string]*host), hostRate: o.HostRate}, retention: o.Retention, grace: o.Grace, limit: o.MaxDevices, born: o.Born,
-		metrics: newMetrics(), rejects: newRejects(o.Log), log: o.Log,
+		metrics: newMetrics(), feed: newFeed(), rejects: newRejects(o.Log), log: o.Log,
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
 		linked:  make(map[string]bool),
@@ -163,7 +164,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 		return nil, fmt.Errorf("writing to the store: %w", err)
 	}
 	if o.Registerer != nil {
-		for _, c := range append(b.metrics.collectors(), newGauges(b)) {
+		for _, c := range append(b.metrics.collectors(), newGauges(b), b.feed.watching, b.feed.dropped) {
 			if err := o.Registerer.Register(c); err != nil {
 				return nil, fmt.Errorf("registering metrics: %w", err)
 			}
@@ -231,7 +232,7 @@ func stateOf(states []EndpointState, name string) EndpointState {
 func (b *Bridge) newLane(e Endpoint, s EndpointState, enable bool) (*lane, error) {
 	l := &lane{
 		store: b.store, write: b.changed, include: b.include, awaits: b.awaits, firing: b.firing,
-		metrics: b.metrics, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
+		metrics: b.metrics, feed: b.feed, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
 	}
 	if err := l.restore(time.Now(), s); err != nil {
 		return nil, err

@@ -52,6 +52,9 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 			b.rejects.note(s.Name(), p.Reason, unused{detail: p.Detail}, &m)
 		}
 		r, err := b.judge(s, &m, batch)
+		if err == nil {
+			b.feed.readings(batch.Samples)
+		}
 		switch {
 		case err != nil:
 			return refuse

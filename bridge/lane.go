@@ -25,6 +25,7 @@ type lane struct {
 	awaits   func(alarm, endpoint string) bool                     // see Bridge.awaits
 	firing   func(endpoint string) int                             // see Bridge.firing
 	metrics  *metrics
+	feed     *feed
 	log      *slog.Logger
 	wake     chan struct{}      // holds one
 	cancel   context.CancelFunc // stops run; guarded by lanes
@@ -333,6 +334,7 @@ func (l *lane) judgeOne(o *Outcome, d *Delivery, now time.Time, e *Endpoint) {
 		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error)
 	}
 	l.metrics.deliveries.WithLabelValues(o.Endpoint, fateNames[o.Fate]).Inc()
+	l.feed.delivery(d, o)
 }
 
 // outcomesOf is one outcome for each of a batch.

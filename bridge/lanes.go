@@ -160,6 +160,7 @@ func (b *Bridge) wakeLanes(g *group) {
 		for j := range g.batch.Transitions[i].Events {
 			ev := &g.batch.Transitions[i].Events[j]
 			b.metrics.events.WithLabelValues(string(ev.Type)).Inc()
+			b.feed.event(ev)
 			for _, name := range ev.Endpoints {
 				woken[name] = true
 				if l := b.lanes.get(name); l != nil && (ev.Type == rules.AlarmFired || ev.Type == rules.AlarmEscalated) {

@@ -22,6 +22,11 @@ import (
 func ask(t *testing.T, h http.Handler, token, method, path, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
+	if path == prefix+"stream" { // which has no end
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		r = r.WithContext(gone)
+	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}

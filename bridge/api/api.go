@@ -116,6 +116,9 @@ func newServer(o *Options, ln net.Listener) (*Server, error) {
 		ErrorLog:          newServerLog(log),
 		ConnState:         s.connState,
 	}
+	if h.control != nil {
+		s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(h.control.ending) }))
+	}
 	if s.tls {
 		s.http.TLSConfig = o.TLS.Clone()
 		s.http.TLSConfig.MinVersion = max(s.http.TLSConfig.MinVersion, tls.VersionTLS12)

@@ -76,6 +76,11 @@ func (h *handler) audited(r *http.Request, x *exchange) {
 	keep := keepDone
 	if entry.Refused {
 		keep = keepRefused
+		// Who had no token was counted with it. A web page that has a browser send us
+		// what we refuse must not keep the disk busy either.
+		if x.status != http.StatusUnauthorized && h.limits.refused.take(addressOf(r)) > 0 {
+			return
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), auditWithin)
 	defer cancel()

@@ -111,6 +111,17 @@ func (g *gate) find(ctx context.Context, digest [sha256.Size]byte) (found *bridg
 	return found, nil
 }
 
+// lets reports whether who was let in would be let in again.
+func (g *gate) lets(by bearer) bool {
+	if by.id == "" {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.IndexFunc(g.tokens, func(t bridge.AccessToken) bool { return t.ID == by.id })
+	return i >= 0 && g.tokens[i].Revoked.IsZero() && !ended(&g.tokens[i], time.Now())
+}
+
 // load reads the tokens once. The caller holds mu.
 func (g *gate) load(ctx context.Context) (err error) {
 	if g.read || g.book == nil {

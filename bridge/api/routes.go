@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -39,6 +40,7 @@ type control struct {
 	plan    func(ctx context.Context, config string) (Planned, error)
 	foreign *http.CrossOriginProtection
 	log     *slog.Logger
+	ending  chan struct{} // closed when the server stops: what would go on for ever ends
 
 	mux      *http.ServeMux
 	api      huma.API
@@ -47,7 +49,7 @@ type control struct {
 
 func newControl(o *Options, g *gate, log *slog.Logger) *control {
 	c := &control{
-		bridge: o.Bridge, gate: g, reload: o.Reload, plan: o.Plan, log: log,
+		bridge: o.Bridge, gate: g, reload: o.Reload, plan: o.Plan, log: log, ending: make(chan struct{}),
 		foreign: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
 	}
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
@@ -86,6 +88,7 @@ func newControl(o *Options, g *gate, log *slog.Logger) *control {
 	c.addEndpoints()
 	c.addDeliveries()
 	c.addConfiguration()
+	c.addStream()
 	c.addTokens()
 	c.addAudit()
 	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // huma's own problem, which wording replaces
@@ -137,6 +140,7 @@ func tags() (list []*huma.Tag) {
 		{"reload", "The configuration"},
 		{"replay", "Deliveries again, many at a time"},
 		{"rules", "How rules stand"},
+		{"stream", "What happens, as it happens"},
 		{"tokens", "Who may ask"},
 	} {
 		list = append(list, &huma.Tag{Name: t[0], Description: t[1]})
@@ -231,13 +235,7 @@ func removes[I, O any](c *control, d does, do func(context.Context, *I) (O, erro
 const changesSomething = "changes" // in an operation's metadata
 
 func route[I, O any](c *control, d does, op huma.Operation, do func(context.Context, *I) (O, error)) {
-	op.Path, op.Summary = prefix+d.path, d.says
-	op.OperationID = huma.GenerateOperationID(op.Method, d.path, (*O)(nil))
-	op.Tags = []string{strings.SplitN(d.path, "/", 2)[0]}
-	op.Security = []map[string][]string{{bearerScheme: {string(d.needs)}}}
-	op.Description = "Needs a token of the scope " + string(d.needs) + "."
-	op.MaxBodyBytes = maxBody
-	op.Responses = c.failures(op.Method, strings.Contains(d.path, "{"))
+	c.describe(&op, d, huma.GenerateOperationID(op.Method, d.path, (*O)(nil)))
 	if reflect.TypeFor[O]() == reflect.TypeFor[struct{}]() {
 		op.DefaultStatus = http.StatusNoContent
 		huma.Register(c.api, op, func(ctx context.Context, in *I) (*struct{}, error) {
@@ -253,6 +251,19 @@ func route[I, O any](c *control, d does, op huma.Operation, do func(context.Cont
 		}
 		return &answer[O]{out}, nil
 	})
+}
+
+// describe writes down what a route is for, who may use it, and how it fails.
+func (c *control) describe(op *huma.Operation, d does, id string) {
+	op.Path, op.Summary, op.OperationID = prefix+d.path, d.says, id
+	op.Tags = []string{strings.SplitN(d.path, "/", 2)[0]}
+	op.Security = []map[string][]string{{bearerScheme: {string(d.needs)}}}
+	op.Description = "Needs a token of the scope " + string(d.needs) + "."
+	op.MaxBodyBytes = maxBody
+	if op.Responses == nil {
+		op.Responses = make(map[string]*huma.Response)
+	}
+	maps.Copy(op.Responses, c.failures(op.Method, strings.Contains(d.path, "{")))
 }
 
 // failures are the problems that a route may answer with.
