@@ -142,3 +142,33 @@ func TestAuditedTextIsBoundedAndNoToken(t *testing.T) {
 		}
 	}
 }
+
+// Who has no right to anything can neither push out of the log what was done, nor
+// keep the disk busy by being refused.
+func TestRefusalsTakeLittleOfTheAuditLog(t *testing.T) {
+	b, stop := bridged(t, t.TempDir())
+	defer stop()
+	foreign := func(o Options, n int) http.Handler {
+		o.Bridge, o.Token = b, NewToken(secret)
+		h := newHandler(&o, true)
+		for range n {
+			r := httptest.NewRequest("POST", "http://localhost/api/v1/replay", nil)
+			r.Header.Set("Authorization", "Bearer "+secret)
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		return h
+	}
+	h := foreign(Options{Rates: Rates{Refused: Rate{1e-9, 3}}}, 100)
+	if n := len(audited(t, h, 1000, "")); n != 3 {
+		t.Errorf("%d entries of 100 refused in a row", n)
+	}
+	makeToken(t, h, "page", bridge.ScopeRead)
+	if testing.Short() {
+		t.Skip("SKIP: filling the log takes seconds (run without -short)")
+	}
+	all := audited(t, foreign(Options{Rates: unlimited}, keepRefused+10), 1000, "")
+	if n := len(all); n != keepRefused+1 || all[n-1].Path != "/api/v1/tokens" {
+		t.Errorf("%d entries, the last %+v", n, all[n-1])
+	}
+}

@@ -57,11 +57,8 @@ func (c *control) stream(ctx huma.Context, watch *bridge.Watch) {
 		return // authorize has made sure of it
 	}
 	control := http.NewResponseController(w)
-	// The connection's own deadlines are for requests that end.
-	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return
-	}
 	send := func(text []byte) bool {
+		// The connection's own deadline is for requests that end.
 		if err := control.SetWriteDeadline(time.Now().Add(writeWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return false
 		}
