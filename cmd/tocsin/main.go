@@ -124,6 +124,7 @@ func newRootCommand(e env) *cobra.Command {
 		newDoctorCommand(e),
 		newPreviewCommand(e),
 		newReplayCommand(e),
+		newTailCommand(e),
 		newTokensCommand(e),
 		newAuditCommand(e),
 		newListenCommand(e),
