@@ -13,11 +13,6 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// reserveBytes are kept free on the disk by a file of that size. They are given
-// up when the disk is full, so that outcomes can still be written: without
-// them, what was delivered would be delivered again for ever.
-const reserveBytes = 1 << 20
-
 // A lock keeps other processes out of the folder. Its file holds the pid, and
 // its time of change says when the process last ran.
 type lock struct {
@@ -129,42 +124,4 @@ func syncDir(path string) error {
 		return errors.Join(err, f.Close())
 	}
 	return f.Close()
-}
-
-// openReserve makes the reserve, or starts without it on a full disk.
-func (d *DB) openReserve() error {
-	path := filepath.Join(d.dir, reserveFile)
-	if info, err := os.Stat(path); err == nil && info.Size() == reserveBytes {
-		return nil
-	}
-	err := makeReserve(path, reserveBytes)
-	if errors.Is(err, syscall.ENOSPC) {
-		d.full = true
-		d.log.Warn("disk is full, nothing new is taken", "path", d.dir)
-		return nil
-	}
-	return err
-}
-
-// makeReserve makes the reserve, if beside it there is spare space on the disk.
-func makeReserve(path string, spare int) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600) // #nosec G304 -- as above
-	if err != nil {
-		return fmt.Errorf("making the reserve: %w", err)
-	}
-	err = allocate(f, reserveBytes+spare)
-	if err == nil {
-		err = f.Truncate(reserveBytes)
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(path) // what is left of it is of no use
-		return fmt.Errorf("making the reserve: %w", err)
-	}
-	return nil
-}
-
-// writeZeros allocates where the file system has no call for it.
-func writeZeros(f *os.File, size int) error {
-	_, err := f.Write(make([]byte, size))
-	return err
 }

@@ -376,17 +376,3 @@ func (d *DB) inPlace() error {
 	}
 	return nil
 }
-
-// checkpoints copies the log into the file when it has become long.
-func (d *DB) checkpoints(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.overflow:
-			if err := d.checkpoint(ctx); err != nil {
-				return
-			}
-		}
-	}
-}
