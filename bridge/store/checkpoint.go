@@ -1,8 +1,6 @@
 package store
 
-import (
-	"context"
-)
+import "context"
 
 // checkpointPages is the length of the log at which it is copied: 16 MiB.
 const checkpointPages = 4000
