@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -98,7 +99,9 @@ func TestEndpointIsPausedAlthoughTheStoreIsFull(t *testing.T) {
 		_ = w.send("freezer-2", "temperature", -12) // which finds that out
 		time.Sleep(time.Second)
 		before := time.Now()
-		err := w.Pause(t.Context(), "ops", "too many")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := w.Pause(ctx, "ops", "too many")
 		if err == nil || !strings.Contains(err.Error(), "nothing can be stored now") || time.Since(before) > 0 {
 			t.Errorf("pausing: %v after %s", err, time.Since(before))
 		}
