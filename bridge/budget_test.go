@@ -195,6 +195,35 @@ func TestDigestThatFailsIsTriedAgain(t *testing.T) {
 	})
 }
 
+// What is folded while a digest is on its way is told by the next.
+func TestWhatADigestDoesNotTellIsInTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops := thrifty(t)
+		ops.answer = func(_ int, m webhook.Message) webhook.Result {
+			if strings.Contains(string(m.Body), `"type":"endpoint.digest"`) {
+				return webhook.Result{Status: hang}
+			}
+			return webhook.Result{Verdict: webhook.Accepted, Status: 200}
+		}
+		w.start()
+		for i := range 30 {
+			w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", -12)
+		}
+		time.Sleep(2 * time.Minute)
+		for i := range 7 {
+			w.mustSend(fmt.Sprintf("cellar-%d", i), "temperature", -12)
+		}
+		time.Sleep(time.Second)
+		ops.let()
+		ops.answering(nil)
+		time.Sleep(20 * time.Minute)
+		if digests := folded(t, ops); len(digests) != 2 || digests[0].Events != 25 || digests[1].Events != 7 {
+			t.Errorf("%+v", digests)
+		}
+		w.stopped()
+	})
+}
+
 // Without its budget, what was folded is told at once, and everything else by itself.
 func TestDigestIsToldWhenTheBudgetIsTakenAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -54,8 +54,8 @@ func foldedWaitsForItsDigest(t *testing.T, f *fixture) {
 	if again := f.wantsFold("x", 2, 2, 2); again.Mark != first.Mark {
 		t.Errorf("the same fold has the marks %d and %d", first.Mark, again.Mark)
 	}
-	c := f.alarmed(rules.AlarmFired, rules.Major, "rule/c", "x")
-	f.folds("x", c, false)
+	f.reopen()
+	f.folds("x", f.alarmed(rules.AlarmFired, rules.Major, "rule/c", "x"), false)
 	f.endFold(2, "x", first.Mark, bridge.Superseded)
 	f.endFold(0, "x", first.Mark, bridge.Superseded)
 	f.wantsBacklog("x", 1, 0)
@@ -66,9 +66,10 @@ func foldedWaitsForItsDigest(t *testing.T, f *fixture) {
 	second := f.wantsFold("x", 1, 1, 1)
 	f.trim(second.Since.Add(far), 0)
 	f.wantsFold("x", 1, 1, 1)
+	f.folds("x", f.alarmed(rules.AlarmFired, rules.Major, "rule/d", "x"), false)
 	f.endFold(1, "x", second.Mark, bridge.Dead)
-	f.wantsBacklog("x", 0, 1)
-	f.wantsFold("x", 0, 0, 0)
+	f.wantsBacklog("x", 1, 1)
+	f.wantsFold("x", 1, 1, 1)
 }
 
 // Whether an episode was folded is known until it ends, or until something of it
