@@ -224,6 +224,41 @@ func TestWhatADigestDoesNotTellIsInTheNext(t *testing.T) {
 	})
 }
 
+// A digest that was accepted is an alarm that was accepted; one that was not is
+// one that somebody else is told of.
+func TestFoldedAlarmFallsBackWhenItsDigestIsNotAccepted(t *testing.T) {
+	for name, want := range map[string]int{"accepted": 0, "fails": 4} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "ops", "sms")
+				w.match = map[string]bridge.Match{"sms": {Types: []string{"config.rejected"}}}
+				w.treat = func(e *bridge.Endpoint) {
+					if e.Name == "ops" {
+						e.Budget = bridge.Budget{Events: 1, Digest: 2 * time.Minute}
+						e.Fallback = bridge.Fallback{To: "sms", After: 5 * time.Minute}
+					}
+				}
+				ops := w.endpoints["ops"]
+				ops.answer = func(_ int, m webhook.Message) webhook.Result {
+					if want > 0 && strings.Contains(string(m.Body), `"type":"endpoint.digest"`) {
+						return failing(503)
+					}
+					return webhook.Result{Verdict: webhook.Accepted, Status: 200}
+				}
+				w.start()
+				for i := range 5 {
+					w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", -12)
+				}
+				time.Sleep(20 * time.Minute)
+				if got := w.endpoints["sms"].types(); len(got) != want {
+					t.Errorf("the fallback was told %q", got)
+				}
+				w.stopped()
+			})
+		})
+	}
+}
+
 // Without its budget, what was folded is told at once, and everything else by itself.
 func TestDigestIsToldWhenTheBudgetIsTakenAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
