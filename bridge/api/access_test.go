@@ -84,8 +84,7 @@ func end(h http.Handler, name string) {
 type described struct {
 	method, path string
 	Security     []map[string][]string
-	Parameters   []struct{ Name, In string }
-	RequestBody  *struct{}
+	Parameters   []struct{ Name, Description string }
 	Responses    map[string]struct{ Content map[string]any }
 }
 
@@ -139,6 +138,11 @@ func TestEveryDescribedRouteIsForItsScopeAlone(t *testing.T) {
 		if len(d.Security) != 1 || len(d.Security[0]) != 1 || len(d.Security[0][bearerScheme]) != 1 {
 			t.Errorf("%s %s: does not say what it needs: %v", d.method, d.path, d.Security)
 			continue
+		}
+		for _, p := range d.Parameters { // the linters say it too, where they are installed
+			if p.Description == "" {
+				t.Errorf("%s %s: %s is not described", d.method, d.path, p.Name)
+			}
 		}
 		needed := bridge.Scope(d.Security[0][bearerScheme][0])
 		changes := d.method != http.MethodGet

@@ -27,7 +27,7 @@ func (c *control) addAlarms() {
 	type alarmListing struct {
 		Page
 		State    string    `query:"state" enum:"pending,firing,recovering,inactive,all" doc:"as it is now; without it, whatever is not inactive. What is inactive is shown with its last episode"`
-		Severity string    `query:"severity" enum:"info,warning,major,critical"`
+		Severity string    `query:"severity" enum:"info,warning,major,critical" doc:"as it is now, or was last"`
 		Device   string    `query:"device" doc:"its id, or the name of a group"`
 		Rule     string    `query:"rule" doc:"its id"`
 		Since    time.Time `query:"since" doc:"the episode, or the last, began then or later"`
