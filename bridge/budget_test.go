@@ -180,6 +180,7 @@ func TestDigestThatFailsIsTriedAgain(t *testing.T) {
 		}
 		for i, answer := range []webhook.Result{
 			{Verdict: webhook.Refused, Status: 400, Err: errBoom},
+			{Verdict: webhook.Refused, Status: 422},
 			{Verdict: webhook.Accepted}, // by no request
 		} {
 			ops.answering(digest(answer))

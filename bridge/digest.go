@@ -150,7 +150,10 @@ func (l *lane) settleFold(ctx context.Context, now time.Time, a *attempt, how le
 		l.memo.Digested = stored(now)
 		l.mu.Unlock()
 	case a.result.Verdict == webhook.Refused || how == failed && over:
-		end.fate, end.reason = Dead, "its digest was not accepted: "+a.result.Err.Error()
+		end.fate, end.reason = Dead, "its digest was not accepted"
+		if a.result.Err != nil {
+			end.reason += ": " + a.result.Err.Error()
+		}
 	default:
 		f.failed++
 		f.after = now.Add(max(e.Retry.wait(f.failed), a.result.RetryAfter))
