@@ -17,6 +17,7 @@ func backed(t *testing.T) (w *world, ops, sms, boss *receiver) {
 	never := bridge.Match{Types: []string{"config.rejected"}}
 	w.match = map[string]bridge.Match{"sms": never, "boss": never}
 	w.treat = func(e *bridge.Endpoint) {
+		e.Retry.Steady = true // when there is an attempt must not be drawn: a fallback's time is near
 		switch e.Name {
 		case "ops":
 			e.Fallback = bridge.Fallback{To: "sms", After: 2 * time.Minute}
