@@ -87,6 +87,7 @@ func (l *lane) accept(now time.Time) (told rules.Type) {
 	}
 	if l.failures > 0 {
 		l.log.Info("endpoint accepting again", "failures", l.failures)
+		l.breaker.ramp.restart(now) // where it runs since the last Retry-After, it has accepted its first
 	}
 	l.failures, l.memo.Failing = 0, time.Time{}
 	l.heard, l.plainProbe = now, false
@@ -110,7 +111,11 @@ func (l *lane) miss(now time.Time, a *attempt) (told rules.Type) {
 	}
 	switch {
 	case a.result.RetryAfter > 0 && !l.breaker.isOpen():
-		// It lives, and has said when it wants to be asked again.
+		// It lives, and has said when it wants to be asked again. After enough of that
+		// it has a backlog, which must not arrive all at once.
+		if l.failures >= e.Breaker.Failures {
+			l.breaker.ramp.begin(l.floor)
+		}
 	case l.breaker.fail(now, e.Breaker, a.era):
 		l.log.Warn("endpoint left alone: it fails again and again; what it is owed waits", "until", l.breaker.until, "error", l.last.Error)
 	}
