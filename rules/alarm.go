@@ -20,7 +20,9 @@ type instance struct {
 	started int64 // of the current or last episode, on the samples' clock; 0 if there was none
 	ended   int64 // of the last one, the same
 	due     int64 // when to attend to it next, 0 for never
-	place   int   // in Engine.timers
+	place   int32 // in Engine.timers
+	stored  bool  // a transition has told its state, or one was restored
+	counted bool  // among those whose rule looks at them, see [Engine.heed]
 	seq     int   // of the last event in the episode
 	episode *episode
 	extra   *extra

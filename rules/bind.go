@@ -297,13 +297,11 @@ func (e *Engine) add(c *channel, bound []*rule) {
 		a.equip()
 		c.alarms = append(c.alarms, a)
 		e.counts[r.index].standing[Unset][inactive]++
-		if r.disabled {
-			e.counts[r.index].off++
-		}
 	}
 	slices.SortFunc(c.alarms, func(a, b *instance) int { return a.rule.index - b.rule.index })
 	for i := range fresh {
 		a := &fresh[i]
+		e.heed(a)
 		e.attune(a)
 		if a.rule.subject == ofDevice && slices.ContainsFunc(a.rule.gauges, func(g gauge) bool { return g.source == silence }) {
 			c.device.silent = append(c.device.silent, a)

@@ -196,7 +196,12 @@ func TestWhateverTheRulesEveryEpisodeIsToldWholeOverCrashes(t *testing.T) {
 // in it, from snapshots before each: what is told is the same.
 func crashAnywhere(t *testing.T, rules, story string, want ...string) {
 	t.Helper()
-	s := tell(t, rules, "0s tick\n"+story, want...)
+	tell(t, rules, "0s tick\n"+story, want...).crashes(t, story)
+}
+
+// crashes plays what a scene has played, with a crash after each thing that happened.
+func (s *scene) crashes(t *testing.T, story string) {
+	t.Helper()
 	told := s.decisions()
 	for at := range s.inputs {
 		for kept := range at + 1 {
@@ -273,4 +278,30 @@ func TestACrashForgetsNobodyWhoWaitedForAParent(t *testing.T) {
 		6m tick
 		20m tick`,
 		"5m30s fired warning gone/b delayed=30s")
+}
+
+// So it does of one that had only been on its way, of which an older state is stored:
+// what comes after is not older than that.
+func TestACrashForgetsNoClockThatWasSetBackUnderAnAlarmThatNeverFired(t *testing.T) {
+	const (
+		rules  = "[rule.low]\nmetric = \"x\"\nat_most = -3\nsamples = 2\n[rule.hot]\nmetric = \"x\"\nabove = 2\n"
+		before = "0s tick\n9m d x=-5 clock=arrival\n10m d x=3 clock=arrival\n11m back 6m"
+		after  = "6m d x=1 clock=arrival"
+	)
+	s := tell(t, rules, before, "10m fired warning hot/d")
+	s.play(after)
+	s.expect("6m resolved warning hot/d")
+	s.crashes(t, before+"\n"+after)
+
+	s = newScene(t, rules)
+	s.play(strings.Replace(before, "11m", "10m reload\n11m", 1))
+	for _, text := range sortedBytes(s.stored) {
+		var state State
+		if err := json.Unmarshal(text, &state); err != nil {
+			t.Fatal(err)
+		}
+		if at := state.LastAt.Sub(start); at != 4*time.Minute {
+			t.Errorf("after a reload, %s is stored with a reading of %s, want 4m: %s", state.Rule, at, text)
+		}
+	}
 }

@@ -166,7 +166,7 @@ func (e *Engine) unfreeze(d *device, out *Output) {
 			if ep := a.episode; ep != nil && ep.frozen != 0 && ep.staleAt != 0 && !ep.stale {
 				last := d.link.gaps[len(d.link.gaps)-1]
 				ep.staleAt += last.to - max(last.from, ep.frozen)
-				out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: c})
+				out.Transitions = append(out.Transitions, a.transition())
 			}
 		}
 	}

@@ -166,7 +166,7 @@ type foreignUnit struct {
 // it came to what it decided.
 type ruleCount struct {
 	instances int
-	off       int // of them, disabled by the labels of their devices
+	looked    int // of them, those whose rule looks at their device now
 	standing  [Critical + 1][recovering + 1]int
 	health    health
 }
@@ -301,7 +301,7 @@ func (e *Engine) deliverLeftovers(now int64, out *Output) {
 	}
 	e.renamed = nil
 	for _, a := range e.shifted {
-		out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
+		out.Transitions = append(out.Transitions, a.transition())
 	}
 	e.shifted = nil
 	recheck := e.recheck
@@ -426,9 +426,9 @@ func (e *Engine) wait(a *instance, due int64) {
 	case was == 0 && due != 0:
 		heap.Push(&e.timers, a)
 	case was != 0 && due == 0:
-		heap.Remove(&e.timers, a.place)
+		heap.Remove(&e.timers, int(a.place))
 	case due != was:
-		heap.Fix(&e.timers, a.place)
+		heap.Fix(&e.timers, int(a.place))
 	}
 }
 
@@ -442,13 +442,13 @@ func (t timers) Less(i, j int) bool {
 
 func (t timers) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].place, t[j].place = i, j
+	t[i].place, t[j].place = int32(i), int32(j)
 }
 
 // Push implements heap.Interface.
 func (t *timers) Push(x any) {
 	a := x.(*instance)
-	a.place = len(*t)
+	a.place = int32(len(*t))
 	*t = append(*t, a)
 }
 

@@ -212,7 +212,7 @@ func (e *Engine) Health() []Health {
 func (r *rule) health(c *ruleCount) Health {
 	h, g := &c.health, &r.rungs[0]
 	x := Health{
-		Rule: r.id, Source: r.source, Shadow: r.shadow, Alarms: c.instances - c.off, Since: wall(h.since),
+		Rule: r.id, Source: r.source, Shadow: r.shadow, Alarms: c.looked, Since: wall(h.since),
 		Fired: h.counts[firedOutcome], Muted: h.counts[suppressed], Errors: h.counts[errored],
 		Condition: g.sentence, Limit: g.text, Nearest: h.near.public(), NearMiss: h.miss.public(),
 	}

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -112,5 +113,36 @@ enabled = false
 	s.step(in)
 	if x := s.fare(); x.Alarms != 1 {
 		t.Errorf("%d alarms, want that of a", x.Alarms)
+	}
+}
+
+// A rule looks at no device that has moved away, though it keeps what it remembers of
+// it, and an alarm that is under way.
+func TestADeviceThatMovedAwayIsNotCountedUntilItIsBack(t *testing.T) {
+	for name, file := range map[string]string{
+		"a limit":   "[rule.warm]\ndevices = \"label:room=r\"\nmetric = \"x\"\nabove = 10\n",
+		"a window":  "[rule.warm]\ndevices = \"label:room=r\"\nmetric = \"x\"\nagg = \"avg\"\nover = \"10m\"\nabove = 10\n",
+		"a silence": "[rule.warm]\ndevices = \"label:room=r\"\nsilent = \"1h\"\n",
+		"disabled":  "[rule.warm]\nmetric = \"x\"\nabove = 10\n[rule.warm.override.\"label:room=s\"]\nenabled = false\n",
+	} {
+		for _, value := range []string{"1", "20"} {
+			t.Run(name+" "+value, func(t *testing.T) {
+				s := newScene(t, file)
+				s.play("0m a x=1 label:room=r\n0m b x=" + value + " label:room=r")
+				for i, room := range []string{"s", "r", "s", "s", "r"} {
+					s.play(fmt.Sprintf("%dm b x=%s label:room=%s", i+1, value, room))
+					want := 1
+					if room == "r" {
+						want = 2
+					}
+					for range 2 {
+						if x := s.fare(); x.Alarms != want {
+							t.Errorf("in room %s after %dm: %d alarms, want %d", room, i+1, x.Alarms, want)
+						}
+						s.play(fmt.Sprintf("%dm reload", i+1))
+					}
+				}
+			})
+		}
 	}
 }

@@ -26,7 +26,7 @@ func (e *Engine) Include(ev Event, endpoint string, out *Output) bool {
 	ev.ID = "evt_" + digest("include", ev.ID, endpoint)
 	ev.Endpoints = []string{endpoint}
 	out.Depends = max(out.Depends, a.channel.mark)
-	out.Transitions = append(out.Transitions, Transition{State: a.state(), Events: []Event{ev}, channel: a.channel})
+	out.Transitions = append(out.Transitions, a.transition(ev))
 	return true
 }
 

@@ -93,10 +93,11 @@ func (e *Engine) disband(a *instance, reason string, out *Output) {
 		a.channel.lived(a)
 	}
 	a.episode, a.seq = nil, s.Seq
-	if len(out.Transitions) == told {
-		out.Transitions = append(out.Transitions, Transition{})
+	var events []Event
+	if len(out.Transitions) > told {
+		events, out.Transitions = out.Transitions[told].Events, out.Transitions[:told]
 	}
-	out.Transitions[told].State, out.Transitions[told].channel = a.state(), a.channel // it may come back: cooldown and shelving stay
+	out.Transitions = append(out.Transitions, a.transition(events...)) // it may come back: cooldown and shelving stay
 	e.recount(a, was)
 	e.schedule(a)
 	if was.on() {

@@ -54,6 +54,7 @@ func (e *Engine) label(d *device, labels map[string]string, fresh bool) {
 	e.vary(d)
 	for _, c := range d.all() {
 		for _, a := range c.alarms {
+			e.heed(a)
 			if d.looks(a.rule) && !e.recalling && !slices.Contains(before, a) {
 				e.selected = append(e.selected, a)
 			}
@@ -95,12 +96,6 @@ func (e *Engine) vary(d *device) {
 			if v == a.rule {
 				continue
 			}
-			switch off := &e.counts[r.index].off; {
-			case v.disabled && !a.rule.disabled:
-				*off++
-			case a.rule.disabled && !v.disabled:
-				*off--
-			}
 			was, s := a.standing(), a.state()
 			a.rule = v
 			a.equip()
@@ -114,6 +109,18 @@ func (e *Engine) vary(d *device) {
 
 // looks reports whether a rule that is bound to the device still looks at it.
 func (d *device) looks(r *rule) bool { return !d.moved || r.applies(d.id, d.def) }
+
+// heed counts an alarm among those whose rule looks at their device, or not any more.
+func (e *Engine) heed(a *instance) {
+	now := !a.rule.disabled && a.channel.device.looks(a.rule)
+	switch looked := &e.counts[a.rule.index].looked; {
+	case now && !a.counted:
+		*looked++
+	case a.counted && !now:
+		*looked--
+	}
+	a.counted = now
+}
 
 // labelled is what a file says of a device, with labels that were learnt: what
 // is declared wins.

@@ -90,7 +90,7 @@ func (e *Engine) tellOccurred(a *instance, began, ended *Event, end int64, out *
 		ev.Endpoints = e.options.Route(&ev)
 	}
 	e.counts[a.rule.index].health.told(a, &ev, e.now)
-	out.Transitions = append(out.Transitions, Transition{State: a.state(), Events: []Event{ev}, channel: a.channel})
+	out.Transitions = append(out.Transitions, a.transition(ev))
 }
 
 // maxFloodKeys bounds the alarms that a summary lists.

@@ -49,15 +49,15 @@ func (e *Engine) Reload(p *Program, now time.Time, past *Past, out *Output) {
 	e.Step(Input{Now: now}, out)
 }
 
-// recheckChanged has the alarms at rest judged whose rule is not what it was: what
-// holds now may be true of the newest reading. The others are where Restore put
-// them.
+// recheckChanged has the alarms judged that have only rested, and whose rule is not
+// what it was: what holds now may be true of the newest reading. The others are where
+// Restore put them.
 func (e *Engine) recheckChanged(old *Program) {
 	for _, d := range e.sortedDevices() {
 		for _, c := range d.all() {
 			for _, a := range c.alarms {
 				was := old.byID[a.rule.id]
-				if a.episode == nil && a.started == 0 && (was == nil || was.revision != e.program.rules[a.rule.index].revision) {
+				if !a.stored && (was == nil || was.revision != e.program.rules[a.rule.index].revision) {
 					e.recheck = append(e.recheck, a)
 				}
 			}

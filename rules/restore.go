@@ -42,6 +42,7 @@ func (e *Engine) restore(s State) bool {
 	was := a.standing()
 	e.compareRehearsed(a, &s)
 	a.restore(&s)
+	a.stored = true
 	e.restoreLast(c, &s)
 	if c.seen = true; a.extra != nil { // what is stored was judged
 		a.extra.seen = true
@@ -129,8 +130,8 @@ func (e *Engine) claim(r *rule, s *State) *instance {
 // more: see [device.looks].
 func (e *Engine) keepAlarm(c *channel, r, v *rule) *instance {
 	e.counts[r.index].instances++
-	e.add(c, []*rule{v})
 	c.device.moved = true
+	e.add(c, []*rule{v})
 	return c.alarm(r)
 }
 
@@ -287,9 +288,9 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 	out.Transitions = append(out.Transitions, Transition{State: *s, Events: []Event{ev}})
 }
 
-// States yields every alarm that has a past, or is on its way, as it stands, by
-// device and rule: more than what transitions have told, for it includes the
-// newest evidence. What only rests is in [Engine.Memory], with its readings.
+// States yields every alarm that has a past, is on its way, or was, as it stands,
+// by device and rule: more than what transitions have told, for it includes the
+// newest evidence. What has only rested is in [Engine.Memory], with its readings.
 func (e *Engine) States() iter.Seq[State] {
 	return func(yield func(State) bool) {
 		for a := range e.instances() {
@@ -300,14 +301,13 @@ func (e *Engine) States() iter.Seq[State] {
 	}
 }
 
-// instances yields the alarms that have a past, or are on their way, in a stable
-// order.
+// instances yields the alarms of which there may be a stored state, in a stable order.
 func (e *Engine) instances() iter.Seq[*instance] {
 	return func(yield func(*instance) bool) {
 		for _, d := range e.sortedDevices() {
 			for _, c := range d.all() {
 				for _, a := range c.alarms {
-					if (a.episode != nil || a.started != 0 || a.extra != nil && (a.extra.shelved != nil || len(a.extra.flips) > 0)) && !yield(a) {
+					if (a.stored || a.episode != nil) && !yield(a) {
 						return
 					}
 				}

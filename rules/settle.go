@@ -13,7 +13,7 @@ import (
 func (e *Engine) settle(a *instance, was standing, at int64, moved bool, out *Output) {
 	if a.episode == nil {
 		if a.unshelve(e.now) {
-			out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
+			out.Transitions = append(out.Transitions, a.transition())
 		}
 		e.schedule(a)
 		return
@@ -26,7 +26,7 @@ func (e *Engine) settle(a *instance, was standing, at int64, moved bool, out *Ou
 func (e *Engine) settleWith(a *instance, was standing, at int64, s *saying, out *Output) {
 	if a.episode == nil { // shelved beforehand
 		e.schedule(a)
-		out.Transitions = append(out.Transitions, Transition{State: a.state(), channel: a.channel})
+		out.Transitions = append(out.Transitions, a.transition())
 		return
 	}
 	e.settleAll(a, was, at, true, s, out)
@@ -34,7 +34,7 @@ func (e *Engine) settleWith(a *instance, was standing, at int64, s *saying, out 
 
 func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *saying, out *Output) {
 	ep := a.episode
-	t := Transition{channel: a.channel}
+	var told []Event
 	now := a.standing()
 	if was.phase == recovering && now.phase == firing && !now.held {
 		ep.relapses++
@@ -43,7 +43,7 @@ func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *s
 		a.begin(at)
 		e.flooding(a, at)
 	}
-	tell := func(s saying) { t.Events = append(t.Events, e.tell(a, s, at)) }
+	tell := func(s saying) { told = append(told, e.tell(a, s, at)) }
 	moved = a.unshelve(e.now) || moved
 	if s != nil && s.typ != "" && ep.severity != Unset {
 		tell(*s)
@@ -76,9 +76,8 @@ func (e *Engine) settleAll(a *instance, was standing, at int64, moved bool, s *s
 	now = a.standing()
 	e.counts[a.rule.index].standing[now.severity][now.phase]++
 	e.schedule(a)
-	if moved || len(t.Events) > 0 {
-		t.State = a.state()
-		out.Transitions = append(out.Transitions, t)
+	if moved || len(told) > 0 {
+		out.Transitions = append(out.Transitions, a.transition(told...))
 	}
 	if was.on() != now.on() || ended {
 		e.changedFor(a, now.on())

@@ -34,6 +34,12 @@ func (a *instance) state() State {
 	return s
 }
 
+// transition tells the state of an alarm, and what is told with it.
+func (a *instance) transition(events ...Event) Transition {
+	a.stored = true
+	return Transition{State: a.state(), Events: events, channel: a.channel}
+}
+
 func (a *instance) stateExtra(s *State) {
 	x := a.extra
 	if x == nil {
