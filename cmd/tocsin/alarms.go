@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,47 +81,19 @@ The commands below take care of one of them; KEY is as the list has it.`,
 }
 
 func listAlarms(ctx context.Context, e env, f alarmFlags) error {
-	since, err := timeFlag("--since", f.since, time.Now())
-	if err != nil {
-		return err
+	l := listing{name: "alarms", since: f.since, limit: f.limit, nothing: "no alarm is under way",
+		query: filter(map[string]string{"state": f.state, "severity": f.severity, "device": f.device, "rule": f.rule})}
+	if len(l.query) > 0 || f.since != "" {
+		l.nothing = "there is no such alarm"
 	}
-	query, nothing := filter(map[string]string{"state": f.state, "severity": f.severity, "device": f.device, "rule": f.rule}), "no alarm is under way"
-	if !since.IsZero() {
-		query.Set("since", since.Format(time.RFC3339Nano))
-	}
-	if len(query) > 0 {
-		nothing = "there is no such alarm"
-	}
-	c, err := newClient(e, f.clientFlags)
-	if err != nil {
-		return err
-	}
-	var all alarmList
-	if all.Alarms, all.Next, err = pages[bridge.Alarm](ctx, c, "alarms", query, f.limit); err != nil {
-		return err
-	}
-	answer, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	return show(e, f.asJSON, answer, func(w io.Writer, list alarmList) error { return writeAlarms(w, list, nothing) })
+	return list(ctx, e, f.clientFlags, l, writeAlarms)
 }
 
-// alarmList is the answer that lists alarms.
-type alarmList struct {
-	Alarms []bridge.Alarm `json:"alarms"`
-	Next   string         `json:"next,omitempty"`
-}
-
-// writeAlarms prints the list, or nothing where there is none.
-func writeAlarms(w io.Writer, list alarmList, nothing string) error {
-	if len(list.Alarms) == 0 {
-		_, err := fmt.Fprintln(w, nothing)
-		return err
-	}
+func writeAlarms(w io.Writer, alarms []bridge.Alarm) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tSTATE\tSEVERITY\tSINCE\tVALUE\tNOTE")
-	for _, a := range list.Alarms {
+	for i := range alarms {
+		a := &alarms[i]
 		since := "-"
 		if !a.StartedAt.IsZero() {
 			since = stamped(a.StartedAt)
@@ -134,16 +105,9 @@ func writeAlarms(w io.Writer, list alarmList, nothing string) error {
 		if a.Value != nil {
 			value = strings.TrimSpace(fmt.Sprint(a.Value, " ", a.Unit))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cleanLine(a.Key), cleanLine(a.State), a.Severity, since, cleanLine(value), cleanLine(noteOf(&a)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cleanLine(a.Key), cleanLine(a.State), a.Severity, since, cleanLine(value), cleanLine(noteOf(a)))
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if list.Next != "" {
-		_, err := fmt.Fprintln(w, "… and more (--limit 0 lists all)")
-		return err
-	}
-	return nil
+	return t.Flush()
 }
 
 // noteOf is what else there is to know of an alarm.

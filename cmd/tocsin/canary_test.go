@@ -246,7 +246,7 @@ func publishAs(addr, user, password, payload string) error {
 // deliveryIDs are those of a listing.
 func deliveryIDs(t *testing.T, listing []byte) (ids []string) {
 	t.Helper()
-	var list deliveryList
+	var list struct{ Deliveries []struct{ ID string } }
 	if err := json.NewDecoder(bytes.NewReader(listing)).Decode(&list); err != nil {
 		t.Fatal(err)
 	}

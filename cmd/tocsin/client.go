@@ -181,6 +181,50 @@ func get[T any](ctx context.Context, e env, f clientFlags, path []string, write 
 	return show(e, f.asJSON, answer, write)
 }
 
+// A listing is which part of a list is asked for, and how.
+type listing struct {
+	name    string     // of the list, and of its entries in an answer
+	query   url.Values // filters
+	since   string     // the flag --since
+	limit   int        // at most so many; 0 is all
+	nothing string     // what is said of none
+}
+
+// list prints what a running bridge lists: as JSON, for programs, or as write does,
+// for people.
+func list[T any](ctx context.Context, e env, f clientFlags, l listing, write func(io.Writer, []T) error) error {
+	c, err := newClient(e, f)
+	if err != nil {
+		return err
+	}
+	since, err := timeFlag("--since", l.since, time.Now())
+	if err != nil {
+		return err
+	}
+	if !since.IsZero() {
+		l.query.Set("since", since.Format(time.RFC3339Nano))
+	}
+	all, next, err := pages[T](ctx, c, l.name, l.query, l.limit)
+	switch {
+	case err != nil:
+		return err
+	case f.asJSON:
+		answer := map[string]any{l.name: all}
+		if next != "" {
+			answer["next"] = next
+		}
+		return writeIndented(e.Stdout, answer)
+	case len(all) == 0:
+		_, err = fmt.Fprintln(e.Stdout, l.nothing)
+		return err
+	}
+	if err := write(e.Stdout, all); err != nil || next == "" {
+		return err
+	}
+	_, err = fmt.Fprintln(e.Stdout, "… and more (--limit 0 lists all)")
+	return err
+}
+
 // pages asks for page after page of a list, and returns at most limit of it; 0 is
 // all. Next is of the first page that was not asked for.
 func pages[T any](ctx context.Context, c *apiClient, name string, query url.Values, limit int) (all []T, next string, err error) {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -75,34 +74,10 @@ superseded and dropped.`,
 	return cmd
 }
 
-// deliveryList is the answer that lists deliveries.
-type deliveryList struct {
-	Deliveries []api.DeliveryView `json:"deliveries"`
-	Next       string             `json:"next,omitempty"`
-}
-
 func listDeliveries(ctx context.Context, e env, f deliveriesFlags) error {
-	c, err := newClient(e, f.clientFlags)
-	if err != nil {
-		return err
-	}
-	since, err := timeFlag("--since", f.since, time.Now())
-	if err != nil {
-		return err
-	}
-	query := filter(map[string]string{"endpoint": f.endpoint, "alarm": f.alarm, "device": f.device, "type": f.typ, "state": f.state})
-	if !since.IsZero() {
-		query.Set("since", since.Format(time.RFC3339Nano))
-	}
-	var all deliveryList
-	if all.Deliveries, all.Next, err = pages[api.DeliveryView](ctx, c, "deliveries", query, f.limit); err != nil {
-		return err
-	}
-	answer, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	return show(e, f.asJSON, answer, writeDeliveries)
+	return list(ctx, e, f.clientFlags, listing{name: "deliveries", since: f.since, limit: f.limit, nothing: "there is no such delivery",
+		query: filter(map[string]string{"endpoint": f.endpoint, "alarm": f.alarm, "device": f.device, "type": f.typ, "state": f.state}),
+	}, writeDeliveries)
 }
 
 // timeFlag reads how long ago, or when; "" is the zero time.
@@ -120,26 +95,15 @@ func timeFlag(name, text string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-func writeDeliveries(w io.Writer, list deliveryList) error {
-	if len(list.Deliveries) == 0 {
-		_, err := fmt.Fprintln(w, "there is no such delivery")
-		return err
-	}
+func writeDeliveries(w io.Writer, deliveries []api.DeliveryView) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "OWED SINCE\tID\tTYPE\tALARM\tSTATE\tTRIES\tANSWER")
-	for i := range list.Deliveries {
-		d := &list.Deliveries[i]
+	for i := range deliveries {
+		d := &deliveries[i]
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", d.Committed.Local().Format(time.DateTime), cleanLine(d.ID), cleanLine(string(d.Type)),
 			cmp.Or(cleanLine(d.Alarm), "-"), d.State, d.Tries, cleanLine(answerOf(d)))
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if list.Next != "" {
-		_, err := fmt.Fprintln(w, "… and more (--limit 0 lists all)")
-		return err
-	}
-	return nil
+	return t.Flush()
 }
 
 // answerOf is how the last attempt ended, in a few words.

@@ -71,7 +71,7 @@ func TestDeliveriesAreShownAndReplayed(t *testing.T) {
 func inState(t *testing.T, p *process, state string) []api.DeliveryView {
 	t.Helper()
 	_, out, errs := p.command("deliveries", "--state", state, "--json")
-	var list deliveryList
+	var list struct{ Deliveries []api.DeliveryView }
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		t.Fatalf("%v: %s%s", err, out, errs)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -57,54 +56,25 @@ alarms stand as they do.`,
 }
 
 func listDevices(ctx context.Context, e env, f devicesFlags) error {
-	c, err := newClient(e, f.clientFlags)
-	if err != nil {
-		return err
-	}
 	query := filter(map[string]string{"q": f.contains, "presence": f.presence})
 	if f.alarming {
 		query.Set("alarming", "true")
 	}
-	var all deviceList
-	if all.Devices, all.Next, err = pages[rules.DeviceReport](ctx, c, "devices", query, f.limit); err != nil {
-		return err
-	}
-	answer, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	return show(e, f.asJSON, answer, writeDevices)
+	return list(ctx, e, f.clientFlags, listing{name: "devices", query: query, limit: f.limit, nothing: "there is no such device"}, writeDevices)
 }
 
-// deviceList is the answer that lists devices.
-type deviceList struct {
-	Devices []rules.DeviceReport `json:"devices"`
-	Next    string               `json:"next,omitempty"` // of the first page that was not asked for
-}
-
-func writeDevices(w io.Writer, list deviceList) error {
-	if len(list.Devices) == 0 {
-		_, err := fmt.Fprintln(w, "there is no such device")
-		return err
-	}
+func writeDevices(w io.Writer, devices []rules.DeviceReport) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "DEVICE\tPRESENCE\tHEARD\tALARMS\tREADINGS")
-	for i := range list.Devices {
-		d := &list.Devices[i]
+	for i := range devices {
+		d := &devices[i]
 		alarms := "-"
 		if d.Alarms > 0 {
 			alarms = fmt.Sprintf("%d %s", d.Alarms, d.Severity)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cleanLine(d.ID), cleanLine(d.Presence), agoText(d.Heard), alarms, cleanLine(readings(d.Values)))
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if list.Next != "" {
-		_, err := fmt.Fprintln(w, "… and more (--limit 0 lists all)")
-		return err
-	}
-	return nil
+	return t.Flush()
 }
 
 // agoText says how long ago, as people do.

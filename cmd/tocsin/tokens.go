@@ -163,27 +163,8 @@ have: who sent them (the name of a token), from where, when, what for, and how t
 were answered. The newest come first.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := newClient(e, f)
-			if err != nil {
-				return err
-			}
-			from, err := timeFlag("--since", since, time.Now())
-			if err != nil {
-				return err
-			}
-			query := filter(map[string]string{"who": who})
-			if !from.IsZero() {
-				query.Set("since", from.Format(time.RFC3339Nano))
-			}
-			var all auditList
-			if all.Audit, all.Next, err = pages[api.AuditView](cmd.Context(), c, "audit", query, limit); err != nil {
-				return err
-			}
-			answer, err := json.Marshal(all)
-			if err != nil {
-				return err
-			}
-			return show(e, f.asJSON, answer, writeAudit)
+			return list(cmd.Context(), e, f, listing{name: "audit", since: since, limit: limit, nothing: "there is no such request",
+				query: filter(map[string]string{"who": who})}, writeAudit)
 		},
 	}
 	f.add(cmd)
@@ -194,21 +175,11 @@ were answered. The newest come first.`,
 	return cmd
 }
 
-// auditList is the answer that lists requests.
-type auditList struct {
-	Audit []api.AuditView `json:"audit"`
-	Next  string          `json:"next,omitempty"`
-}
-
-func writeAudit(w io.Writer, list auditList) error {
-	if len(list.Audit) == 0 {
-		_, err := fmt.Fprintln(w, "there is no such request")
-		return err
-	}
+func writeAudit(w io.Writer, requests []api.AuditView) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "AT\tWHO\tFROM\tREQUEST\tANSWER\tNOTE")
-	for i := range list.Audit {
-		v := &list.Audit[i]
+	for i := range requests {
+		v := &requests[i]
 		note := v.Error
 		for _, name := range []string{"name", "scope", "by", "reason", "endpoint", "deliveries"} {
 			if v.Said[name] != "" {
@@ -218,12 +189,5 @@ func writeAudit(w io.Writer, list auditList) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d %s\t%s\n", v.At.Local().Format(time.DateTime), cleanLine(v.Who), cleanLine(v.From),
 			cleanLine(v.Method+" "+v.Path), v.Status, http.StatusText(v.Status), cmp.Or(cleanLine(note), "-"))
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if list.Next != "" {
-		_, err := fmt.Fprintln(w, "… and more (--limit 0 lists all)")
-		return err
-	}
-	return nil
+	return t.Flush()
 }
