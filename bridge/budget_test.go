@@ -1,7 +1,10 @@
 package bridge_test
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,6 +152,49 @@ func TestBudgetOutlivesACrash(t *testing.T) {
 		}
 		w.stopped()
 	})
+}
+
+// A machine may start with its clock in the past. When a digest is due is not put
+// off until the clock is where it was.
+func TestDigestWaitsForNoClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops := thrifty(t)
+		w.start()
+		for i := range 30 {
+			w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", -12)
+		}
+		time.Sleep(70 * time.Second)
+		for i := range 30 {
+			w.mustSend(fmt.Sprintf("cellar-%d", i), "temperature", -12)
+		}
+		time.Sleep(time.Second)
+		w.stopped()
+		w.setBack(24 * time.Hour)
+		w.start()
+		time.Sleep(11 * time.Minute)
+		if digests := folded(t, ops); len(digests) != 2 || digests[1].Events != 30 {
+			t.Errorf("%d digests: %q", len(digests), ops.types())
+		}
+		w.stopped()
+	})
+}
+
+// setBack has the store of a bridge that is stopped say of deliveries and of
+// endpoints what it would if the clock had been ahead by that.
+func (w *world) setBack(by time.Duration) {
+	w.t.Helper()
+	file, err := sql.Open("sqlite", filepath.Join(w.dir, "data", "tocsin.db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	later := func(member string) string {
+		return fmt.Sprintf("'$.%s', strftime('%%Y-%%m-%%dT%%H:%%M:%%SZ', memo ->> '%[1]s', '%[2]f seconds')", member, by.Seconds())
+	}
+	_, err = file.ExecContext(w.t.Context(), fmt.Sprintf("UPDATE delivery SET at = at + %d; UPDATE endpoint SET memo = json_set(memo, %s, %s)",
+		by, later("written"), later("digested")))
+	if err = errors.Join(err, file.Close()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // A digest that fails is tried again, and one that is refused is given up, with

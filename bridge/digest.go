@@ -80,8 +80,8 @@ func (l *lane) foldDue() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := latest(f.since.Add(min(b.Digest, firstDigest)), f.after)
-	if last := l.memo.Digested; !last.IsZero() {
-		next = latest(next, last.Add(b.Digest))
+	if !l.digested.IsZero() {
+		next = latest(next, l.digested.Add(b.Digest))
 	}
 	return next
 }
@@ -124,7 +124,10 @@ func (l *lane) tellFold(ctx context.Context, now time.Time, room int, done chan<
 	if err != nil {
 		return false, err
 	}
-	f.known, f.events, f.since = true, fold.Events, fold.Since
+	if !f.known { // and from then on by our own clock, which is not set back
+		f.since = earlier(fold.Since, now)
+	}
+	f.known, f.events = true, fold.Events
 	if due := l.foldDue(); due.IsZero() || now.Before(due) {
 		return false, nil
 	}
@@ -147,7 +150,7 @@ func (l *lane) settleFold(ctx context.Context, now time.Time, a *attempt, how le
 	case how == accepted:
 		end.fate, end.reason = Superseded, "told in digest "+a.passed.ID
 		l.mu.Lock()
-		l.memo.Digested = stored(now)
+		l.digested = now
 		l.mu.Unlock()
 	case a.result.Verdict == webhook.Refused || how == failed && over:
 		end.fate, end.reason = Dead, "its digest was not accepted"

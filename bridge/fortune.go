@@ -21,6 +21,7 @@ type fortune struct {
 	until    time.Time // nothing begins before
 	heard    time.Time // when it accepted something last
 	floor    time.Time // no attempt begins before: the endpoint asked for it
+	digested time.Time // when a digest of what was folded was accepted last
 
 	folded     BudgetStatus // what waits for a digest
 	plainProbe bool         // it has refused a digest, or has no request for it: it is probed with what it is owed
@@ -41,7 +42,7 @@ type memo struct {
 	DroppedAt time.Time `json:"dropped_at,omitzero"` // and when that was
 
 	Purse    purse     `json:"purse,omitzero"`    // what was spent of the budget
-	Digested time.Time `json:"digested,omitzero"` // when a digest of what was folded was accepted last
+	Digested time.Time `json:"digested,omitzero"` // of the fortune
 }
 
 // restore takes over what an earlier process knew.
@@ -58,7 +59,7 @@ func (s *fortune) restore(now time.Time, state EndpointState) error {
 	at := s.memo.Written
 	s.memo.Written = time.Time{}
 	s.written = s.memo
-	s.floor = asLong(now, s.memo.Floor, at)
+	s.floor, s.digested = asLong(now, s.memo.Floor, at), asLong(now, s.memo.Digested, at)
 	s.breaker.until, s.breaker.opened = asLong(now, s.memo.Until, at), s.memo.Opened
 	return nil
 }
@@ -81,7 +82,8 @@ func asLong(now, until, written time.Time) time.Time {
 // remember brings the memo up to date, and reports whether it has to be written.
 // A floor that is near is not worth a write.
 func (s *fortune) remember(now time.Time) bool {
-	s.memo.Floor, s.memo.Until, s.memo.Opened = stored(s.floor), stored(s.breaker.until), 0
+	s.memo.Floor, s.memo.Digested = stored(s.floor), stored(s.digested)
+	s.memo.Until, s.memo.Opened = stored(s.breaker.until), 0
 	if s.breaker.isOpen() {
 		s.memo.Opened = s.breaker.opened
 	}
