@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,7 +17,6 @@ import (
 	"tocsin/bridge"
 	"tocsin/bridge/webhook"
 	"tocsin/broker"
-	"tocsin/rules"
 )
 
 func TestCrossingIsToldAndSoIsItsEnd(t *testing.T) {
@@ -499,10 +497,6 @@ func (f faulty) Commit(ctx context.Context, b bridge.Batch) error {
 		return err
 	}
 	return f.Store.Commit(ctx, b)
-}
-
-func (f faulty) States(ctx context.Context, from string) iter.Seq2[rules.State, error] {
-	return f.Store.States(ctx, from)
 }
 
 func TestRemovedRuleEndsItsAlarmOnce(t *testing.T) {

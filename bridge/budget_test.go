@@ -1,10 +1,12 @@
 package bridge_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,6 +154,46 @@ func TestBudgetOutlivesACrash(t *testing.T) {
 		}
 		w.stopped()
 	})
+}
+
+// A store that breaks while events are folded ends the bridge, but not before the
+// attempts that began with the same claim have ended.
+func TestNoAttemptIsLeftBehindByAStoreThatBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops := thrifty(t)
+		w.wrap = func(s bridge.Store) bridge.Store { return unfolding{s} }
+		ops.answer = func(n int, _ webhook.Message) webhook.Result {
+			if n <= 4 { // until more wait than may be told
+				return webhook.Result{Status: hang}
+			}
+			return webhook.Result{Verdict: webhook.Accepted, Status: 200}
+		}
+		w.start()
+		for i := range 20 {
+			w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", -12)
+		}
+		synctest.Wait()
+		ops.let()
+		synctest.Wait()
+		if err := w.halt(); !errors.Is(err, errUnfolding) {
+			t.Errorf("the bridge ended with %v", err)
+		}
+		if got := len(ops.list()); got != 5 {
+			t.Errorf("%d were told", got)
+		}
+	})
+}
+
+var errUnfolding = errors.New("broken")
+
+// An unfolding is a store that breaks when something is folded.
+type unfolding struct{ bridge.Store }
+
+func (u unfolding) Finish(ctx context.Context, list []bridge.Outcome) error {
+	if slices.ContainsFunc(list, func(o bridge.Outcome) bool { return o.Fate == bridge.Folded }) {
+		return errUnfolding
+	}
+	return u.Store.Finish(ctx, list)
 }
 
 // A machine may start with its clock in the past. When a digest is due is not put

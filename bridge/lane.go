@@ -99,10 +99,9 @@ func (l *lane) serve(ctx, flight context.Context, done chan attempt) (inFlight i
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		next, started, err := l.claim(flight, inFlight, done)
-		if err != nil {
+		if inFlight += started; err != nil {
 			return inFlight, err
 		}
-		inFlight += started
 		next = earlier(next, l.fallBack(ctx, time.Now()))
 		beat, begun := l.beat(flight, time.Now(), done)
 		next, inFlight = earlier(next, beat), inFlight+begun
