@@ -50,6 +50,7 @@ func examineBridge(ctx context.Context, cfg *config.Config, runs bool, f doctorF
 	if err != nil {
 		return []finding{{wrong, "bridge", err.Error(), "correct http.listen"}}
 	}
+	req.Header.Set("Accept", "application/json")
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // #nosec G402 -- it is this machine, nothing secret is sent, and certificates are looked at elsewhere
@@ -63,9 +64,13 @@ func examineBridge(ctx context.Context, cfg *config.Config, runs bool, f doctorF
 	if resp.StatusCode == http.StatusOK {
 		return []finding{{fine, "bridge", "it is ready", ""}}
 	}
-	var p struct{ Detail string }
-	_ = json.Unmarshal(body, &p)
-	return []finding{{wrong, "bridge", "it is not ready: " + cmp.Or(p.Detail, resp.Status), "its log says more"}}
+	var said struct {
+		Reasons []string
+		Detail  string // of who does not answer to that name
+	}
+	_ = json.Unmarshal(body, &said) // of what is no JSON the status is said
+	why := cmp.Or(strings.Join(said.Reasons, "; "), said.Detail, resp.Status)
+	return []finding{{wrong, "bridge", "it is not ready: " + why, "its log says more"}}
 }
 
 // reachable is where a listener answers: every address is also this machine's.

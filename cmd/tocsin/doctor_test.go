@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,11 +10,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"tocsin/bridge/api"
+	"tocsin/bridge/config"
 	"tocsin/bridge/preset"
 	"tocsin/bridge/webhook"
 	"tocsin/broker"
@@ -116,6 +120,26 @@ func TestDoctorAsksARunningBridge(t *testing.T) {
 	wantFinding(t, out, suspect, "files", "lock can be read or written by everyone (mode 0644)")
 	if _, out = diagnose(t, dir, "--json"); !strings.Contains(out, `"place": "endpoint ops"`) {
 		t.Errorf("--json: %s", out)
+	}
+}
+
+func TestDoctorSaysWhyABridgeIsNotReady(t *testing.T) {
+	s, err := api.New(api.Options{Ready: func() []string { return []string{"the store is full", "no broker"} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Run(ctx) }()
+	cfg := &config.Config{HTTP: config.HTTP{Listen: s.Addr().String()}}
+	got := examineBridge(ctx, cfg, true, doctorFlags{patience: time.Minute})
+	want := []finding{{wrong, "bridge", "it is not ready: the store is full; no broker", "its log says more"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 
