@@ -68,7 +68,7 @@ func tail(ctx context.Context, e env, f tailFlags) error {
 	address.RawQuery = query.Encode()
 	t := &tailing{c: c, address: address.String(), out: e.Stdout, asJSON: f.asJSON, colours: paletteFor(e.Stdout, e.LookupEnv)}
 	for {
-		began, err := t.follow(ctx)
+		err := t.follow(ctx)
 		var refused *answered
 		var unwritten *unwrittenError
 		switch {
@@ -76,13 +76,12 @@ func tail(ctx context.Context, e env, f tailFlags) error {
 			return nil
 		case errors.As(err, &unwritten):
 			return unwritten.error
-		case errors.As(err, &refused) && refused.Status < 500 && refused.Status != http.StatusTooManyRequests, !began && !t.began:
+		case errors.As(err, &refused) && refused.Status < 500 && refused.Status != http.StatusTooManyRequests, !t.began:
 			return fmt.Errorf("tail: %w", err)
-		case began || !t.told:
+		case !t.told:
 			fmt.Fprintf(e.Stderr, "tail: %s; coming back\n", cleanLine(err.Error()))
 			t.told = true
 		}
-		t.began = t.began || began
 		select {
 		case <-ctx.Done():
 			return nil
@@ -107,16 +106,15 @@ type tailing struct {
 // An unwrittenError is that nobody reads what tail shows.
 type unwrittenError struct{ error }
 
-// follow shows one connection's messages until it ends, and says why, and whether
-// there was any.
-func (t *tailing) follow(ctx context.Context) (began bool, err error) {
+// follow shows one connection's messages until it ends, and says why.
+func (t *tailing) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(tailSilent, func() { cancel(errors.New("the bridge gives no sign of life")) })
 	defer silence.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.address, nil)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if t.c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+t.c.token)
@@ -126,17 +124,17 @@ func (t *tailing) follow(ctx context.Context) (began bool, err error) {
 	}
 	resp, err := t.c.http.Do(req)
 	if err != nil {
-		return false, fmt.Errorf("%s: %w (is tocsin running there? --server says where it answers)", t.c.base.Redacted(), cmp.Or(context.Cause(ctx), errors.Unwrap(err), err))
+		return fmt.Errorf("%s: %w (is tocsin running there? --server says where it answers)", t.c.base.Redacted(), cmp.Or(context.Cause(ctx), errors.Unwrap(err), err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 		if err != nil {
-			return false, err
+			return err
 		}
-		return false, t.c.problem(resp, answer)
+		return t.c.problem(resp, answer)
 	}
-	t.told = false
+	t.began, t.told = true, false
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, tailLine)
 	var m tailed
@@ -152,16 +150,16 @@ func (t *tailing) follow(ctx context.Context) (began bool, err error) {
 			m.Data = json.RawMessage(value)
 		case "":
 			if m.Kind == "end" {
-				return true, errors.New("the bridge ended it: " + m.reason())
+				return errors.New("the bridge ended it: " + m.reason())
 			}
 			if err := t.show(&m); err != nil {
-				return true, &unwrittenError{err}
+				return &unwrittenError{err}
 			}
 			t.last = cmp.Or(m.ID, t.last)
 			m = tailed{}
 		}
 	}
-	return true, cmp.Or(context.Cause(ctx), lines.Err(), errors.New("the connection ended"))
+	return cmp.Or(context.Cause(ctx), lines.Err(), errors.New("the connection ended"))
 }
 
 // A tailed is one message.
