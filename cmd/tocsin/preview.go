@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -120,10 +119,7 @@ func runPreview(e env, f previewFlags) error {
 		return err
 	}
 	if f.asJSON {
-		enc := json.NewEncoder(e.Stdout)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(p)
+		return writeIndented(e.Stdout, p)
 	}
 	return p.write(e.Stdout, f)
 }
