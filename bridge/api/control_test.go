@@ -96,6 +96,8 @@ func TestControlRefusesWhatItCannotUse(t *testing.T) {
 	f("POST", ack, isJSON, `{"by":"ada"}`, 404, "warm/x")
 	f("POST", "/api/v1/alarms/warm%2Fx/ack", isJSON, `{"by":"ada"}`, 404, "there is no alarm warm/x")
 	f("POST", "/api/v1/alarms/warm%2Fx%2Fack/ack", isJSON, `{"by":"ada"}`, 404, "there is no alarm warm/x/ack")
+	f("POST", "/api/v1/alarms/warm%2Fx%2F%2Fy/ack", isJSON, `{"by":"ada"}`, 404, "there is no alarm warm/x//y")
+	f("POST", "/api/v1/endpoints/%2e%2e/test", "", "", 404, "there is no endpoint")
 	f("POST", "/api/v1//alarms/x/ack", "", "", 404, "nothing")
 	f("POST", "/api/v1/alarms/../reload", "", "", 404, "nothing")
 	f("POST", ack, isJSON, `{"until":"2999-01-01T00:00:00Z"}`, 400, "until")

@@ -21,4 +21,11 @@ func TestDeviceThatIsNotThereIsNamed(t *testing.T) {
 	f("devices?presence=away", 422, "query.presence")
 	f("devices/hall/7", 404, `there is no device \"hall/7\"`)
 	f("devices/hall%2F7", 404, `there is no device \"hall/7\"`)
+	f("devices/hall%2F%2F7", 404, `there is no device \"hall//7\"`)
+	f("devices/hall%2F..%2F7/explain", 404, `a device \"hall/../7\"`)
+	f("devices/hall%2F", 404, `there is no device \"hall/\"`)
+	f("devices/%2e%2e", 404, `there is no device \"..\"`)
+	f("devices/hall//7", 404, "there is nothing at")
+	f("devices/../rules", 404, "there is nothing at")
+	f("devices/%2e%2e/rules", 404, `there is no device \"../rules\"`)
 }

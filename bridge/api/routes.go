@@ -108,7 +108,7 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusForbidden, "the request comes from a web page of another origin (send it from a program, or from a page of this server)")
 		return
 	}
-	if path.Clean(r.URL.Path) != r.URL.Path { // the mux would redirect it
+	if spelt := r.URL.EscapedPath(); path.Clean(spelt) != spelt { // the mux would redirect it
 		problem(w, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(r.URL.Path))
 		return
 	}
@@ -188,7 +188,8 @@ func whole(r *http.Request) *http.Request {
 		name, verb = name[:i], name[i:]
 	}
 	u := *r.URL
-	u.RawPath = prefix + kind + "/" + url.PathEscape(name) + verb
+	escaped := strings.ReplaceAll(url.PathEscape(name), ".", "%2E") // or the mux would go up at dots
+	u.RawPath = prefix + kind + "/" + escaped + verb
 	if u.RawPath == r.URL.EscapedPath() {
 		return r
 	}
