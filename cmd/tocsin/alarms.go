@@ -144,8 +144,7 @@ func commandAlarm(ctx context.Context, e env, f alarmFlags, verb rules.Verb, key
 		}
 		body["until"] = until
 	}
-	path := append([]string{"alarms"}, strings.Split(key, "/")...)
-	if _, err := c.do(ctx, http.MethodPost, append(path, string(verb)), nil, body); err != nil {
+	if _, err := c.do(ctx, http.MethodPost, []string{"alarms", key, string(verb)}, nil, body); err != nil {
 		return fmt.Errorf("alarms: %w", err)
 	}
 	return nil

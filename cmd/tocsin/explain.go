@@ -44,8 +44,7 @@ func runExplain(ctx context.Context, e env, f clientFlags, args []string) error 
 	if len(args) == 2 {
 		query.Set("rule", args[1])
 	}
-	path := append([]string{"devices"}, strings.Split(args[0], "/")...)
-	answer, err := c.do(ctx, http.MethodGet, append(path, "explain"), query, nil)
+	answer, err := c.do(ctx, http.MethodGet, []string{"devices", args[0], "explain"}, query, nil)
 	if err != nil {
 		return fmt.Errorf("explain: %w", err)
 	}

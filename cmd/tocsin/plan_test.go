@@ -70,6 +70,12 @@ func TestPlanAsksTheRunningBridge(t *testing.T) {
 	if code, out, errs = p.command("alarms", "ack", "warm/nobody"); code != 1 || !strings.Contains(errs, "there is no alarm warm/nobody") {
 		t.Errorf("acknowledging nothing: %d %s%s", code, out, errs)
 	}
+	if code, out, errs = p.command("alarms", "ack", "warm/hall//../7"); code != 1 || !strings.Contains(errs, "there is no alarm warm/hall//../7") {
+		t.Errorf("acknowledging what has slashes of its own: %d %s%s", code, out, errs)
+	}
+	if code, out, errs = p.command("explain", "hall//../7"); code != 1 || !strings.Contains(errs, `a device "hall//../7"`) {
+		t.Errorf("explaining what has slashes of its own: %d %s%s", code, out, errs)
+	}
 	code, out, errs = p.command("explain", "freezer-1")
 	for _, want := range []string{"warm/freezer-1  firing warning since", "temperature -12 °C", "fires: ", "clears: ", "told", "rules/cold.toml:5"} {
 		if code != 0 || !strings.Contains(out, want) {
