@@ -271,6 +271,9 @@ func TestTokensSurviveARestart(t *testing.T) {
 	if len(before) != 2 || before[0].Used.IsZero() || before[0].State != "active" || !before[1].Used.IsZero() || before[1].State != "revoked" {
 		t.Fatalf("%+v", before)
 	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.gate.writeUsed(cancelled) // what could not be written is written the next time
 	s.gate.writeUsed(t.Context())
 	stop()
 	b, stop = bridged(t, dir)

@@ -259,7 +259,16 @@ func (g *gate) writeUsed(ctx context.Context) {
 	if len(put) == 0 {
 		return
 	}
-	if err := g.book.PutTokens(ctx, put); err != nil && !errors.Is(err, context.Canceled) {
+	err := g.book.PutTokens(ctx, put)
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, context.Canceled) {
 		g.log.Warn("when tokens were last used is not written", "error", err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range put { // the next time, then
+		g.used[put[i].ID] = true
 	}
 }
