@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,6 +195,50 @@ func (u unfolding) Finish(ctx context.Context, list []bridge.Outcome) error {
 		return errUnfolding
 	}
 	return u.Store.Finish(ctx, list)
+}
+
+// Where the disk was full, what a digest has told ends soon after there is space.
+func TestToldDigestIsWrittenDownWhenThereIsSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops := thrifty(t)
+		var full atomic.Bool
+		w.wrap = func(s bridge.Store) bridge.Store { return crowded{s, &full} }
+		w.start()
+		for i := range 30 {
+			w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", -12)
+		}
+		full.Store(true)
+		time.Sleep(2 * time.Minute)
+		if digests := folded(t, ops); len(digests) != 1 {
+			t.Errorf("%d digests: %q", len(digests), ops.types())
+		}
+		full.Store(false)
+		time.Sleep(20 * time.Second)
+		if list, err := w.Endpoints(t.Context()); err != nil || list[0].Owed != 0 {
+			t.Errorf("%d are owed, %v", list[0].Owed, err)
+		}
+		w.stopped()
+	})
+}
+
+// A crowded is a store whose disk may be too full to end what a digest has told.
+type crowded struct {
+	bridge.Store
+	full *atomic.Bool
+}
+
+func (c crowded) Log() bridge.Log { return crowdedLog{c.Store.Log(), c.full} }
+
+type crowdedLog struct {
+	bridge.Log
+	full *atomic.Bool
+}
+
+func (c crowdedLog) EndFold(ctx context.Context, endpoint string, mark int64, fate bridge.Fate, reason string) (int, error) {
+	if c.full.Load() {
+		return 0, bridge.ErrFull
+	}
+	return c.Log.EndFold(ctx, endpoint, mark, fate, reason)
 }
 
 // A machine may start with its clock in the past. When a digest is due is not put

@@ -68,11 +68,16 @@ func (f *folding) add(now time.Time, n int) {
 	f.events += n
 }
 
-// foldDue is when the next digest of what was folded is sent; zero: none is.
+// foldDue is when the next digest of what was folded is sent, or what is known of
+// the last is looked at again; zero: neither is.
 func (l *lane) foldDue() time.Time {
 	f, b := &l.folding, l.endpoint.Load().Budget
 	switch {
-	case f.mark != 0 || f.events == 0:
+	case f.mark != 0:
+		return time.Time{}
+	case f.ending != nil || !f.known: // the disk was full
+		return f.after
+	case f.events == 0:
 		return time.Time{}
 	case b.Events <= 0: // the budget was taken away
 		return latest(f.since, f.after)
