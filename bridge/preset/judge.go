@@ -148,8 +148,18 @@ func (d *Destination) judge(q *request, r *received) verdict {
 // tell: there are services that call a plain word text/html.
 func isPage(body []byte) bool {
 	rest := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
-	for bytes.HasPrefix(rest, []byte("<!--")) || bytes.HasPrefix(rest, []byte("<?xml")) {
-		_, after, closed := bytes.Cut(rest, []byte(">"))
+	for {
+		end := ""
+		switch {
+		case bytes.HasPrefix(rest, []byte("<!--")):
+			end = "-->"
+		case bytes.HasPrefix(rest, []byte("<?xml")):
+			end = "?>"
+		}
+		if end == "" {
+			break
+		}
+		_, after, closed := bytes.Cut(rest, []byte(end))
 		if !closed {
 			return false
 		}

@@ -11,7 +11,7 @@ import (
 // A login, the notice of an instance that sleeps, a proxy's own words: they come
 // with 200, and nobody has been told.
 func TestPageForPeopleAcceptsNothing(t *testing.T) {
-	const pageOfLogin = "\ufeff\r\n<!-- x --><!DOCTYPE HTML PUBLIC \"x\"><HTML><title>Log in</title></HTML>"
+	const pageOfLogin = "\ufeff\r\n<!-- <b>x</b> --><?xml version=\"1.0\"?><!DOCTYPE HTML PUBLIC \"x\"><HTML><title>Log in</title></HTML>"
 	s := serve(t, func(w http.ResponseWriter, _ call) { reply(w, 200, pageOfLogin) })
 	for _, name := range Names() {
 		p, err := Find(name)
