@@ -143,6 +143,7 @@ type ramp struct {
 	size  int            // of this round; 0: it is over
 	ends  time.Time      // of this round
 	slots []time.Time    // when attempts may begin, ascending
+	asked time.Time      // up to when slots have been offered
 	draw  func() float64 // from 0 to below 1; nil means by chance
 }
 
@@ -178,15 +179,18 @@ const unlimited = 1 << 30
 // allow is how many attempts may begin now, and when more may.
 func (r *ramp) allow(now time.Time) (n int, next time.Time) {
 	if r.running() && !now.Before(r.ends) {
-		if len(r.slots) > 0 || 2*r.size > rampLimit {
+		if 2*r.declined() > r.size || 2*r.size > rampLimit {
 			*r = ramp{draw: r.draw} // it holds nothing back: there was less to do, or others hold back more
 		} else {
+			left := slices.Clone(r.slots) // by who asks too late for the last of a round
 			r.round(now, 2*r.size)
+			r.slots = append(left, r.slots...)
 		}
 	}
 	if !r.running() {
 		return unlimited, time.Time{}
 	}
+	r.asked = now
 	for n < len(r.slots) && !r.slots[n].After(now) {
 		n++
 	}
@@ -194,6 +198,14 @@ func (r *ramp) allow(now time.Time) (n int, next time.Time) {
 		return n, r.slots[n]
 	}
 	return n, r.ends
+}
+
+// declined is how many attempts of this round were offered and not begun.
+func (r *ramp) declined() (n int) {
+	for n < len(r.slots) && !r.slots[n].After(r.asked) {
+		n++
+	}
+	return n
 }
 
 // use takes up one of the attempts allowed.

@@ -166,9 +166,33 @@ func TestSlowStartDoublesEverySecond(t *testing.T) {
 	})
 }
 
+// Who wakes up a moment too late for the last attempt of a second has not had less
+// to do.
+func TestSlowStartOutlivesALateHand(t *testing.T) {
+	start := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	b := breaker{until: start, opened: 1}
+	draws := 0
+	b.ramp.draw = func() float64 { draws++; return []float64{0.999, 0.3}[draws%2] }
+	b.succeed(start)
+	begun := 0
+	for now := start; now.Before(start.Add(6 * time.Second)); now = now.Add(10 * time.Millisecond) {
+		n, _ := b.allow(now)
+		if begun += n; begun > 2<<(now.Sub(start)/time.Second) {
+			t.Fatalf("%d attempts within %v", begun, now.Sub(start))
+		}
+		for range n {
+			b.begin()
+		}
+	}
+	if begun < 31 {
+		t.Errorf("%d attempts in six seconds", begun)
+	}
+}
+
 func TestSlowStartEndsWhenItHoldsNothingBack(t *testing.T) {
 	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	b := breaker{until: now}
+	b.ramp.draw = func() float64 { return 0.5 }
 	b.succeed(now)
 	if n, _ := b.allow(now.Add(999 * time.Millisecond)); n > 1 {
 		t.Fatalf("%d in the first second", n)
