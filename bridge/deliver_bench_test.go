@@ -25,13 +25,19 @@ import (
 	"tocsin/rules"
 )
 
-// BenchmarkDeliverSettled delivers a backlog that lies in the store, sixteen at
+// BenchmarkDeliverSettled delivers a backlog that lies in the store, sixteen or 64 at
 // once, each outcome on disk at the end, beside a loop of net/http that posts and
 // signs the same bodies and remembers nothing. Rounds alternate within one run;
 // the ratio is ours/plain in posts per second, and 1 would mean that to remember
 // costs nothing.
 func BenchmarkDeliverSettled(b *testing.B) {
-	const round, atOnce = 12000, 16
+	for _, atOnce := range []int{16, 64} {
+		b.Run(strconv.Itoa(atOnce), func(b *testing.B) { benchmarkDeliverSettled(b, atOnce) })
+	}
+}
+
+func benchmarkDeliverSettled(b *testing.B, atOnce int) {
+	const round = 12000
 	var received atomic.Int64
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
