@@ -54,7 +54,9 @@ func occupy(dir string) (*lock, time.Time, error) {
 	return l, before, nil
 }
 
-// InUse reports whether a process has the store in a folder open.
+// InUse reports whether a process has the store in a folder open. To find out, it
+// holds the lock for a moment where nobody does: a process that opens the store just
+// then is refused.
 func InUse(dir string) bool {
 	path := filepath.Join(dir, lockFile)
 	if _, err := os.Stat(path); err != nil {

@@ -18,9 +18,6 @@ import (
 // What the machine is asked. Judging is apart from looking, so that what no test
 // can bring about is judged in a test all the same.
 
-// builtAfter is a time that every working clock is past.
-var builtAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
 func examineClock(now time.Time) []finding {
 	kept, known := clockIsKept()
 	return []finding{judgeClock(now, kept, known)}
@@ -29,7 +26,7 @@ func examineClock(now time.Time) []finding {
 func judgeClock(now time.Time, kept, known bool) finding {
 	shown := now.UTC().Format(time.RFC3339)
 	switch {
-	case now.Before(builtAfter):
+	case now.Year() < 2026: // there was no tocsin
 		return finding{wrong, "clock", "it says " + shown, "set it: signatures carry the time, and receivers refuse what is old"}
 	case !known:
 		return finding{fine, "clock", "it says " + shown + "; whether it is kept right cannot be told here", ""}
