@@ -95,4 +95,5 @@ func TestLedgerIsWhatARealBrokerTook(t *testing.T) {
 	f("QoS 1", 1, 0)
 	f("QoS 2", 2, 0)
 	f("QoS 1, connections cut", 1, 7)
+	f("QoS 2, connections cut", 2, 7)
 }

@@ -13,6 +13,34 @@ import (
 	"pgregory.net/rapid"
 )
 
+// solo parses a profile of one device, dev-1, that reports every ten seconds; toml
+// goes on in the table of its model.
+func solo(toml, file string) (*Profile, error) {
+	return Parse([]byte(`
+topic = "{device}"
+[fleet.one]
+model = "m"
+count = 1
+id = "dev-%d"
+[model.m]
+every = "10s"
+`+toml), file)
+}
+
+// soloDevice is the device of such a profile.
+func soloDevice(t *testing.T, toml string, o Options) *device {
+	t.Helper()
+	p, err := solo(toml, "test.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices, err := p.devices(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return devices[0]
+}
+
 // messages plays a profile's schedule without a broker: n messages of each device.
 func messages(t *testing.T, p *Profile, o Options, n int) []byte {
 	t.Helper()
@@ -23,8 +51,9 @@ func messages(t *testing.T, p *Profile, o Options, n int) []byte {
 	var all bytes.Buffer
 	for _, d := range devices {
 		for range n {
-			m := d.next(o)
-			fmt.Fprintf(&all, "%s %s\n", m.Topic, m.Payload)
+			for _, m := range d.next(o).sent {
+				fmt.Fprintf(&all, "%s %s\n", m.Topic, m.Payload)
+			}
 		}
 	}
 	return all.Bytes()
@@ -138,4 +167,9 @@ func TestDevicesAreSharedInProportion(t *testing.T) {
 	f(12, map[string]int{"a": 2, "b": 6, "c": 4})
 	f(1, map[string]int{"a": 0, "b": 0, "c": 1})
 	f(7, map[string]int{"a": 1, "b": 3, "c": 3})
+}
+
+// index is where a signal is among the device's.
+func (d *device) index(signal string) int {
+	return slices.IndexFunc(d.sources, func(s *source) bool { return s.name == signal })
 }

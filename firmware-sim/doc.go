@@ -18,7 +18,7 @@
 //
 // # Concurrency
 //
-// [Run] owns all it starts and returns when all of it has ended: one goroutine a
-// device, and those of its MQTT client. A [Profile] is read-only and may be run
-// many times at once.
+// [Run] owns all it starts and returns when all of it has ended: two goroutines a
+// device, one that plays it and one that reads its connection. A [Profile] is
+// read-only and may be run many times at once.
 package sim

@@ -7,30 +7,44 @@ import (
 	"time"
 )
 
+// judged plays values, a second apart, to a watch. A value after ~ cannot be
+// judged, and x is none. What is told is written as +N fired, -N ended, pN pending,
+// cN cancelled, and ? for what may be, where N is the second at which the episode
+// began.
+func judged(t *testing.T, e Expect, values string) string {
+	t.Helper()
+	start := time.Unix(1_800_000_000, 0)
+	w := newWatch("r", e)
+	var got []string
+	for i, field := range strings.Fields(values) {
+		at := start.Add(time.Duration(i) * time.Second)
+		var told []Crossing
+		if field[0] == '~' {
+			told = w.doubt(at, at.Add(time.Second/2))
+		} else if field == "x" {
+			told = w.miss(at)
+		} else if v, err := strconv.ParseFloat(field, 64); err != nil {
+			t.Fatal(err)
+		} else {
+			told = w.see(v, at)
+		}
+		for _, c := range told {
+			mark := map[string]string{Fired: "+", Resolved: "-", Pending: "p", Cancelled: "c"}[c.Type]
+			mark += strconv.Itoa(int(c.Started.Sub(start).Seconds()))
+			if c.Maybe {
+				mark += "?"
+			}
+			got = append(got, mark)
+		}
+	}
+	return strings.Join(got, " ")
+}
+
 func TestModelSeesCrossings(t *testing.T) {
 	limit, low, high := -15.0, -17.0, -13.0
-	start := time.Unix(1_800_000_000, 0)
-	// Values are a second apart; what is told is written as +N fired, -N ended, ?
-	// for open, where N is the second at which the episode began.
 	f := func(e Expect, values, want string) {
 		t.Helper()
-		w := newWatch("r", e)
-		var got []string
-		for i, field := range strings.Fields(values) {
-			v, err := strconv.ParseFloat(field, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, c := range w.see(v, start.Add(time.Duration(i)*time.Second)) {
-				mark := map[string]string{Fired: "+", Resolved: "-", Pending: "p", Cancelled: "c"}[c.Type]
-				mark += strconv.Itoa(int(c.Started.Sub(start).Seconds()))
-				if c.Maybe {
-					mark += "?"
-				}
-				got = append(got, mark)
-			}
-		}
-		if strings.Join(got, " ") != want {
+		if got := judged(t, e, values); got != want {
 			t.Errorf("%+v on %s: got %v, want %s", e, values, got, want)
 		}
 	}
@@ -64,7 +78,7 @@ func TestFreezerStoreTellsItsStory(t *testing.T) {
 		for _, d := range devices {
 			var fired, critical, resolved time.Duration
 			for at := time.Duration(0); at < 4*time.Minute; {
-				m := d.next(o)
+				m := d.next(o).sent[0]
 				at = m.At.Sub(start)
 				if d.values[d.index("temperature")] > -10 && critical == 0 {
 					critical = at
@@ -98,6 +112,52 @@ func TestFreezerStoreTellsItsStory(t *testing.T) {
 					t.Errorf("seed %d: healthy %s fired after %v", seed, d.id, fired)
 				}
 			}
+		}
+	}
+}
+
+// What cannot be judged leaves open how the alarm stands, until a reading that
+// can be judged ends it.
+func TestModelAdmitsWhatItCannotKnow(t *testing.T) {
+	limit, low := -15.0, -17.0
+	start := time.Unix(1_800_000_000, 0)
+	f := func(e Expect, values, want string) {
+		t.Helper()
+		if got := judged(t, e, values); got != want {
+			t.Errorf("%+v on %s: got %v, want %s", e, values, got, want)
+		}
+	}
+	plain := Expect{Above: &limit, Clear: &low}
+	f(plain, "-20 x -14 x -20", "+2 -2")
+	f(plain, "-20 ~-14 ~-14 -20 -14", "+1? -1? +4")
+	f(plain, "-20 ~-20 -14 -16 -20", "+1? -1?")
+	f(plain, "-14 ~-14 -14 -20", "+0 -0? +1? -1?")
+	f(plain, "~-20 ~-20", "+0?")
+	long := Expect{Above: &limit, Clear: &low, For: Duration(2 * time.Second)}
+	f(long, "-20 -14 -14 -14 -20", "p1 +1 -1")
+	f(long, "-20 -14 x -14 -20 -14", "p1 -1? p5")
+	f(long, "-20 -14 ~-14 -20", "p1 -1?")
+	// A clock that was an hour ahead and is right again: nothing is known for an hour.
+	w := newWatch("r", plain)
+	w.doubt(start, start.Add(time.Hour))
+	if told := w.see(-20, start.Add(time.Minute)); told != nil {
+		t.Errorf("%v is told of a reading older than what was heard", told)
+	}
+	if told := w.see(-20, start.Add(time.Hour+1)); len(told) != 1 || !told[0].Maybe || told[0].Type != Resolved {
+		t.Errorf("%v, want that the doubt ends", told)
+	}
+	// One that runs backwards: an alarm may begin at each of its times.
+	w = newWatch("r", plain)
+	w.doubt(start, start)
+	told := w.doubt(start.Add(-time.Minute), start.Add(time.Second))
+	if len(told) != 2 || told[0].Type != Resolved || !told[0].Maybe || told[1].Type != Fired || !told[1].Started.Equal(start.Add(-time.Minute)) {
+		t.Errorf("%v, want an episode from the earlier time on", told)
+	}
+	ranged := Expect{Above: &limit, Clear: &low, Range: []float64{-55, 125}}
+	w = newWatch("r", ranged)
+	for v, want := range map[float64]bool{-127: true, -55: false, 125: false, 850: true} {
+		if w.outside(v) != want {
+			t.Errorf("outside(%v) is not %v", v, want)
 		}
 	}
 }

@@ -1,17 +1,21 @@
 package sim
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
+
+	"tocsin/firmware-sim/payload"
 )
 
 //go:embed profiles/*.toml
@@ -22,7 +26,8 @@ var builtin embed.FS
 type Profile struct {
 	Name    string `toml:"-"`
 	Summary string `toml:"summary"` // one line for lists
-	Topic   string `toml:"topic"`   // {device}, and any name in a fleet's vars
+	Format  string `toml:"format"`  // of models that do not say; default: json
+	Topic   string `toml:"topic"`   // the same; {device}, {group}, and any name in a fleet's vars
 
 	Models map[string]*Model `toml:"model"`
 	Fleets map[string]*Fleet `toml:"fleet"`
@@ -30,33 +35,31 @@ type Profile struct {
 	Expect map[string]Expect `toml:"expect"` // by rule id
 }
 
-// A Model is a kind of device: how often it reports, and what.
+// A Model is a kind of device: how often it reports, what, and how.
 type Model struct {
-	Every   Duration           `toml:"every"`
-	Signals map[string]*Signal `toml:"signal"` // the name is the payload's field
+	Every    Duration           `toml:"every"`
+	Signals  map[string]*Signal `toml:"signal"` // the name is the payload's field
+	Format   string             `toml:"format"`
+	Topic    string             `toml:"topic"`    // of readings
+	Status   string             `toml:"status"`   // of birth and last will; empty: that of the format, if it has one
+	Events   string             `toml:"events"`   // of updates, in formats without an own; empty: not told
+	Config   string             `toml:"config"`   // listened to: {"every": "10s"}
+	Command  string             `toml:"command"`  // listened to: {"id": "1", "do": "reboot"}
+	Reply    string             `toml:"reply"`    // of answers to both
+	Firmware string             `toml:"firmware"` // sent as fw
+
+	plan *plan
 }
 
-// A Fleet is a number of devices of one model.
+// A Fleet is a number of devices.
 type Fleet struct {
 	Model  string            `toml:"model"`
+	Mix    map[string]int    `toml:"mix"` // instead: models and their weights
 	Count  int               `toml:"count"`
 	ID     string            `toml:"id"`     // with one %d verb for the number, from 1
 	Spread Duration          `toml:"spread"` // first readings fall at random within it; 0: all at once
+	Groups int               `toml:"groups"` // so many, which a fault can befall together
 	Vars   map[string]string `toml:"vars"`   // for the topic
-}
-
-// A Fault bends one signal of the devices that match, from At on for For.
-type Fault struct {
-	name    string
-	Device  string   `toml:"device"` // an id or a glob
-	Signal  string   `toml:"signal"`
-	At      Duration `toml:"at"`
-	For     Duration `toml:"for"`
-	Add     *float64 `toml:"add"`     // added to the signal
-	Over    Duration `toml:"over"`    // rising to Add in this time
-	Recover Duration `toml:"recover"` // and falling back in this time, after For
-	Set     *float64 `toml:"set"`     // instead of Add: the signal has this value
-	Repeat  Duration `toml:"repeat"`  // again and again after this time; 0: once
 }
 
 // A Duration is written in TOML as a string: "90s", "1h30m".
@@ -123,15 +126,41 @@ func Parse(text []byte, file string) (*Profile, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("%s:1: is not UTF-8 text (save it as UTF-8)", file)
 	}
-	c := checker{file: file, lines: lines(text)}
+	c := checker{file: file, lines: lines(text), dir: filepath.Dir(file)}
 	meta, err := toml.Decode(string(text), p)
 	if err != nil {
 		return nil, c.decodeError(err)
 	}
 	c.unknown(meta)
+	p.complete()
 	c.profile(p)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// complete fills in what the profile says for all, and what a fault's keys say
+// of its kind.
+func (p *Profile) complete() {
+	for _, m := range p.Models {
+		m.Format = cmp.Or(m.Format, p.Format)
+		if m.Topic == "" && !payload.HasTopics(m.Format) {
+			m.Topic = p.Topic
+		}
+	}
+	for name, f := range p.Faults {
+		f.name = name
+		f.complete()
+	}
+}
+
+func (f *Fault) complete() {
+	switch {
+	case f.Kind != "":
+	case f.Add != nil && f.Set == nil:
+		f.Kind = "offset"
+	case f.Set != nil && f.Add == nil:
+		f.Kind = "set"
+	}
 }

@@ -1,18 +1,14 @@
 package sim
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"path"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/BurntSushi/toml"
+	"tocsin/firmware-sim/payload"
 )
 
 // Limits of a profile, so that a slip of the pen is an error and not a dead machine.
@@ -21,108 +17,10 @@ const (
 	maxSignals = 100
 )
 
-// A checker collects what is wrong with one profile.
-type checker struct {
-	file     string
-	lines    map[string]int // by dotted path, see lines
-	problems []problem
-}
-
-type problem struct {
-	line int
-	text string
-}
-
-// add reports a problem at a dotted path. If the path is not written in the
-// file, the nearest table around it is where the user has to look.
-func (c *checker) add(at, format string, args ...any) {
-	line := 0
-	for p := at; line == 0 && p != ""; {
-		line = c.lines[p]
-		p = p[:max(0, strings.LastIndexByte(p, '.'))]
-	}
-	c.problems = append(c.problems, problem{max(1, line), at + ": " + fmt.Sprintf(format, args...)})
-}
-
-func (c *checker) err() error {
-	slices.SortStableFunc(c.problems, func(a, b problem) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.text, b.text))
-	})
-	errs := make([]error, len(c.problems))
-	for i, p := range c.problems {
-		errs[i] = fmt.Errorf("%s:%d: %s", c.file, p.line, p.text)
-	}
-	return errors.Join(errs...)
-}
-
-// decodeError puts what the TOML library says into the form of every other
-// problem. It ends at the first.
-func (c *checker) decodeError(err error) error {
-	var parse toml.ParseError
-	if errors.As(err, &parse) {
-		key, text := parse.LastKey, parse.Message
-		if key != "" {
-			key += ": "
-		}
-		if !strings.HasSuffix(text, ")") { // an UnmarshalText of ours has a remedy of its own
-			text = strings.TrimSuffix(text, ".") + " (mend the TOML)"
-		}
-		return fmt.Errorf("%s:%d: %s%s", c.file, max(1, parse.Position.Line), key, text)
-	}
-	mismatch := regexp.MustCompile(`\(last key "(.+)"\): incompatible types: TOML value has type (.+); destination has type (.+)$`)
-	if m := mismatch.FindStringSubmatch(err.Error()); m != nil {
-		c.add(m[1], "is of type %s (write one of type %s)", m[2], m[3])
-		return c.err()
-	}
-	return fmt.Errorf("%s:1: %w (mend the TOML)", c.file, err)
-}
-
-func (c *checker) unknown(meta toml.MetaData) {
-	told := make(map[string]bool)
-	for _, key := range meta.Undecoded() {
-		key, known := firstUnknown(key)
-		if at := key.String(); !told[at] { // inside an unknown table everything is
-			told[at] = true
-			c.add(at, "unknown key (known here: %s)", strings.Join(known, ", "))
-		}
-	}
-}
-
-// firstUnknown is the part of a key up to the first name that a profile does not
-// have, and the names that it has there.
-func firstUnknown(key toml.Key) (toml.Key, []string) {
-	t := reflect.TypeFor[Profile]()
-	for i, name := range key {
-		switch t.Kind() {
-		case reflect.Map:
-			t = t.Elem()
-		case reflect.Struct:
-			var known []string
-			var next reflect.Type
-			for f := range t.Fields() {
-				tag := f.Tag.Get("toml")
-				if tag != "" && tag != "-" {
-					known = append(known, tag)
-				}
-				if tag == name {
-					next = f.Type
-				}
-			}
-			if next == nil {
-				return key[:i+1], known
-			}
-			t = next
-		}
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-	}
-	return key, nil
-}
-
 func (c *checker) profile(p *Profile) {
-	if !strings.Contains(p.Topic, "{device}") || strings.ContainsAny(p.Topic, "+#\x00") {
-		c.add("topic", `%q is not a topic of each device (write one like "site/{device}/telemetry")`, p.Topic)
+	c.format("format", p.Format)
+	if p.Topic != "" || len(p.Models) == 0 {
+		c.topic("topic", p.Topic, p.Format)
 	}
 	if len(p.Models) == 0 {
 		c.add("model", "there is none (add a table [model.NAME])")
@@ -131,7 +29,7 @@ func (c *checker) profile(p *Profile) {
 		c.add("fleet", "there is none (add a table [fleet.NAME])")
 	}
 	for name, m := range sorted(p.Models) {
-		c.model("model."+name, m)
+		c.model("model."+name, m, p)
 	}
 	c.fleets(p)
 	for name, f := range sorted(p.Faults) {
@@ -142,7 +40,57 @@ func (c *checker) profile(p *Profile) {
 	}
 }
 
-func (c *checker) model(at string, m *Model) {
+// format refuses one that there is not.
+func (c *checker) format(at, format string) bool {
+	if format == "" || slices.Contains(payload.Names(), format) {
+		return true
+	}
+	c.add(at, "%q is none (use %s)", format, strings.Join(payload.Names(), ", "))
+	return false
+}
+
+// topic refuses one that is not of each device alone.
+func (c *checker) topic(at, topic, format string) {
+	switch {
+	case !strings.Contains(topic, "{device}") || strings.ContainsAny(topic, "+#\x00"):
+		c.add(at, `%q is not a topic of each device (write one like "site/{device}/telemetry")`, topic)
+	case format == "scalar" && !strings.Contains(topic, "{metric}"):
+		c.add(at, `%q is one topic for all scalars of a device (write one like "site/{device}/{metric}")`, topic)
+	case format != "scalar" && strings.Contains(topic, "{metric}"):
+		c.add(at, `%q: {metric} is for format = "scalar" (leave it out)`, topic)
+	}
+}
+
+func (c *checker) topics(at string, m *Model, p *Profile) {
+	if !c.format(at+".format", m.Format) {
+		return
+	}
+	where := at + ".topic"
+	if m.Topic == p.Topic && c.lines[where] == 0 {
+		where = "topic"
+	}
+	switch {
+	case m.Topic == "" && !payload.HasTopics(m.Format):
+		c.topic(where, "", "")
+	case m.Topic != "" && m.Format == "sparkplug":
+		c.add(where, "Sparkplug says itself what its topics are (leave it out)")
+	case m.Topic != "" && where != "topic":
+		c.topic(where, m.Topic, m.Format)
+	case m.Topic != "" && m.Format != p.Format:
+		c.topic(where, m.Topic, m.Format)
+	}
+	for key, topic := range map[string]string{"status": m.Status, "events": m.Events, "config": m.Config, "command": m.Command, "reply": m.Reply} {
+		if topic != "" {
+			c.topic(at+"."+key, topic, "")
+		}
+	}
+	if m.Reply == "" && (m.Command != "" || m.Config != "") {
+		c.add(at+".reply", `is missing, and answers to command and config go there (write one like "site/{device}/reply")`)
+	}
+}
+
+func (c *checker) model(at string, m *Model, p *Profile) {
+	c.topics(at, m, p)
 	if m.Every == 0 {
 		c.add(at+".every", `is missing or zero (say how often a device reports: every = "10s")`)
 	}
@@ -156,11 +104,18 @@ func (c *checker) model(at string, m *Model) {
 		if slices.Contains([]string{"ts", "seq", "boot"}, name) {
 			c.add(at+".signal."+name, "is the payload's own field (choose another name)")
 		}
-		c.signal(at+".signal."+name, s, m)
+		c.signal(at+".signal."+name, s)
 	}
+	m.plan = newPlan(m, func(signal, key, format string, args ...any) {
+		where := at + ".signal." + signal
+		if key != "" {
+			where += "." + key
+		}
+		c.add(where, format, args...)
+	})
 }
 
-func (c *checker) signal(at string, s *Signal, m *Model) {
+func (c *checker) signal(at string, s *Signal) {
 	for key, v := range s.numbers() {
 		c.number(at+"."+key, &v)
 	}
@@ -198,9 +153,18 @@ func (c *checker) signal(at string, s *Signal, m *Model) {
 	if s.Bool && len(s.Text) != 0 {
 		c.add(at+".bool", "and text exclude each other (choose one)")
 	}
-	if f := s.Follow; f != nil {
-		if other := m.Signals[f.Signal]; other == nil || other.Follow != nil {
-			c.add(at+".follow", "signal %q is not one that follows nothing itself (of this model: %s)", f.Signal, cmp.Or(strings.Join(leaders(m), ", "), "none"))
+	if l := s.Like; l != nil && (!(l.R >= -1 && l.R <= 1) || s.Noise == 0) {
+		c.add(at+".like", "needs noise, and r from -1 to 1 (r is how much of the noise is the other's)")
+	}
+	if p := s.Spikes; p != nil && !(p.Chance > 0 && p.Chance <= 1) {
+		c.add(at+".spikes", "needs a chance above 0 and up to 1 (it is that of each reading)")
+	}
+	if b := s.Battery; b != nil && (b.Life == 0 || !(b.Used >= 0 && b.Spread >= 0 && b.Used+b.Spread < 1)) {
+		c.add(at+".battery", `needs a life, and used and spread below 1 together (life = "720h")`)
+	}
+	if r := s.Replay; r != nil {
+		if err := r.load(c.dir); err != nil {
+			c.add(at+".replay", "%v", err)
 		}
 	}
 }
@@ -212,25 +176,14 @@ func (c *checker) number(at string, v *float64) {
 	}
 }
 
-// leaders are the signals that another may follow.
-func leaders(m *Model) []string {
-	var names []string
-	for name, s := range sorted(m.Signals) {
-		if s.Follow == nil {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 func (c *checker) fleets(p *Profile) {
 	total := 0
 	for name, f := range sorted(p.Fleets) {
 		c.fleet("fleet."+name, f, p)
-		total += max(0, f.Count)
+		total += min(max(0, f.Count), maxDevices+1) // which cannot overflow
 	}
 	if total > maxDevices {
-		c.add("fleet", "%d devices in all, at most %d are played (lower count)", total, maxDevices)
+		c.add("fleet", "more than %d devices in all (lower count)", maxDevices)
 	}
 	if len(c.problems) > 0 {
 		return // ids may be anything
@@ -249,9 +202,7 @@ func (c *checker) fleets(p *Profile) {
 }
 
 func (c *checker) fleet(at string, f *Fleet, p *Profile) {
-	if p.Models[f.Model] == nil {
-		c.add(at+".model", "there is no model %q (have: %s)", f.Model, names(p.Models))
-	}
+	c.mix(at, f, p)
 	if f.Count < 1 {
 		c.add(at+".count", "is %d (a fleet has at least one device)", f.Count)
 	}
@@ -259,52 +210,73 @@ func (c *checker) fleet(at string, f *Fleet, p *Profile) {
 	if one == f.ID || strings.Contains(one, "%!") || !regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`).MatchString(one) {
 		c.add(at+".id", "%q makes %q (write letters, digits and . _ : - with one %%d or %%02d for the number)", f.ID, one)
 	}
-	if _, missing := expand(p.Topic, "x", f.Vars); missing != "" {
-		c.add("topic", "{%s} is not in [%s.vars] (add it there)", missing, at)
-	}
+	c.fills(at, f, p)
 	for name, v := range sorted(f.Vars) {
-		if name == "device" || v == "" || strings.ContainsAny(v, "+#/\x00") {
+		if name == "device" || name == "metric" || v == "" || strings.ContainsAny(v, "+#/\x00") {
 			c.add(at+".vars."+name, "is %q (a name other than device, and a value without + # /)", v)
 		}
 	}
 }
 
-func (c *checker) fault(at string, f *Fault, p *Profile) {
-	if _, err := path.Match(f.Device, ""); err != nil || f.Device == "" {
-		c.add(at+".device", "%q is neither an id nor a glob (freezer-03, freezer-*)", f.Device)
+// mix refuses models that there are not.
+func (c *checker) mix(at string, f *Fleet, p *Profile) {
+	if len(f.Mix) > 0 && f.Model != "" {
+		c.add(at+".mix", "and model exclude each other (choose one)")
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(p.Models)), func(m *Model) bool { return m.Signals[f.Signal] != nil }) {
-		c.add(at+".signal", "no model has a signal %q (name one that a model has)", f.Signal)
+	if len(f.Mix) == 0 && p.Models[f.Model] == nil {
+		c.add(at+".model", "there is no model %q (have: %s)", f.Model, names(p.Models))
 	}
-	c.number(at+".add", f.Add)
-	c.number(at+".set", f.Set)
-	if (f.Add == nil) == (f.Set == nil) {
-		c.add(at, "needs either add or set (write one of them)")
+	for name, weight := range sorted(f.Mix) {
+		if p.Models[name] == nil {
+			c.add(at+".mix."+name, "there is no such model (have: %s)", names(p.Models))
+		}
+		if weight < 1 || weight > 1000 {
+			c.add(at+".mix."+name, "%d is no weight (write a whole number from 1 to 1000)", weight)
+		}
 	}
-	if f.Set != nil && (f.Over != 0 || f.Recover != 0) {
-		c.add(at, "over and recover belong to add (remove them)")
+	if f.Groups < 0 || f.Groups > maxDevices {
+		c.add(at+".groups", "is %d (write how many there are, or leave it out)", f.Groups)
 	}
-	if f.For == 0 {
-		c.add(at+".for", `is missing or zero (say how long it lasts: for = "2m")`)
+}
+
+// fills refuses a topic with a name that the fleet does not fill.
+func (c *checker) fills(at string, f *Fleet, p *Profile) {
+	vars := map[string]string{"device": "x"}
+	if f.Groups > 0 {
+		vars["group"] = "1"
 	}
-	if f.Over > f.For {
-		c.add(at+".over", "is longer than for (the fault would end before it is complete)")
-	}
-	if f.Repeat != 0 && f.Repeat < f.For+f.Recover {
-		c.add(at+".repeat", "is shorter than for and recover together (it would begin again before it has ended)")
+	maps.Copy(vars, f.Vars)
+	told := make(map[string]bool)
+	for name, m := range sorted(p.Models) {
+		if _, mixed := f.Mix[name]; name != f.Model && !mixed {
+			continue
+		}
+		for key, topic := range sorted(map[string]string{"topic": m.Topic, "status": m.Status, "events": m.Events, "config": m.Config, "command": m.Command, "reply": m.Reply}) {
+			where := "model." + name + "." + key
+			if c.lines[where] == 0 {
+				where = "topic"
+			}
+			if _, missing := payload.Expand(topic, vars); missing != "" && !told[where+missing] {
+				told[where+missing] = true
+				c.add(where, "{%s} is not in [%s.vars] (add it there)", missing, at)
+			}
+		}
 	}
 }
 
 func (c *checker) expect(at string, e Expect, p *Profile) {
 	if !slices.ContainsFunc(slices.Collect(maps.Values(p.Models)), func(m *Model) bool {
 		s := m.Signals[e.Metric]
-		return s != nil && !s.Bool && len(s.Text) == 0
+		return s != nil && len(s.Text) == 0
 	}) {
-		c.add(at+".metric", "no model has a signal %q that is a number (name one that a model has)", e.Metric)
+		c.add(at+".metric", "no model has a signal %q that is a number or a bool (name one that a model has)", e.Metric)
 	}
 	c.number(at+".above", e.Above)
 	c.number(at+".below", e.Below)
 	c.number(at+".clear", e.Clear)
+	if len(e.Range) != 0 && (len(e.Range) != 2 || !(e.Range[0] < e.Range[1])) {
+		c.add(at+".range", "is not a lowest and a highest value (write two numbers: range = [-40.0, 85.0])")
+	}
 	if (e.Above == nil) == (e.Below == nil) {
 		c.add(at, "needs either above or below (write one of them)")
 		return
@@ -312,61 +284,4 @@ func (c *checker) expect(at string, e Expect, p *Profile) {
 	if e.Clear != nil && (e.Above != nil && *e.Clear > *e.Above || e.Below != nil && *e.Clear < *e.Below) {
 		c.add(at+".clear", "lies on the wrong side of the limit (an alarm would fire and clear on every reading)")
 	}
-}
-
-// sorted goes through a map by name, so that what is made of it is always the same.
-func sorted[V any](m map[string]V) func(yield func(string, V) bool) {
-	return func(yield func(string, V) bool) {
-		for _, name := range slices.Sorted(maps.Keys(m)) {
-			if !yield(name, m[name]) {
-				return
-			}
-		}
-	}
-}
-
-func names[V any](m map[string]V) string {
-	return strings.Join(slices.Sorted(maps.Keys(m)), ", ")
-}
-
-// lines finds the line of each key and table of a TOML text by its dotted path.
-// It reads only what a profile is written with (bare and quoted keys, one a
-// line, and inline tables, whose keys are on the line of their table), because
-// the TOML library does not tell where an unknown key stands.
-func lines(text []byte) map[string]int {
-	at := make(map[string]int)
-	table := ""
-	for i, line := range strings.Split(string(text), "\n") {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "[") {
-			name, _, _ := strings.Cut(strings.TrimLeft(line, "["), "]")
-			table = dotted(name)
-			for prefix := table; prefix != ""; prefix = prefix[:max(0, strings.LastIndexByte(prefix, '.'))] {
-				if at[prefix] == 0 {
-					at[prefix] = i + 1
-				}
-			}
-			continue
-		}
-		key, _, found := strings.Cut(line, "=")
-		if !found || strings.HasPrefix(line, "#") {
-			continue
-		}
-		full := dotted(key)
-		if table != "" {
-			full = table + "." + full
-		}
-		if at[full] == 0 {
-			at[full] = i + 1
-		}
-	}
-	return at
-}
-
-func dotted(key string) string {
-	parts := strings.Split(key, ".")
-	for i, p := range parts {
-		parts[i] = strings.Trim(strings.TrimSpace(p), `"'`)
-	}
-	return strings.Join(parts, ".")
 }

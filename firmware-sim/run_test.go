@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -31,6 +32,18 @@ type wire struct {
 	acked   map[string]bool
 	clients map[string]bool
 	serving sync.WaitGroup
+	events  []string  // connections, their ends and messages, in order
+	orders  []string  // to be told to who subscribes: topic, space, payload
+	mute    int       // so many pings are not answered
+	twice   bool      // every acknowledgement is followed by one of the message before
+	begun   time.Time // that events count from
+}
+
+// note writes an event down with its second.
+func (w *wire) note(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, fmt.Sprintf("%g ", time.Since(w.begun).Seconds())+fmt.Sprintf(format, args...))
 }
 
 func (w *wire) dial(context.Context, string, string) (net.Conn, error) {
@@ -50,6 +63,7 @@ func (w *wire) serve(conn net.Conn) {
 	for {
 		p, err := packets.ReadPacket(conn)
 		if err != nil {
+			w.note("broken")
 			return
 		}
 		var answer packets.ControlPacket
@@ -60,20 +74,56 @@ func (w *wire) serve(conn net.Conn) {
 			connack.ReturnCode = w.refuse
 			answer = connack
 			w.connected(p.ClientIdentifier)
+			w.note("connect will=%s:%s", p.WillTopic, p.WillMessage)
 		case *packets.PublishPacket:
 			var ack bool
+			w.note("%s q%d dup=%t %s", p.TopicName, p.Qos, p.Dup, p.Payload)
 			if ack, cut = w.publish(p); ack {
 				puback := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
 				puback.MessageID = p.MessageID
 				answer = puback
 			}
 		case *packets.PingreqPacket:
-			answer = packets.NewControlPacket(packets.Pingresp)
+			w.note("ping")
+			if w.mute = w.mute - 1; w.mute < 0 {
+				answer = packets.NewControlPacket(packets.Pingresp)
+			}
+		case *packets.SubscribePacket:
+			suback := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+			suback.MessageID, suback.ReturnCodes = p.MessageID, []byte{1}
+			answer = suback
+			w.note("subscribe %s", p.Topics[0])
+			w.serving.Go(func() { w.tell(conn, p.Topics[0]) })
 		case *packets.DisconnectPacket:
+			w.note("goodbye")
 			return
 		}
 		if answer != nil && answer.Write(conn) != nil || cut {
 			return
+		}
+		if ack, ok := answer.(*packets.PubackPacket); ok && w.twice {
+			before := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+			before.MessageID = ack.MessageID - 1
+			if before.Write(conn) != nil {
+				return
+			}
+		}
+	}
+}
+
+// tell sends what there is for a topic, three seconds after it was asked for.
+func (w *wire) tell(conn net.Conn, topic string) {
+	time.Sleep(3 * time.Second) // in a bubble
+	w.mu.Lock()
+	orders := slices.Clone(w.orders)
+	w.mu.Unlock()
+	for _, o := range orders {
+		if to, payload, _ := strings.Cut(o, " "); to == topic {
+			p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+			p.TopicName, p.Payload = to, []byte(payload)
+			if err := p.Write(conn); err != nil {
+				return
+			}
 		}
 	}
 }
@@ -168,9 +218,8 @@ func TestReadingsAreSentWhenTheyAreDue(t *testing.T) {
 	})
 }
 
-// The client library completes the token of a message that was on its way when
-// the connection broke as soon as it is sent again. The ledger must wait for the
-// broker.
+// A message that was on its way when the connection broke is sent again, and is
+// not acknowledged by that. The ledger must wait for the broker.
 func TestResentMessageIsNotTakenForAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{onPub: func(n int, _ bool) (ack, cut bool) {
@@ -370,6 +419,8 @@ func TestOptionsAreRefusedWithAReason(t *testing.T) {
 	f(Options{Speed: math.NaN()}, "speed NaN: cannot be played")
 	f(Options{Devices: 1_000_000}, "at most 100000")
 	f(Options{Limit: -1}, "negative")
+	f(Options{KeepAlive: 1500 * time.Millisecond}, "keep-alive 1.5s: cannot be promised (use whole seconds")
+	f(Options{KeepAlive: 24 * time.Hour}, "keep-alive 24h0m0s")
 	for _, address := range []string{"mqtt://me:hunter2@host", "mqtt://me:hunter2@ho st:%"} {
 		if err := (Options{Broker: address}).Check(); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v shows the password, or there is no error", address, err)

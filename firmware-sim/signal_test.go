@@ -21,26 +21,11 @@ func readings(t *testing.T, signal string, n int) []float64 {
 
 func one(t *testing.T, signal string, o Options) *device {
 	t.Helper()
-	p, err := Parse([]byte(`
-topic = "{device}"
-[fleet.one]
-model = "m"
-count = 1
-id = "dev-%d"
-[model.m]
-every = "10s"
+	return soloDevice(t, `
 [model.m.signal.y]
 step = { by = 1.0, at = "10s" }
 [model.m.signal.x]
-`+signal), "test.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	devices, err := p.devices(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return devices[0]
+`+signal, o)
 }
 
 func TestSignalsHaveTheirShapes(t *testing.T) {
@@ -144,7 +129,7 @@ func TestFaultBefallsOnlyWhomItNames(t *testing.T) {
 	}
 	for _, d := range devices {
 		for range 20 { // the compressor's fault begins after 5 s
-			m := d.next(Options{Speed: 1})
+			m := d.next(Options{Speed: 1}).sent[0]
 			named := len(m.Faults) > 0 && m.Faults[0] == "compressor-fails"
 			if named && d.id != "freezer-01" {
 				t.Fatalf("%s has the fault of freezer-01", d.id)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -72,14 +73,20 @@ type body struct {
 
 // Verify compares a ledger with what a receiver got. The receiver must be owed
 // every event: one that was sent only the critical ones looks like one that lost
-// the others. An error means that a file cannot be read.
-func Verify(sent, received io.Reader) (*Report, error) {
+// the others. Devices that match one of the globs are left out: those that the
+// bridge does not read. An error means that a file cannot be read, or is no glob.
+func Verify(sent, received io.Reader, except ...string) (*Report, error) {
 	r := &Report{}
-	want, err := r.readLedger(sent)
+	for _, glob := range except {
+		if _, err := path.Match(glob, ""); err != nil {
+			return nil, fmt.Errorf("except %q: is no glob (write one like freezer-*)", glob)
+		}
+	}
+	want, err := r.readLedger(sent, except)
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
-	got, err := r.readReceived(received, want.rules)
+	got, err := r.readReceived(received, want)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was received: %w", err)
 	}
@@ -103,35 +110,59 @@ const (
 	yes
 )
 
+// stampFormat is RFC 3339 in milliseconds, UTC.
+const stampFormat = "2006-01-02T15:04:05.000Z"
+
 // An episode is an alarm from its firing to its end, as the ledger expects it.
 type episode struct {
 	started         time.Time
-	ended           time.Time // zero: it has not ended
+	slack           time.Duration // how much later it may say that it began
+	ended           time.Time     // zero: it has not ended
 	fired, resolved certainty
+}
+
+// is reports whether an alarm that began then is this one.
+func (e *episode) is(started time.Time) bool {
+	if e.slack == 0 {
+		return started.Equal(e.started)
+	}
+	// A payload may tell its time in whole seconds, to who knows its zone.
+	return started.After(e.started.Add(-time.Second)) && !started.After(e.started.Add(e.slack))
+}
+
+// open reports whether an alarm may have begun then, since nobody can say how it
+// stood.
+func (e *episode) open(started time.Time) bool {
+	return e.fired == perhaps && !started.Before(e.started) && (e.ended.IsZero() || !started.After(e.ended.Add(e.slack)))
 }
 
 // wanted is what the ledger says.
 type wanted struct {
 	rules  map[string]Expect
 	alarms map[string][]*episode // by alarm key, in order
+	except []string
 }
 
 // readLedger judges at the end: what a message means is on its sent line, and
 // whether it was acknowledged comes later.
-func (r *Report) readLedger(from io.Reader) (*wanted, error) {
+func (r *Report) readLedger(from io.Reader, except []string) (*wanted, error) {
 	type message struct {
 		device, boot string
 		seq          uint64
+		copy         int
 	}
 	type crossing struct {
 		Crossing
-		message
+		device string
+		line   int
 	}
-	w := &wanted{alarms: make(map[string][]*episode)}
-	waiting := make(map[message]bool)
+	w := &wanted{alarms: make(map[string][]*episode), except: except}
+	waiting := make(map[message]int) // the lines on which they were sent
 	var crossings []crossing
+	line := 0
 	err := jsonLines(from, func(e Entry) error {
-		m := message{e.Device, e.Boot, e.Seq}
+		line++
+		m := message{e.Device, e.Boot, e.Seq, e.Copy}
 		switch {
 		case e.Line == "run" && w.rules != nil:
 			return errors.New("a second run begins here (give each run a ledger of its own)")
@@ -144,11 +175,12 @@ func (r *Report) readLedger(from io.Reader) (*wanted, error) {
 			return errors.New("does not begin with a run (is this a ledger of firmware-sim run?)")
 		case e.Line == "sent":
 			r.Messages++
-			waiting[m] = true
+			waiting[m] = line
 			for _, c := range e.Expected {
-				crossings = append(crossings, crossing{c, m})
+				crossings = append(crossings, crossing{c, e.Device, line})
 			}
-		case e.Line == "acked" && !waiting[m]:
+		case e.Line == "said" || e.Line == "tried" || e.Line == "control":
+		case e.Line == "acked" && waiting[m] == 0:
 			return fmt.Errorf("device %s: message %d is acknowledged but was not sent", e.Device, e.Seq)
 		case e.Line == "acked":
 			r.Acked++
@@ -166,27 +198,40 @@ func (r *Report) readLedger(from io.Reader) (*wanted, error) {
 	}
 	// A device's messages build on each other: from the first that was not
 	// acknowledged on, nothing is certain.
-	unsure := make(map[string]uint64)
-	for m := range waiting {
-		if first, known := unsure[m.device]; !known || m.seq < first {
-			unsure[m.device] = m.seq
+	unsure := make(map[string]int) // the first such line of each device
+	for m, line := range waiting {
+		if first, known := unsure[m.device]; m.copy == 0 && (!known || line < first) {
+			unsure[m.device] = line
 		}
 	}
 	for _, c := range crossings {
 		first, known := unsure[c.device]
 		sure := yes
-		if c.Maybe || known && c.seq >= first {
+		if c.Maybe || known && c.line >= first {
 			sure = perhaps
 		}
-		w.add(c.Rule+"/"+c.device, c.Crossing, sure)
+		if key := c.Rule + "/" + c.device; w.judges(key) {
+			w.add(key, c.Crossing, sure)
+		}
 	}
 	return w, nil
+}
+
+// judges reports whether an alarm is one of a rule and a device that the ledger
+// knows of, and that count.
+func (w *wanted) judges(key string) bool {
+	rule, device, _ := strings.Cut(key, "/")
+	_, known := w.rules[rule]
+	return known && !slices.ContainsFunc(w.except, func(glob string) bool {
+		matched, err := path.Match(glob, device)
+		return err == nil && matched
+	})
 }
 
 func (w *wanted) add(key string, c Crossing, sure certainty) {
 	all := w.alarms[key]
 	if n := len(all); n == 0 || all[n-1].started != c.Started {
-		all = append(all, &episode{started: c.Started})
+		all = append(all, &episode{started: c.Started, slack: time.Duration(c.Slack)})
 		w.alarms[key] = all
 	}
 	e := all[len(all)-1]
@@ -211,8 +256,8 @@ type arrival struct {
 	line int
 }
 
-// readReceived returns the first arrivals of alarms of the rules, by alarm key.
-func (r *Report) readReceived(from io.Reader, rules map[string]Expect) (map[string][]arrival, error) {
+// readReceived returns the first arrivals of alarms, by alarm key.
+func (r *Report) readReceived(from io.Reader, want *wanted) (map[string][]arrival, error) {
 	bodies := make(map[string][sha256.Size]byte) // by id
 	got := make(map[string][]arrival)
 	line := 0
@@ -241,11 +286,10 @@ func (r *Report) readReceived(from io.Reader, rules map[string]Expect) (map[stri
 			return nil
 		}
 		bodies[in.ID] = sum
-		rule, _, _ := strings.Cut(key, "/")
-		if _, known := rules[rule]; !known || key == "" {
-			r.Other++
-		} else {
+		if want.judges(key) {
 			r.Received++
+		} else {
+			r.Other++
 		}
 		if key != "" {
 			got[key] = append(got[key], arrival{in.ID, b, line})
@@ -257,9 +301,8 @@ func (r *Report) readReceived(from io.Reader, rules map[string]Expect) (map[stri
 
 func (r *Report) compare(want *wanted, got map[string][]arrival) {
 	for key, arrivals := range sorted(got) {
-		r.order(key, arrivals)
-		rule, _, _ := strings.Cut(key, "/")
-		if _, known := want.rules[rule]; known {
+		r.order(key, arrivals, want.alarms[key])
+		if want.judges(key) {
 			r.spurious(key, want.alarms[key], arrivals)
 		}
 	}
@@ -282,7 +325,7 @@ func (r *Report) lost(key, kind string, sure certainty, e *episode, arrivals []a
 		r.Expected++
 	}
 	if !slices.ContainsFunc(arrivals, func(a arrival) bool {
-		return a.Type == kind && a.Data.Alarm.Started.Equal(e.started)
+		return a.Type == kind && e.is(a.Data.Alarm.Started)
 	}) {
 		r.find(Lost, key, "%s of the episode that began at %s", kind, e.started.Format(stampFormat))
 	}
@@ -295,10 +338,10 @@ func (r *Report) spurious(key string, episodes []*episode, arrivals []arrival) {
 		}
 		started := a.Data.Alarm.Started
 		if !slices.ContainsFunc(episodes, func(e *episode) bool {
-			if e.fired == perhaps && !started.Before(e.started) && (e.ended.IsZero() || !started.After(e.ended)) {
+			if e.open(started) {
 				return true // whatever begins where it is open whether an alarm fired
 			}
-			return started.Equal(e.started) && (a.Type == Fired && e.fired != no || a.Type == Resolved && e.resolved != no)
+			return e.is(started) && (a.Type == Fired && e.fired != no || a.Type == Resolved && e.resolved != no)
 		}) {
 			r.find(Spurious, key, "%s, request %d, webhook-id %s: no reading calls for one that began at %s", a.Type, a.line, a.id, started.Format(stampFormat))
 		}
@@ -307,7 +350,7 @@ func (r *Report) spurious(key string, episodes []*episode, arrivals []arrival) {
 
 // order checks that an alarm's episodes came one after another, and the events
 // of each in the order of their numbers, without a gap.
-func (r *Report) order(key string, arrivals []arrival) {
+func (r *Report) order(key string, arrivals []arrival, episodes []*episode) {
 	seen := make(map[string]map[int]string) // episode, seq, id
 	highest := make(map[string]int)
 	newest := ""
@@ -318,7 +361,8 @@ func (r *Report) order(key string, arrivals []arrival) {
 		if events == nil {
 			events = make(map[int]string)
 			seen[alarm.Episode] = events
-			if alarm.Started.Before(began) {
+			wrongClock := func(e *episode) bool { return e.open(alarm.Started) || e.open(began) }
+			if alarm.Started.Before(began) && !slices.ContainsFunc(episodes, wrongClock) {
 				r.find(Disorder, key, "%s, request %d: its episode began at %s, and a later one was told first", a.Type, a.line, alarm.Started.Format(stampFormat))
 			} else {
 				newest, began = alarm.Episode, alarm.Started

@@ -198,3 +198,61 @@ func TestVerifyRefusesWhatItCannotRead(t *testing.T) {
 	f(run+`{"line":"acked","device":"d","seq":3}`+"\n", "", "line 2: device d: message 3 is acknowledged but was not sent")
 	f(run, "hello\n", "reading what was received: line 1: not JSON of the expected shape")
 }
+
+// Where payloads carry no time, an alarm begins when its message arrives.
+func TestVerifyAllowsForArrival(t *testing.T) {
+	f := func(name string, began int, fraction time.Duration, want ...Kind) {
+		t.Helper()
+		head, _, _ := strings.Cut(story(t), "\n")
+		crossing := Crossing{Rule: "warm", Type: Fired, At: stamp(10), Started: stamp(10), Slack: Duration(30 * time.Second)}
+		sent, err := json.Marshal(Entry{Line: "sent", At: stamp(10), Device: "d", Boot: "b", Seq: 1, Raw: []byte("nan"), Expected: []Crossing{crossing}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger := head + "\n" + string(sent) + "\n" + `{"line":"said","at":"2026-11-22T09:00:10Z","device":"d","topic":"x"}` + "\n" +
+			`{"line":"control","at":"2026-11-22T09:00:10Z","did":"clear *"}` + "\n" + `{"line":"acked","at":"2026-11-22T09:00:10Z","device":"d","boot":"b","seq":1}` + "\n"
+		got := strings.ReplaceAll(hook("e1", Fired, began, 1), stamp(began).Format(time.RFC3339Nano), stamp(began).Add(fraction).Format(time.RFC3339Nano))
+		r, err := Verify(strings.NewReader(ledger), strings.NewReader(got))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []Kind
+		for _, f := range r.Findings {
+			found = append(found, f.Kind)
+		}
+		if !slices.Equal(found, want) {
+			t.Errorf("%s: found %v, want %v", name, r.Findings, want)
+		}
+	}
+	f("at once", 10, 0)
+	f("a little later", 12, 345*time.Millisecond)
+	f("its time in whole seconds", 9, 999*time.Millisecond)
+	f("much later", 41, 0, Lost, Spurious)
+	f("before", 8, 0, Lost, Spurious)
+}
+
+// A copy that was not acknowledged makes nothing uncertain: the first was.
+func TestVerifyKnowsCopiesAndBoots(t *testing.T) {
+	head, _, _ := strings.Cut(story(t), "\n")
+	fired := Crossing{Rule: "warm", Type: Fired, At: stamp(4), Started: stamp(4)}
+	lines := []Entry{
+		{Line: "sent", At: stamp(1), Device: "d", Boot: "a", Seq: 7},
+		{Line: "acked", At: stamp(1), Device: "d", Boot: "a", Seq: 7},
+		{Line: "sent", At: stamp(1), Device: "d", Boot: "a", Seq: 7, Copy: 1},
+		{Line: "sent", At: stamp(4), Device: "d", Boot: "b", Seq: 1, Expected: []Crossing{fired}}, // a boot later
+		{Line: "acked", At: stamp(4), Device: "d", Boot: "b", Seq: 1},
+		{Line: "sent", At: stamp(5), Device: "d", Boot: "b", Seq: 2},
+	}
+	ledger := head + "\n"
+	for _, e := range lines {
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger += string(line) + "\n"
+	}
+	r, err := Verify(strings.NewReader(ledger), strings.NewReader(""))
+	if err != nil || len(r.Findings) != 1 || r.Findings[0].Kind != Lost || r.Expected != 1 || r.Open != 0 {
+		t.Errorf("%+v, %v; want the alarm after the boot lost", r, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tocsin/cmd/manual"
 	sim "tocsin/firmware-sim"
 )
 
@@ -51,6 +52,7 @@ func newShowCommand() *cobra.Command {
 
 func newVerifyCommand() *cobra.Command {
 	var ledger, received string
+	var except []string
 	cmd := &cobra.Command{
 		Use:   "verify --ledger FILE --received FILE",
 		Short: "Compare what was sent and acknowledged with what a receiver got",
@@ -59,18 +61,21 @@ JSON object a line with the webhook-id as "id" and the body as "body", as
 "tocsin listen --out FILE" writes them. The receiver must have been owed every
 event, and be owed none any more: what the bridge is still going to deliver looks
 lost. Exits 1 if something was lost, changed, doubled, out of order, or came
-without a cause. The same event twice under one id is allowed, and counted.`,
+without a cause. The same event twice under one id is allowed, and counted. Devices
+that the bridge does not read, because it does not know their format for example,
+are named with --except.`,
 		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return verify(cmd.OutOrStdout(), ledger, received)
+			return verify(cmd.OutOrStdout(), ledger, received, except)
 		},
 	}
 	cmd.Flags().StringVar(&ledger, "ledger", "", "the `FILE` that run --ledger wrote")
 	cmd.Flags().StringVar(&received, "received", "", "the `FILE` that the receiver wrote")
+	cmd.Flags().StringArrayVar(&except, "except", nil, "leave out devices that match this `GLOB`; may be repeated")
 	return cmd
 }
 
-func verify(w io.Writer, ledger, received string) error {
+func verify(w io.Writer, ledger, received string, except []string) error {
 	if ledger == "" || received == "" {
 		return usageError{fmt.Errorf("verify: a file is missing (give both --ledger FILE and --received FILE)")}
 	}
@@ -84,7 +89,7 @@ func verify(w io.Writer, ledger, received string) error {
 		return usageError{fmt.Errorf("received: %w", err)}
 	}
 	defer got.Close() // #nosec G307 -- only read
-	report, err := sim.Verify(sent, got)
+	report, err := sim.Verify(sent, got, except...)
 	if err != nil {
 		return usageError{err}
 	}
@@ -118,6 +123,27 @@ func newVersionCommand() *cobra.Command {
 		Args:  noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "firmware-sim", version())
+			return err
+		},
+	}
+}
+
+func newManCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "man DIR",
+		Short: "Write the man pages into a folder",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("man: takes one folder, not %d (as in firmware-sim man /usr/local/share/man/man1)", len(args))}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files, err := manual.Write(cmd.Root(), version(), args[0])
+			if err != nil {
+				return fmt.Errorf("man: %w", err)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %d pages to %s\n", len(files), args[0])
 			return err
 		},
 	}

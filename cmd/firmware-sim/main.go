@@ -52,6 +52,7 @@ hardware. It keeps a ledger of what it sent and what the broker acknowledged,
 and compares that with what a receiver of webhooks got.`,
 		Example: `  firmware-sim run freezer-store --speed 10
   firmware-sim run freezer-store --speed 10 --duration 1m --ledger sent.jsonl
+  firmware-sim fault set freezer-03 offline 5m
   firmware-sim verify --ledger sent.jsonl --received received.jsonl
   firmware-sim show freezer-store > mine.toml`,
 		SilenceErrors: true,
@@ -68,7 +69,7 @@ and compares that with what a receiver of webhooks got.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (%s -h shows the flags)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRunCommand(getenv), newListCommand(), newShowCommand(), newVerifyCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(getenv), newFaultCommand(getenv), newStatusCommand(getenv), newBenchCommand(getenv), newListCommand(), newShowCommand(), newVerifyCommand(), newManCommand(), newVersionCommand())
 
 	err := root.ExecuteContext(ctx)
 	if err == nil {

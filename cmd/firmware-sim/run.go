@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +11,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	sim "tocsin/firmware-sim"
 )
 
 func newRunCommand(getenv func(string) string) *cobra.Command {
 	var o sim.Options
-	var ledger string
+	var given files
 	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "run PROFILE",
@@ -36,7 +38,7 @@ stamps in payloads are real. The same seed makes the same messages.`,
 			if !quiet {
 				o.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			}
-			return play(cmd, args[0], ledger, quiet, o)
+			return play(cmd, args[0], given, quiet, o)
 		},
 	}
 	f := cmd.Flags()
@@ -45,8 +47,11 @@ stamps in payloads are real. The same seed makes the same messages.`,
 	f.Uint64Var(&o.Seed, "seed", 7, "decides every random draw")
 	f.Float64Var(&o.Speed, "speed", 1, "simulated time over real time")
 	f.DurationVar(&o.Duration, "duration", 0, "real time to play (default: without end)")
-	f.IntVar(&o.Limit, "limit", 0, "messages to send in all (default: without limit)")
-	f.StringVar(&ledger, "ledger", "", "write what was sent and acknowledged to this `FILE`; it is overwritten")
+	f.IntVar(&o.Limit, "limit", 0, "readings to take in all (default: without limit)")
+	f.DurationVar(&o.KeepAlive, "keep-alive", 30*time.Second, "the longest silence that devices promise the broker, in real time")
+	given.trust.flags(f)
+	f.StringVar(&given.control, "control", "", "take faults at run time at this loopback `ADDRESS`, "+sim.ControlAddress+" for example")
+	f.StringVar(&given.ledger, "ledger", "", "write what was sent and acknowledged to this `FILE`; it is overwritten")
 	f.StringVarP(&o.Username, "username", "u", "", "user name of every device")
 	f.StringVarP(&o.Password, "pw", "P", "", "password; better in the environment, as FIRMWARE_SIM_PASSWORD")
 	f.Uint8Var(&o.QoS, "qos", 1, "0, 1 or 2; nothing is promised of what is sent at 0")
@@ -54,21 +59,51 @@ stamps in payloads are real. The same seed makes the same messages.`,
 	return cmd
 }
 
-func play(cmd *cobra.Command, profile, ledger string, quiet bool, o sim.Options) (err error) {
+// files are what a run is given beside its profile; empty: none.
+type files struct {
+	ledger, control string
+	trust           trust
+}
+
+// trust are the files that secure connections.
+type trust struct{ ca, cert, key string }
+
+func (t *trust) flags(f *pflag.FlagSet) {
+	f.StringVar(&t.ca, "cafile", "", "trust the authorities in this PEM `FILE` instead of the system's")
+	f.StringVar(&t.cert, "cert", "", "PEM `FILE` of the certificate that is shown to the broker")
+	f.StringVar(&t.key, "key", "", "PEM `FILE` of its key")
+}
+
+func (t *trust) load() (*tls.Config, error) { return sim.LoadTLS(t.ca, t.cert, t.key) }
+
+func play(cmd *cobra.Command, profile string, given files, quiet bool, o sim.Options) (err error) {
 	p, err := sim.Load(profile)
 	if err != nil {
+		return usageError{err}
+	}
+	if o.TLS, err = given.trust.load(); err != nil {
 		return usageError{err}
 	}
 	if err := o.Check(); err != nil {
 		return usageError{err}
 	}
-	if ledger != "" {
-		file, err := os.OpenFile(ledger, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // #nosec G304 -- the user names the file
+	if given.ledger != "" {
+		file, err := os.OpenFile(given.ledger, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // #nosec G304 -- the user names the file
 		if err != nil {
 			return usageError{fmt.Errorf("ledger: %w", err)}
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
 		o.Ledger = file
+	}
+	if given.control != "" {
+		if o.Control, err = sim.ListenControl(given.control); err != nil {
+			return usageError{err}
+		}
+		if !quiet {
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "control %s\n", o.Control.Addr()); err != nil {
+				return errors.Join(err, o.Control.Close())
+			}
+		}
 	}
 	if !quiet {
 		o.Observe = (&narrator{w: cmd.OutOrStdout(), faults: make(map[string][]string)}).observe
