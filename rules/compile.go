@@ -102,6 +102,7 @@ func Compile(f *File) (*Program, []Problem) {
 		c.place(p, r)
 		p.infos[i].describe(r)
 	}
+	p.names = slices.Sorted(maps.Keys(p.metrics))
 	p.windows = p.askedWindows()
 	c.untyped, c.origin, c.asked, c.problems, c.keys, c.sealed = nil, nil, nil, nil, nil, true
 	return p, problems

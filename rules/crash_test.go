@@ -223,6 +223,30 @@ func (s *scene) crashes(t *testing.T, story string) {
 	}
 }
 
+// A contact that has ended a silence is known by the end of the alarm, where it was
+// not recorded yet.
+func TestAContactThatEndedASilenceOutlivesACrash(t *testing.T) {
+	const rules = "[rule.quiet]\nsilent = \"5m\"\n"
+	s := tell(t, rules, "0s tick\n1m d x=1\n20m d x=1", "6m fired warning quiet/d", "20m resolved warning quiet/d")
+	for recorded := range s.inputs {
+		r := &crashing{run: newRun(t, s.e.program, Options{})}
+		for _, in := range s.inputs {
+			r.step(in)
+		}
+		r.past = r.past[:recorded]
+		r.crash(s.e.program)
+		known := len(r.events)
+		r.away(&Gap{minutes(20), minutes(21)})
+		r.tick(minutes(25.9))
+		if len(r.events) > known {
+			t.Errorf("with %d inputs recorded it fires %v after the device was heard", recorded, r.events[known].At.Sub(minutes(20)))
+		}
+		if r.tick(minutes(60)); len(r.events) != known+1 {
+			t.Errorf("with %d inputs recorded an hour of silence is told %d times", recorded, len(r.events)-known)
+		}
+	}
+}
+
 // What stands still while the source is away has the time to go on that it was
 // given when the source came back.
 func TestACrashForgetsNoReturnOfASource(t *testing.T) {

@@ -43,14 +43,60 @@ func (e *Engine) awake(due int64) int64 {
 }
 
 // unheard reports whether nobody hears the device now.
-func (d *device) unheard() bool { return d.link != nil && d.link.down != 0 }
+func (d *device) unheard() bool { return d.link.isDown() }
+
+func (l *link) isDown() bool { return l != nil && l.down != 0 }
+
+// ears is the link by which a device would be heard; nil where it always would be.
+// Nobody knows the source of one that was never heard of: it may be any of them, so
+// nobody hears it while all of them are away.
+func (e *Engine) ears(d *device) *link {
+	if d.link != nil || d.group || len(e.links) == 0 {
+		return d.link
+	}
+	var all *link
+	for _, l := range sortedMap(e.links) {
+		switch {
+		case l.since == 0 && l.down == 0: // nobody says whether it hears
+			return nil
+		case all == nil:
+			all = l
+		default:
+			all = e.either(all, l)
+		}
+	}
+	return all
+}
+
+// either is a link that hears while one of two does.
+func (e *Engine) either(a, b *link) *link {
+	out := func(l *link) []gap {
+		if l.down == 0 {
+			return l.gaps
+		}
+		return append(slices.Clip(l.gaps), gap{l.down, math.MaxInt64})
+	}
+	both := &link{since: sooner(a.since, b.since)}
+	for _, x := range out(a) {
+		for _, y := range out(b) {
+			switch from, to := max(x.from, y.from), min(x.to, y.to); {
+			case from >= to:
+			case to == math.MaxInt64:
+				both.down = from
+			default:
+				both.gaps = addGap(both.gaps, gap{from, to})
+			}
+		}
+	}
+	return both
+}
 
 // missed is for how long since then nobody could hear the device.
 func (e *Engine) missed(d *device, since int64) int64 {
 	var room [2 * maxGaps]gap
 	list := append(room[:0], e.absent...)
-	if d.link != nil {
-		list = append(list, d.link.gaps...)
+	if l := e.ears(d); l != nil {
+		list = append(list, l.gaps...)
 	}
 	slices.SortFunc(list, func(a, b gap) int { return cmp.Compare(a.from, b.from) })
 	missed := int64(0)
@@ -74,7 +120,7 @@ func (e *Engine) graced(d *device, grace int64) int64 {
 		}
 	}
 	last(e.absent)
-	if l := d.link; l != nil {
+	if l := e.ears(d); l != nil {
 		if last(l.gaps); len(l.gaps) == 0 && l.since != 0 {
 			until = max(until, l.since+grace)
 		}
@@ -88,7 +134,8 @@ func (e *Engine) graced(d *device, grace int64) int64 {
 // count of a day must be worth something on the day of a restart.
 func (e *Engine) partial(c *channel, w *window.Window, now int64) (bool, int64) {
 	d, over := c.device, int64(w.Over())
-	if d.unheard() {
+	link := e.ears(d)
+	if link.isDown() {
 		return true, 0
 	}
 	trifle := min(linkGrace, over/10)
@@ -100,8 +147,8 @@ func (e *Engine) partial(c *channel, w *window.Window, now int64) (bool, int64) 
 			}
 		}
 	}
-	if last(e.absent); d.link != nil {
-		last(d.link.gaps)
+	if last(e.absent); link != nil {
+		last(link.gaps)
 	}
 	whole := since + over
 	if s := w.Span() + over; s > now { // it has become longer

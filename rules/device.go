@@ -243,7 +243,7 @@ const lostGrace = int64(30 * time.Second)
 const autoSilent = 2 * time.Minute
 
 func (d *device) reach(e *Engine, g *gauge, hold time.Duration) reach {
-	if d.link != nil && d.link.down != 0 {
+	if e.ears(d).isDown() {
 		return reach{deaf: true}
 	}
 	r := reach{since: d.contact}
@@ -335,10 +335,12 @@ func (e *Engine) relink(in *Link, out *Output) {
 		return
 	}
 	for _, d := range e.sortedDevices() {
-		if d.link != l {
+		if d.link != nil && d.link != l {
 			continue
 		}
-		e.unfreeze(d, out)
+		if d.link != nil {
+			e.unfreeze(d, out)
+		}
 		e.restale(d)
 		for _, a := range d.silent {
 			e.queue(a, false)

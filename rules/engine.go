@@ -72,6 +72,7 @@ type Engine struct {
 	rehearsing bool                // what is decided was decided before
 	rehearsed  bool                // something was taken in again, and is not forgotten yet as far as it must be
 	past       bool                // the reading at hand is not the last of its message
+	taking     bool                // a reading is being taken in, and its message may have more of the same time
 	played     map[*instance]State // how a rehearsal left alarms that the store has otherwise; nil without one
 	order      []*Sample
 	touched    []*channel // by readings of the past, in a batch
@@ -233,7 +234,9 @@ func (e *Engine) Step(in Input, out *Output) {
 	e.now = now
 	switch {
 	case in.Sample != nil:
+		e.taking = true
 		e.sample(in.Sample, out)
+		e.taking = false
 	case len(in.Batch) > 0:
 		e.batch(in.Batch, out)
 	case in.Presence != nil:

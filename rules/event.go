@@ -172,7 +172,7 @@ type EventEndpoint struct {
 	Oldest    *time.Time `json:"oldest,omitempty"`
 	LastError string     `json:"last_error,omitempty"`
 	Dropped   int        `json:"dropped,omitempty"` // endpoint.dropped: since it was told last
-	Firing    *int       `json:"firing,omitempty"`  // endpoint.digest: alarms under way that it is told of
+	Firing    *int       `json:"firing,omitempty"`  // endpoint.digest after an outage: alarms under way that it is told of
 	Folded    *Folded    `json:"folded,omitempty"`  // endpoint.digest: what it stands for; without it, what was held follows
 }
 

@@ -15,6 +15,8 @@ type Explanation struct {
 	State    string      `json:"state"`             // inactive, pending, firing, recovering
 	Severity Severity    `json:"severity,omitzero"` // none while it is inactive
 	Since    time.Time   `json:"since,omitzero"`    // of the episode, on the device's clock
+	Title    string      `json:"title,omitempty"`   // as it would be told now; none while it is inactive
+	Because  string      `json:"because,omitempty"` // why it stands as it does; none while it is inactive
 
 	Reading  *EventReading `json:"reading,omitempty"`
 	Measured string        `json:"measured"`           // what is compared, for people; "unknown" while it is
@@ -28,6 +30,8 @@ type Explanation struct {
 
 	Levels []LevelExplanation `json:"levels"`
 
+	Unit     string    `json:"unit,omitempty"`  // of what is compared
+	Peak     *Point    `json:"peak,omitempty"`  // the worst of this episode
 	Held     string    `json:"held,omitempty"`  // why it may not start now
 	Muted    string    `json:"muted,omitempty"` // why it may not be told of now
 	Told     []string  `json:"told,omitempty"`  // who was told of this episode
@@ -44,6 +48,8 @@ type LevelExplanation struct {
 	Severity  Severity  `json:"severity"`
 	On        bool      `json:"on"`
 	Condition string    `json:"condition"`         // in words, for included
+	Limit     any       `json:"limit,omitempty"`   // a number, two for a range, a text, texts; none where there is no such thing
+	Clear     any       `json:"clear,omitempty"`   // likewise, below or above which it clears
 	From      string    `json:"from,omitempty"`    // whose limit it is: rule, level, override, attribute
 	Source    string    `json:"source,omitempty"`  // file:line of the limit
 	Holds     string    `json:"holds"`             // true, false, unknown
@@ -69,19 +75,101 @@ func (e *Engine) Explain(device, rule string, now time.Time) []Explanation {
 	var list []Explanation
 	all := e.about(device)
 	slices.SortFunc(all, func(a, b *instance) int { return strings.Compare(a.key(), b.key()) })
-	was := e.now
-	at := now.UnixNano()
+	e.asOf(now, func() {
+		for _, a := range all {
+			if rule == "" || a.rule.id == rule {
+				list = append(list, e.explain(a))
+			}
+		}
+	})
+	return list
+}
+
+// Describe is an alarm in words, as an explanation has them, found by its key: the
+// title, and why it stands as it does. Both are empty while it is inactive, and for
+// one that no rule makes.
+func (e *Engine) Describe(key string, now time.Time) (title, because string) {
+	if a := e.find(key); a != nil && !a.rule.disabled {
+		e.asOf(now, func() { title, because = e.words(a) })
+	}
+	return title, because
+}
+
+// shadowMute is why nobody is told of a rule that is only tried out.
+const shadowMute = "shadow"
+
+// Glance is what the stored state of an alarm, found by its key, does not have: its
+// newest reading, of which there is none at the zero time, and why nobody is told,
+// where its rule is the reason.
+func (e *Engine) Glance(key string) (last any, at time.Time, muted string) {
+	a := e.find(key)
+	if a == nil {
+		return nil, time.Time{}, ""
+	}
+	if a.rule.shadow {
+		muted = shadowMute
+	}
+	s := a.state()
+	return s.Last, s.LastAt, muted
+}
+
+// asOf looks at alarms as of now, or of what is due and has not happened yet.
+func (e *Engine) asOf(now time.Time, look func()) {
+	was, at := e.now, now.UnixNano()
 	if next := e.Next(); !next.IsZero() {
 		at = min(at, next.UnixNano())
 	}
 	e.now = max(e.now, at)
-	for _, a := range all {
-		if rule == "" || a.rule.id == rule {
-			list = append(list, e.explain(a))
+	look()
+	e.now = was
+}
+
+// words are what would be told of an alarm now.
+func (e *Engine) words(a *instance) (title, because string) {
+	ep, now := a.episode, a.standing()
+	if ep == nil || now.phase == inactive {
+		return "", ""
+	}
+	decider := max(now.top, 0)
+	if now.phase == pending {
+		for i := range ep.rungs { // the worst on its way in, whose severity it has
+			if ep.rungs[i].running {
+				decider = i
+			}
 		}
 	}
-	e.now = was
-	return list
+	s := saying{typ: AlarmFired}
+	switch {
+	case ep.stale:
+		s.typ = AlarmStale
+	case now.held && ep.returned:
+		s.typ = AlarmReturned
+	case now.held:
+		s.typ = AlarmFlapping
+	}
+	g, t := &a.rule.rungs[decider], &ep.rungs[decider]
+	s.values = e.values(a, s, g)
+	if s.typ == AlarmReturned { // when it cleared was told, and is not known any more
+		return a.title(g, now.severity, false), g.clearText + untilSeen
+	}
+	if s.typ == AlarmFired && t.on && !t.running && !ep.noData && !a.rule.gaugesOf(silence) {
+		return a.title(g, now.severity, false), e.lasting(a, s, g)
+	}
+	return a.title(g, now.severity, false), e.because(a, s, g, t, now, e.now)
+}
+
+// lasting says why an alarm goes on, where [Engine.because] says why it began. It
+// says nothing that the next reading changes, since people look at it for a while.
+func (e *Engine) lasting(a *instance, s saying, g *rung) string {
+	when := wall(e.now)
+	text := g.text + ", in alarm since " + clock(wall(a.started), when)
+	if s.values != "" {
+		text += "; " + s.values
+	}
+	if peak := a.episode.peak; peak.at != 0 {
+		text += "; peak " + a.show(g, peak.value) + " at " + clock(wall(peak.at), when)
+	}
+	return text
 }
 
 // about are the alarms of a device, or of the groups of that value.
@@ -110,6 +198,9 @@ func (e *Engine) explain(a *instance) Explanation {
 	x := Explanation{
 		Key: a.toldKey(), Device: d.public(), Rule: a.rule.public(), State: s.phase.String(), Severity: s.severity,
 		Reading: a.reading(), Measured: "unknown", Heard: wall(d.contact), Muted: e.muting(a), NextLook: wall(next),
+	}
+	if x.Muted == "" && a.rule.shadow {
+		x.Muted = shadowMute
 	}
 	x.Warming = wall(e.coldUntil(a))
 	if every, ok := d.interval(); ok {
@@ -142,7 +233,12 @@ func (e *Engine) explain(a *instance) Explanation {
 	if text := e.silence(a, e.now); text != "" {
 		x.Measured = text
 	}
+	x.Unit = a.rule.rungs[0].measured
+	x.Title, x.Because = e.words(a)
 	if ep != nil {
+		if ep.peak.at != 0 {
+			x.Peak = &Point{wall(ep.peak.at), ep.peak.value.num}
+		}
 		x.Unknown, x.Told, x.Acked, x.AckedBy = wall(ep.frozen), slices.Clone(ep.told), ep.acked, ep.ackedBy
 		x.Evidence = ep.points(a.rule.evidence())
 		if ep.fired != 0 {
@@ -171,7 +267,7 @@ func (e *Engine) now0(a *instance) measurement {
 func (e *Engine) explainLevel(a *instance, i int) LevelExplanation {
 	g := &a.rule.rungs[i]
 	l := LevelExplanation{
-		Severity: g.severity, Condition: g.sentence, From: g.limitFrom, Source: first(g.limitAt, a.rule.source),
+		Severity: g.severity, Condition: g.sentence, Limit: g.limit, Clear: g.clear, From: g.limitFrom, Source: first(g.limitAt, a.rule.source),
 		Fires: g.text, Clears: g.clearText, Holds: unknown.String(),
 	}
 	if g.hold > 0 {

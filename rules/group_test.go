@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -162,4 +163,46 @@ func TestAGroupGoesOnAfterARestart(t *testing.T) {
 		7m restart
 		8m b temperature=1`,
 		"5m fired warning warm/r", "8m resolved warning warm/r")
+}
+
+// What was stored of a group is no device's: nobody is told that a room is silent.
+func TestAGroupIsNoDeviceWhenItsRuleLooksAtDevicesOnly(t *testing.T) {
+	for _, how := range []string{"reload", "restart"} {
+		for _, value := range []string{"20", "1"} { // it fires, and has fired
+			s := newScene(t, `
+[rule.quiet]
+devices = "*"
+silent = "15m"
+[rule.warm]
+across = "label:room"
+metric = "temperature"
+above = 10
+reduce = "max"
+`)
+			s.play("0s a temperature=20 label:room=r\n1m a temperature=" + value + " label:room=r")
+			s.change(func(f *File) { f.Rule["warm"].Across, f.Rule["warm"].Reduce = "", "" })
+			if how == "reload" {
+				s.play("1m reload")
+			} else {
+				p, _ := Compile(s.file)
+				s.orphaned(p, 2)
+			}
+			s.play("3m..60m/1m a temperature=1 label:room=r")
+			ended := 0
+			for i := range s.events {
+				switch got := brief(&s.events[i]); {
+				case strings.Contains(got, "quiet"):
+					t.Errorf("%s with %s: %s", how, value, got)
+				case strings.HasSuffix(got, "cancelled warning warm/r reason=rule_changed"), strings.HasSuffix(got, "resolved warning warm/r"):
+					ended++
+				}
+			}
+			if ended != 1 {
+				t.Errorf("%s with %s: the room's alarm has ended %d times in %q", how, value, ended, s.bytes)
+			}
+			if _, ok := s.e.Report("r"); ok {
+				t.Errorf("%s with %s: the room is listed among devices", how, value)
+			}
+		}
+	}
 }

@@ -22,7 +22,9 @@ func (e *Engine) batch(list []Sample, out *Output) {
 	end := order[len(order)-1].At.Add(-e.program.late)
 	for i, s := range order {
 		e.past = s.At.Before(end) && s.Invalid == ""
+		e.taking = true
 		e.sample(s, out)
+		e.taking = false
 		if next := i + 1; next == len(order) || !order[next].At.Equal(s.At) {
 			e.settleDirty(out)
 		}

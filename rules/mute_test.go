@@ -291,3 +291,43 @@ suppress_if = ["frozen"]
 		"1m fired warning frozen/d",
 		"2m resolved warning frozen/d", "2m fired warning odd/d delayed=1m")
 }
+
+// Cause and symptom are often in one message, or two limits of one reading. Which of
+// them is looked at first is nobody's business.
+func TestWhatMutesAnAlarmMayBeInTheSameMessage(t *testing.T) {
+	const symptom = hot + `
+[rule.hot]
+metric = "temperature"
+above = 10
+suppress_if = ["%s"]
+`
+	t.Run("another metric", func(t *testing.T) {
+		tell(t, fmt.Sprintf(symptom, "open")+`
+[rule.open]
+metric = "door"
+is = "open"
+notify = ["doors"]
+`, `
+			3m message d temperature=11 door=open
+			4m message d temperature=9 door=shut
+			5m message d temperature=11 door=shut`,
+			"3m fired warning open/d to=doors",
+			"3m fired warning hot/d muted=suppressed_by_open to=",
+			"4m resolved warning hot/d muted=suppressed_by_open to=",
+			"4m resolved warning open/d to=doors",
+			"5m fired warning hot/d")
+	})
+	t.Run("the same reading", func(t *testing.T) {
+		tell(t, fmt.Sprintf(symptom, "hotter")+`
+[rule.hotter]
+metric = "temperature"
+above = 20
+`, `
+			1m d temperature=21
+			2m d temperature=11
+			3m d temperature=9`,
+			"1m fired warning hotter/d",
+			"2m resolved warning hotter/d", "2m fired warning hot/d delayed=1m",
+			"3m resolved warning hot/d")
+	})
+}

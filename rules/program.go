@@ -14,6 +14,7 @@ type Program struct {
 	byID     map[string]*rule
 	formerly map[string]*rule   // by the id that a rule had before (renamed_from)
 	metrics  map[string]*metric // those that rules use
+	names    []string           // of those, ascending
 	devices  map[string]*DeviceDef
 	infos    []RuleInfo
 	mentions []NotifyRef
@@ -76,6 +77,10 @@ type CountRef struct {
 
 // Rules describes every rule, by ascending id. The caller must not change it.
 func (p *Program) Rules() []RuleInfo { return p.infos }
+
+// Metrics names the metrics that rules ask for, ascending. Readings of others are of no
+// use to them. The caller must not change it.
+func (p *Program) Metrics() []string { return p.names }
 
 // Mentions lists every endpoint the file names, defaults included. The caller
 // must not change it.

@@ -87,7 +87,10 @@ func (s *State) enrich(r *State) {
 		}
 		x.Uncovered, x.Samples = min(x.Uncovered, y.Uncovered), max(x.Samples, y.Samples)
 	}
-	s.Contact, s.Flips, s.Counted, s.Measured, s.Peak, s.Evidence = r.Contact, r.Flips, r.Counted, r.Measured, r.Peak, r.Evidence
+	if r.Contact.After(s.Contact) {
+		s.Contact = r.Contact
+	}
+	s.Flips, s.Counted, s.Measured, s.Peak, s.Evidence = r.Flips, r.Counted, r.Measured, r.Peak, r.Evidence
 }
 
 // awaken has what holds now looked at after a rehearsal, where that came to

@@ -18,49 +18,42 @@ type DeviceReport struct {
 	Every    string    `json:"every,omitempty"` // how often it reports, declared or learned
 	Skew     string    `json:"skew,omitempty"`  // how far its clock is behind ours; negative is ahead
 
-	Alarms   int            `json:"alarms"`            // that are firing or recovering
-	Severity Severity       `json:"severity,omitzero"` // of the worst of these
-	Values   []EventReading `json:"values"`            // the newest of each metric that rules ask for, by metric
+	Alarms   int            `json:"alarms"`             // that are firing or recovering
+	Severity Severity       `json:"severity,omitzero"`  // of the worst of these
+	Foremost string         `json:"foremost,omitempty"` // the metric that one is about; none where it is about the device
+	Values   []EventReading `json:"values"`             // the newest of each metric that rules ask for, by metric
 }
 
 // A DeviceQuery selects devices. Its zero value selects all.
 type DeviceQuery struct {
-	After    string // devices whose names come after this one
 	Contains string // in the name, in either case
 	Presence string
 	Alarming bool // with an alarm that is firing or recovering
-	Limit    int  // 0: no limit
 }
 
-// Reports is what is known of devices, in the order of their names; more of them match when
-// there are as many as the query's limit. It looks at every device: with a million
-// of them that takes some tenths of a second.
-func (e *Engine) Reports(q DeviceQuery) []DeviceReport {
+// A DeviceEntry is what a list of devices is ordered by.
+type DeviceEntry struct {
+	ID       string
+	Severity Severity  // of its worst alarm that is firing or recovering
+	Heard    time.Time // when it was last heard of
+}
+
+// Select finds devices, in no order. It looks at every device: with a million of
+// them that takes some tenths of a second.
+func (e *Engine) Select(q DeviceQuery) []DeviceEntry {
 	contains := strings.ToLower(q.Contains)
-	var found []*device
-	first := func() { // keeps as many as are asked for
-		slices.SortFunc(found, func(a, b *device) int { return strings.Compare(a.id, b.id) })
-		if q.Limit > 0 && len(found) > q.Limit {
-			found = found[:q.Limit]
-		}
-	}
+	var list []DeviceEntry
 	for id, d := range e.devices {
 		switch {
-		case d.group, id <= q.After:
+		case d.group:
 		case q.Presence != "" && d.presence.String() != q.Presence:
 		case contains != "" && !strings.Contains(strings.ToLower(id), contains):
-		case q.Alarming && d.worst() == Unset:
 		default:
-			found = append(found, d)
+			worst, _ := d.worst()
+			if !q.Alarming || worst != Unset {
+				list = append(list, DeviceEntry{id, worst, wall(d.contact)})
+			}
 		}
-		if q.Limit > 0 && len(found) >= 2*q.Limit+1024 {
-			first()
-		}
-	}
-	first()
-	list := make([]DeviceReport, len(found))
-	for i, d := range found {
-		list[i] = e.report(d)
 	}
 	return list
 }
@@ -77,8 +70,9 @@ func (e *Engine) Report(id string) (DeviceReport, bool) {
 func (e *Engine) report(d *device) DeviceReport {
 	r := DeviceReport{
 		EventDevice: d.public(), Presence: d.presence.String(), Why: d.why, Heard: wall(d.contact),
-		Since: wall(d.presenceAt), Severity: d.worst(), Values: []EventReading{},
+		Since: wall(d.presenceAt), Values: []EventReading{},
 	}
+	r.Severity, r.Foremost = d.worst()
 	if d.def != nil {
 		r.Type = d.def.Type
 	}
@@ -105,15 +99,18 @@ func (e *Engine) report(d *device) DeviceReport {
 	return r
 }
 
-// worst is the severity of the worst alarm that is firing or recovering.
-func (d *device) worst() Severity {
-	worst := Unset
+// worst is the severity of the worst alarm that is firing or recovering, and the
+// metric that it is about.
+func (d *device) worst() (worst Severity, metric string) {
 	for a := range d.ownAlarms {
-		if s := a.standing(); s.on() {
-			worst = max(worst, s.severity)
+		if s := a.standing(); s.on() && s.severity > worst {
+			worst, metric = s.severity, ""
+			if a.rule.shows != nil {
+				metric = a.rule.shows.name
+			}
 		}
 	}
-	return worst
+	return worst, metric
 }
 
 // ownAlarms yields the alarms about a device and its metrics.

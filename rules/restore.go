@@ -43,6 +43,9 @@ func (e *Engine) restore(s State) bool {
 	e.compareRehearsed(a, &s)
 	a.restore(&s)
 	a.stored = true
+	if a.episode == nil && a.rule.gaugesOf(silence) { // it was heard, also where that was not recorded
+		c.device.contact = max(c.device.contact, nanos(s.Contact))
+	}
 	e.restoreLast(c, &s)
 	if c.seen = true; a.extra != nil { // what is stored was judged
 		a.extra.seen = true
@@ -78,7 +81,7 @@ func resting(rule string, s *State) State {
 		levels[i].Severity = l.Severity
 	}
 	return State{
-		Key: rule + "/" + s.Device, Rule: rule, Device: s.Device, Labels: s.Labels, Revision: s.Revision, Levels: levels,
+		Key: rule + "/" + s.Device, Rule: rule, Device: s.Device, Group: s.Group, Labels: s.Labels, Revision: s.Revision, Levels: levels,
 		Episode: s.Episode, Seq: s.Seq, StartedAt: s.StartedAt,
 		LastAt: s.LastAt, Last: s.Last, LastClock: s.LastClock, Unit: s.Unit,
 	}
@@ -96,7 +99,7 @@ func (e *Engine) claim(r *rule, s *State) *instance {
 		}
 		return a
 	}
-	if !e.restores(r, s) {
+	if s.Group || !e.restores(r, s) { // a group is no device, and would be missed as one
 		return nil
 	}
 	d := e.devices[s.Device]
@@ -223,6 +226,16 @@ func (e *Engine) restores(r *rule, s *State) bool {
 
 // Devices is how many devices the engine knows.
 func (e *Engine) Devices() int { return len(e.devices) }
+
+// Asked reports whether anything that a device has said is of use to a rule: a reading
+// of a metric that one asks for, or that it speaks at all.
+func (e *Engine) Asked(id string) bool {
+	d := e.recent
+	if d == nil || d.id != id {
+		d = e.devices[id]
+	}
+	return d != nil && (len(d.channels) > 0 || d.self != nil)
+}
 
 // Orphans yields the restored states that no rule of the program claims.
 func (e *Engine) Orphans() iter.Seq[State] { return slices.Values(e.orphans) }

@@ -115,7 +115,7 @@ func (e *Engine) rewind(g gap) {
 	for a := range e.instances() {
 		if a.episode == nil {
 			stamped := a.channel.clock == ClockArrival && a.channel.last.at != 0
-			if x := a.extra; stamped || x != nil && (x.fired != 0 || len(x.flips) > 0) {
+			if x := a.extra; stamped || a.rule.gaugesOf(silence) || x != nil && (x.fired != 0 || len(x.flips) > 0) {
 				e.shifted = append(e.shifted, a)
 			}
 			continue

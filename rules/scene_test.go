@@ -161,6 +161,9 @@ func (s *scene) happen(at time.Duration, words []string) {
 		s.step(in)
 	case "batch":
 		s.batch(in, object, words[2], words[3:])
+	case "message":
+		in.Batch = s.readings(object, words[2:])
+		s.step(in)
 	default:
 		for _, sample := range s.readings(verb, words[1:]) {
 			in.Sample = &sample

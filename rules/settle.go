@@ -172,6 +172,10 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 	ep := a.episode
 	moved := false
 	mute := e.muting(a)
+	if mute == "" && e.taking && ep.severity == Unset && len(a.rule.suppressIf) > 0 {
+		e.queue(a, false) // what mutes it may be in the rest of the message
+		return false
+	}
 	for mute == "" && ep.severity != Unset {
 		x := a.nextEscalation()
 		if x == nil || at < ep.toldAt+int64(x.after) {

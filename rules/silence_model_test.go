@@ -143,8 +143,23 @@ func (l *listener) deafAt(d *deviceModel, t time.Duration) bool {
 	if slices.ContainsFunc(l.deaf, within) {
 		return true
 	}
-	s := l.sources[d.source]
-	return s != nil && (slices.ContainsFunc(s.deaf, within) || s.known && !s.up && t >= s.since)
+	away := func(s *sourceModel) bool {
+		return s != nil && (slices.ContainsFunc(s.deaf, within) || s.known && !s.up && t >= s.since)
+	}
+	if d.source != "" {
+		return away(l.sources[d.source])
+	}
+	for _, other := range l.devices { // a source of which nobody said that it is away
+		if other.source != "" && l.sources[other.source] == nil {
+			return false
+		}
+	}
+	for _, s := range l.sources {
+		if !away(s) {
+			return false
+		}
+	}
+	return len(l.sources) > 0
 }
 
 // quietSince is for how long a device could have been heard and was not.

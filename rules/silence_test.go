@@ -125,6 +125,47 @@ func TestADeafSourceSilencesNobody(t *testing.T) {
 		"36m40s fired warning quiet/d")
 }
 
+// Of a device that was never heard nobody knows the source. While none hears, its
+// silence says nothing; while one does, it may be that one's.
+func TestADeviceThatWasNeverHeardIsNotMissedWhileNobodyListens(t *testing.T) {
+	rules := "[device.d]\nevery = \"1m\"\n" + quiet
+	tell(t, rules, `
+		0s up plant
+		1m down plant
+		30m up plant
+		31m tick
+		40m tick`,
+		"32m fired warning quiet/d") // it has its two minutes anew
+	tell(t, rules, `
+		0s down plant
+		10m tick
+		10m restart
+		20m up plant
+		40m tick`,
+		"22m fired warning quiet/d")
+	tell(t, rules, `
+		0s up plant
+		0s up office
+		1m down plant
+		2m down office
+		20m restart
+		30m up plant
+		40m tick`,
+		"32m fired warning quiet/d")
+	tell(t, rules, `
+		0s up plant
+		0s up office
+		1m down plant
+		40m tick`,
+		"2m fired warning quiet/d")
+	tell(t, rules, `
+		0s up plant
+		3m down plant
+		30m up plant
+		31m d x=1`,
+		"2m fired warning quiet/d", "31m resolved warning quiet/d") // what is missed is missed
+}
+
 func TestPresenceBeatsTimers(t *testing.T) {
 	rules := "[device.d]\nevery = \"1m\"\n[rule.quiet]\nsilent = \"5m\"\nunless = [\"sleeping\"]\n"
 	tell(t, rules, `

@@ -43,6 +43,8 @@ func (e *Engine) silentFrom(a *instance, level int) string {
 	g, d := &a.rule.rungs[level], a.channel.device
 	r := e.reachOf(a, g.gauge)
 	switch {
+	case r.deaf && d.link == nil:
+		return ", which nobody can know while every source is down"
 	case r.deaf:
 		return ", which nobody can know while source " + d.link.name + " is down"
 	case r.deadline == 0:

@@ -7,9 +7,10 @@ import "time"
 // as JSON, so that the store's file can be read with any tool; a field may be
 // added, never given another meaning.
 type State struct {
-	Key    string `json:"-"`      // "rule/instance", the alarm's key
-	Rule   string `json:"rule"`   // rule id
-	Device string `json:"device"` // instance
+	Key    string `json:"-"`               // "rule/instance", the alarm's key
+	Rule   string `json:"rule"`            // rule id
+	Device string `json:"device"`          // instance
+	Group  bool   `json:"group,omitempty"` // it is a group of devices, and no device
 
 	Labels map[string]string `json:"labels,omitempty"` // of the device, as samples told them
 
@@ -49,7 +50,7 @@ type State struct {
 	NoData       bool        `json:"no_data,omitempty"`    // it fired because of that
 	Cooldown     time.Time   `json:"cooldown,omitzero"`    // when the last episode began, for rules with cooldown
 	Shelved      *Shelving   `json:"shelved,omitempty"`
-	Contact      time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last
+	Contact      time.Time   `json:"contact,omitzero"` // a silence alarm: the contact that was the last; at rest the one that ended it, or a later one
 
 	LastAt      time.Time `json:"last_at,omitzero"` // event time of the newest sample judged
 	Last        any       `json:"last,omitempty"`

@@ -9,7 +9,7 @@ import (
 func (a *instance) state() State {
 	c := a.channel
 	s := State{
-		Key: a.key(), Rule: a.rule.id, Device: c.device.id, Revision: a.rule.revision,
+		Key: a.key(), Rule: a.rule.id, Device: c.device.id, Group: a.rule.subject == ofGroup, Revision: a.rule.revision,
 		Labels:    c.device.learnt,
 		Levels:    make([]LevelState, len(a.rule.rungs)),
 		Seq:       a.seq,
@@ -30,6 +30,8 @@ func (a *instance) state() State {
 	a.stateExtra(&s)
 	if a.episode != nil {
 		a.stateEpisode(&s)
+	} else if a.rule.gaugesOf(silence) {
+		s.Contact = wall(c.device.contact)
 	}
 	return s
 }

@@ -253,7 +253,7 @@ func (e *Engine) because(a *instance, s saying, g *rung, t *timer, now standing,
 		}
 		return text
 	case AlarmReturned:
-		return a.decided(s, g, t, now, at) + "; it stays in alarm until somebody acknowledges or resets it"
+		return a.decided(s, g, t, now, at) + untilSeen
 	case AlarmFlapping:
 		return "came or went " + strconv.Itoa(a.rule.flap.changes) + " times within " + written(a.rule.flap.within) + "; it counts as firing until it has been quiet for " + written(a.rule.flap.hold)
 	case AlarmFlapEnded:
@@ -303,6 +303,9 @@ func (e *Engine) because(a *instance, s saying, g *rung, t *timer, now standing,
 	}
 	return a.decided(s, g, t, now, at)
 }
+
+// untilSeen is how a latched alarm goes on whose condition has cleared.
+const untilSeen = "; it stays in alarm until somebody acknowledges or resets it"
 
 // ruleChanged is why a level changed without a reading.
 const ruleChanged = "rule_changed"
