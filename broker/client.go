@@ -32,8 +32,13 @@ type ClientOptions struct {
 }
 
 const (
-	connectTimeout  = 10 * time.Second
-	clientKeepalive = 30 * time.Second
+	connectTimeout = 10 * time.Second
+	// clientKeepalive is how long nothing may come before the broker is asked for a
+	// sign of life, and unheardTime how long before it is taken for out of reach. A
+	// network that is cut breaks no connection, and whoever cannot be heard must not be
+	// taken for silent.
+	clientKeepalive = 5 * time.Second
+	unheardTime     = 2 * clientKeepalive
 	// queueSize is how many messages may wait for their receipts. A broker sends
 	// so many at QoS 1 only if it was told to; at QoS 0 there is no other limit.
 	queueSize = 1024
@@ -60,6 +65,9 @@ type Client struct {
 	metrics *clientMetrics
 	filters map[string]byte
 	why     atomic.Pointer[error] // why no messages are coming; nil while they are
+	open    func(ctx context.Context, u *url.URL) (net.Conn, error)
+	made    time.Time
+	heard   atomic.Int64 // when something came from the broker last, in nanoseconds since made
 }
 
 // NewClient validates the options. It does not connect.
@@ -77,7 +85,8 @@ func NewClient(o ClientOptions) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{options: o, url: u, metrics: metrics, filters: map[string]byte{},
-		log: o.Log.With("source", o.Name, "broker", u.String())}
+		log: o.Log.With("source", o.Name, "broker", u.String()), made: time.Now()}
+	c.open = func(ctx context.Context, u *url.URL) (net.Conn, error) { return dial(ctx, u, o.TLS) }
 	for _, f := range o.Topics {
 		if o.Share != "" {
 			f = "$share/" + o.Share + "/" + f
@@ -139,12 +148,22 @@ func (c *Client) Ready() error {
 	if err := c.why.Load(); err != nil {
 		return fmt.Errorf("source %s at %s: %w", c.options.Name, c.url, *err)
 	}
+	if d := time.Since(c.made) - time.Duration(c.heard.Load()); d > unheardTime {
+		return fmt.Errorf("source %s at %s: nothing has come from the broker for %s, not even the answer to a ping "+
+			"(check the network between here and there)", c.options.Name, c.url, d.Round(time.Second))
+	}
 	return nil
 }
 
+// hears takes note of a sign of life.
+func (c *Client) hears() { c.heard.Store(int64(time.Since(c.made))) }
+
 func (c *Client) down(err error) { c.why.Store(&err) }
 
-func (c *Client) up() { c.why.Store(nil) }
+func (c *Client) up() {
+	c.hears()
+	c.why.Store(nil)
+}
 
 // Run connects, subscribes and takes messages until ctx ends, and connects again
 // whenever the connection is lost. It may be called once.
@@ -165,7 +184,7 @@ func (c *Client) Run(ctx context.Context, handle Handler) error {
 		}
 		c.down(err)
 		connected = connected || s.subscribed
-		if s.subscribed && time.Since(started) < shortLife {
+		if s.admitted && time.Since(started) < shortLife {
 			short++
 		} else {
 			short = 0

@@ -201,6 +201,7 @@ func (c *conn) settle() error {
 			c.seen.add(m.id, m.sum)
 		}
 	}
+	// gofail: var beforeAcknowledgement struct{}
 	c.broker.noteAccepted()
 	return nil
 }

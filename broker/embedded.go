@@ -36,6 +36,7 @@ const (
 type EmbeddedOptions struct {
 	Listen         string                // host:port for plain MQTT; "" is off, port 0 is any
 	TLSListen      string                // host:port for MQTT over TLS; "" is off
+	Listener       net.Listener          // plain MQTT by what is bound already; the broker closes it. Nil: none
 	TLS            *tls.Config           // required by TLSListen; verified client certificates name the user by CN
 	Anonymous      Anonymous             // who may come without a name
 	MaxPacket      int                   // bytes of one packet, at most 1 MiB; 0 is 256 KiB
@@ -86,8 +87,8 @@ type Embedded struct {
 	handle Handler
 	wait   func(Receipt) error
 
-	running  atomic.Bool
-	refusing atomic.Bool // the last receipt failed
+	running atomic.Bool
+	refused atomic.Pointer[time.Time] // when a receipt failed last; nil: acceptance was told since
 
 	mu       sync.Mutex
 	stopping bool
@@ -178,7 +179,7 @@ func newServer(e *Embedded, maxPacket int) *mqtt.Server {
 func (o *EmbeddedOptions) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if o.Listen == "" && o.TLSListen == "" {
+	if o.Listen == "" && o.TLSListen == "" && o.Listener == nil {
 		bad("no listener is configured (set listen, for example to 127.0.0.1:1883)")
 	}
 	if o.TLSListen != "" && o.TLS == nil {
@@ -366,13 +367,20 @@ func (e *Embedded) takeWill(m Message) {
 // noteRefusal counts a message that is not safe and logs the first of a row.
 func (e *Embedded) noteRefusal(err error) {
 	e.metrics.refused.Inc()
-	if !e.refusing.Swap(true) {
+	now := time.Now()
+	if e.refused.Swap(&now) == nil {
 		e.sometimes.Do(func() { e.log.Error("messages are refused until they can be made safe again", "error", err) })
 	}
 }
 
+// steadyFor is how long nothing may have been refused before it is told that messages
+// are accepted again: what one connection handed over before another was refused may
+// be answered after it.
+const steadyFor = time.Second
+
 func (e *Embedded) noteAccepted() {
-	if e.refusing.Load() && e.refusing.Swap(false) {
+	last := e.refused.Load()
+	if last != nil && time.Since(*last) >= steadyFor && e.refused.CompareAndSwap(last, nil) {
 		e.sometimes.Do(func() { e.log.Info("messages are accepted again") })
 	}
 }

@@ -18,7 +18,8 @@ const maxUpstreamPacket = 16 << 20
 // which it panics in a goroutine of its own.
 type guardedConn struct {
 	net.Conn
-	filters int // in each of our SUBSCRIBE packets
+	filters int    // in each of our SUBSCRIBE packets
+	heard   func() // is called when something came; nil: nobody asks
 
 	kind   byte
 	length int
@@ -36,6 +37,9 @@ const (
 
 func (g *guardedConn) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
+	if n > 0 && g.heard != nil {
+		g.heard()
+	}
 	if bad := g.follow(p[:n]); bad != nil {
 		_ = g.Conn.Close()
 		return 0, bad

@@ -153,6 +153,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		QoS:      pk.FixedHeader.Qos,
 		Dup:      pk.FixedHeader.Dup,
 		Received: time.Now(),
+		Trace:    traceOf(&pk),
 	})
 	c.await(pk.PacketID, pk.FixedHeader.Qos, sum, receipt)
 	if !e.subscribed() {
@@ -160,6 +161,16 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	}
 	pk.FixedHeader.Retain = false // nothing is retained
 	return pk, nil
+}
+
+// traceOf is what a sender says of its trace.
+func traceOf(pk *packets.Packet) string {
+	for _, p := range pk.Properties.User {
+		if p.Key == "traceparent" {
+			return p.Val
+		}
+	}
+	return ""
 }
 
 // OnSubscribe grants QoS 0: see DESIGN.md. Filters beyond the limits are made

@@ -67,6 +67,9 @@ func listenAll(o EmbeddedOptions) ([]*listener, error) {
 		}
 		out = append(out, &listener{Listener: nl, name: l.name, tls: l.tls})
 	}
+	if o.Listener != nil {
+		out = append(out, &listener{Listener: o.Listener, name: "mqtt"})
+	}
 	return out, nil
 }
 

@@ -17,6 +17,7 @@ type Message struct {
 	Retained bool // replayed on subscribe: of unknown age
 	Will     bool // its sender is gone: the embedded broker sends it in its place
 	Received time.Time
+	Trace    string // traceparent, if the sender has said one by a user property of MQTT 5; not checked
 }
 
 // A Receipt waits until what a message decided is safe. An error means that it

@@ -33,6 +33,7 @@ type session struct {
 	lost       chan error    // the first reason why the connection ends
 	ending     chan struct{} // closed when nothing more is to be handled
 	ended      chan struct{} // closed when nothing more is acknowledged
+	admitted   bool          // the broker has let us in
 	subscribed bool
 	useful     bool // a message was acknowledged
 
@@ -87,6 +88,7 @@ func (s *session) acknowledge(receipts context.Context) {
 				return false
 			}
 		}
+		// gofail: var beforeUpstreamAcknowledgement struct{}
 		a.message.Ack()
 		s.useful = true
 		return true
@@ -168,32 +170,28 @@ func (s *session) options(ctx context.Context) *paho.ClientOptions {
 		SetDefaultPublishHandler(s.arrived).
 		SetConnectionLostHandler(func(_ paho.Client, err error) { s.lose(explain("connection lost", err)) }).
 		SetCustomOpenConnectionFn(func(u *url.URL, _ paho.ClientOptions) (net.Conn, error) {
-			return dial(ctx, u, s.client.options.TLS, len(s.client.filters))
+			conn, err := s.client.open(ctx, u)
+			if err != nil {
+				return nil, err
+			}
+			return &guardedConn{Conn: conn, filters: len(s.client.filters), heard: s.client.hears}, nil
 		})
 }
 
-// dial opens the transport and puts the guard on it; filters is how many will be
-// subscribed at once.
-func dial(ctx context.Context, u *url.URL, config *tls.Config, filters int) (net.Conn, error) {
+// dial opens the transport.
+func dial(ctx context.Context, u *url.URL, config *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if config == nil {
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	var conn net.Conn
-	var err error
 	switch u.Scheme {
 	case "mqtt":
-		conn, err = new(net.Dialer).DialContext(ctx, "tcp", u.Host)
+		return new(net.Dialer).DialContext(ctx, "tcp", u.Host)
 	case "mqtts":
-		conn, err = (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", u.Host)
-	default:
-		conn, err = paho.NewWebsocket(u.String(), config, connectTimeout, nil, nil)
+		return (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", u.Host)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &guardedConn{Conn: conn, filters: filters}, nil
+	return paho.NewWebsocket(u.String(), config, connectTimeout, nil, nil)
 }
 
 // connect returns when messages are on their way.
@@ -209,6 +207,7 @@ func (s *session) connect(ctx context.Context, conn paho.Client, again bool) err
 		return explain("connecting to "+c.url.Host, err)
 	}
 	c.metrics.connects.WithLabelValues(c.options.Name).Inc()
+	s.admitted = true
 	present := token.(*paho.ConnectToken).SessionPresent()
 	c.log.Info("connected to the external broker", "session_present", present)
 	if again && !present {
