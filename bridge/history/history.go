@@ -69,6 +69,7 @@ type Log struct {
 	packer   *packer
 	stopped  error // why nothing is being recorded; nil: it is
 
+	flushing  sync.Mutex // held while blocks are written
 	snapshots sync.Mutex // one is written at a time
 	clean     bool       // the snapshot found by Open was a clean one
 }
@@ -112,7 +113,7 @@ func Open(o Options) (*Log, error) {
 
 func (l *Log) open() (err error) {
 	if l.options.Path == "" {
-		return errors.New("no folder is named; set store.path")
+		return errors.New("no folder is named (set store.path)")
 	}
 	if err := os.MkdirAll(l.options.Path, 0o700); err != nil {
 		return unwritable(err)
@@ -126,7 +127,7 @@ func (l *Log) open() (err error) {
 		return unwritable(err)
 	case !ok:
 		_ = lock.Close() // nothing was locked
-		return errors.New("it is in use by another process; stop that one, or choose another store.path")
+		return errors.New("it is in use by another process (stop that one, or choose another store.path)")
 	}
 	l.lock = lock
 	if l.metrics, err = newMetrics(l.options.Registerer, &l.bytes); err != nil {
@@ -229,7 +230,7 @@ func (l *Log) Close() error {
 
 func unwritable(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w; user %d must be able to write there, or choose another store.path", err, os.Getuid())
+		return fmt.Errorf("%w (user %d must be able to write there, or choose another store.path)", err, os.Getuid())
 	}
 	return err
 }

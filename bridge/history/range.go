@@ -9,28 +9,39 @@ import (
 	"tocsin/rules"
 )
 
-// ranging gathers the newest readings of one metric.
+// ranging gathers the newest readings of some metrics of a device.
 type ranging struct {
-	device, metric string
-	from, to       time.Time
-	limit          int
+	device   string
+	metrics  map[string]*newest
+	from, to time.Time
+	limit    int
 
 	decoder decoder
-	found   []rules.Point // at most twice the limit
-	oldest  int64         // where there are limit points: no older one is needed
+}
+
+// newest are the newest readings of one metric.
+type newest struct {
+	limit  int
+	found  []rules.Point // at most twice the limit
+	oldest int64         // where there are limit points: no older one is needed
 }
 
 // done reports whether a block whose newest reading is of a time has nothing to
 // add.
 func (r *ranging) done(endAt int64) bool {
-	return r.limit <= 0 || len(r.found) >= r.limit && endAt < r.oldest
+	for _, n := range r.metrics {
+		if r.limit > 0 && (len(n.found) < r.limit || endAt >= n.oldest) {
+			return false
+		}
+	}
+	return true
 }
 
 // take gathers from the payload of a block.
 func (r *ranging) take(payload []byte) error {
 	// Names are written as they are, so most blocks without the device need no
 	// decoding.
-	if !bytes.Contains(payload, []byte(r.device)) || !bytes.Contains(payload, []byte(r.metric)) {
+	if !bytes.Contains(payload, []byte(r.device)) {
 		return nil
 	}
 	r.decoder.begin(payload)
@@ -49,15 +60,20 @@ func (r *ranging) take(payload []byte) error {
 			r.sample(&in.Batch[i])
 		}
 	}
-	if len(r.found) >= r.limit {
-		r.trim()
+	for _, n := range r.metrics {
+		if len(n.found) >= n.limit {
+			n.trim()
+		}
 	}
 	return nil
 }
 
 func (r *ranging) sample(s *rules.Sample) {
-	if s.Device != r.device || s.Metric != r.metric || s.Invalid != "" || s.At.Before(r.from) || !s.At.Before(r.to) ||
-		s.Flags&rules.Retained != 0 && s.Clock == rules.ClockArrival {
+	if s.Device != r.device || !counts(s) || s.At.Before(r.from) || !s.At.Before(r.to) {
+		return
+	}
+	n := r.metrics[s.Metric]
+	if n == nil {
 		return
 	}
 	p := rules.Point{At: s.At}
@@ -69,27 +85,27 @@ func (r *ranging) sample(s *rules.Sample) {
 	default:
 		p.Value = s.Num
 	}
-	r.found = append(r.found, p)
-	if r.limit < math.MaxInt/2 && len(r.found) >= 2*r.limit {
-		r.trim()
+	n.found = append(n.found, p)
+	if n.limit < math.MaxInt/2 && len(n.found) >= 2*n.limit {
+		n.trim()
 	}
 }
 
 // trim keeps the newest.
-func (r *ranging) trim() {
-	slices.SortStableFunc(r.found, func(a, b rules.Point) int { return a.At.Compare(b.At) })
-	if n := len(r.found); n > r.limit {
-		r.found = append(r.found[:0], r.found[n-r.limit:]...)
+func (n *newest) trim() {
+	slices.SortStableFunc(n.found, func(a, b rules.Point) int { return a.At.Compare(b.At) })
+	if k := len(n.found); k > n.limit {
+		n.found = append(n.found[:0], n.found[k-n.limit:]...)
 	}
-	if len(r.found) > 0 {
-		r.oldest = nanos(r.found[0].At)
+	if len(n.found) > 0 {
+		n.oldest = nanos(n.found[0].At)
 	}
 }
 
-func (r *ranging) points() []rules.Point {
-	if r.limit <= 0 {
+func (n *newest) points() []rules.Point {
+	if n.limit <= 0 {
 		return nil
 	}
-	r.trim()
-	return r.found
+	n.trim()
+	return n.found
 }

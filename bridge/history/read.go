@@ -221,12 +221,32 @@ func readPart(ctx context.Context, p *part, u *unpacker, wanted func(h *header, 
 // and before to, at most limit of them, oldest first. Readings that could not be
 // used, and retained ones without a time of their own, are left out.
 func (l *Log) Range(ctx context.Context, device, metric string, from, to time.Time, limit int) ([]rules.Point, error) {
+	all, err := l.Ranges(ctx, RangeQuery{device, []string{metric}, from, to, limit})
+	return all[metric], err
+}
+
+// A RangeQuery asks for the readings of a device as [Log.Range] does, of several
+// metrics.
+type RangeQuery struct {
+	Device   string
+	Metrics  []string
+	From, To time.Time
+	Limit    int // of each metric
+}
+
+// Ranges returns by metric what [Log.Range] returns for each, with one look at the
+// history.
+func (l *Log) Ranges(ctx context.Context, q RangeQuery) (map[string][]rules.Point, error) {
 	u, err := newUnpacker()
 	if err != nil {
 		return nil, err
 	}
 	defer u.close()
-	r := ranging{device: device, metric: metric, from: from, to: to, limit: limit}
+	from, to := q.From, q.To
+	r := ranging{device: q.Device, metrics: make(map[string]*newest, len(q.Metrics)), from: from, to: to, limit: q.Limit}
+	for _, metric := range q.Metrics {
+		r.metrics[metric] = &newest{limit: q.Limit}
+	}
 	// A reading of the time asked for came then or later, but for a clock that ran
 	// ahead.
 	spots, err := l.spots(ctx, since(l.parts(), from.Add(-time.Hour)), nanos(from), nanos(to))
@@ -255,7 +275,11 @@ func (l *Log) Range(ctx context.Context, device, metric string, from, to time.Ti
 			return nil, fmt.Errorf("reading history: %w", err)
 		}
 	}
-	return r.points(), nil
+	all := make(map[string][]rules.Point, len(r.metrics))
+	for metric, n := range r.metrics {
+		all[metric] = n.points()
+	}
+	return all, nil
 }
 
 // A spot is where a block is.

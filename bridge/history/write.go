@@ -31,9 +31,15 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
+// Flush hands what was appended to the system, so that it outlives the process. What
+// goes wrong is told by Run.
+func (l *Log) Flush() { l.flush(true) }
+
 // flush writes the blocks that are waiting, with all also the one that is being
 // made.
 func (l *Log) flush(all bool) {
+	l.flushing.Lock() // blocks are written in their order
+	defer l.flushing.Unlock()
 	l.mu.Lock()
 	if all && len(l.encoder.buf) > 0 {
 		l.seal()
