@@ -33,7 +33,7 @@ func (a access) Tokens(ctx context.Context) (all []bridge.AccessToken, err error
 			return err
 		}
 		if copy(t.Digest[:], digest) != len(t.Digest) {
-			return fmt.Errorf("token %s has no digest; restore a backup", t.ID)
+			return fmt.Errorf("token %s has no digest (restore a backup)", t.ID)
 		}
 		t.Created, t.Used, t.Ends, t.Revoked = fromNanos(created), fromNanos(used), fromNanos(ends), fromNanos(revoked)
 		all = append(all, t)
@@ -118,8 +118,9 @@ func (a access) write(ctx context.Context, do func(context.Context, *writer) err
 	}
 	a.d.writing.Lock()
 	defer a.d.writing.Unlock()
-	if err := a.d.recover(); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	if err := a.d.recover(ctx); err != nil {
 		return err
 	}
-	return a.d.write(context.WithoutCancel(ctx), &work{access: do})
+	return a.d.write(ctx, &work{access: do})
 }

@@ -78,10 +78,11 @@ func (d *DB) change(ctx context.Context, s bridge.Selection, discard bool) (n in
 func (d *DB) changeSome(ctx context.Context, c change) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	if err := d.recover(); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	if err := d.recover(ctx); err != nil {
 		return err
 	}
-	return d.write(context.WithoutCancel(ctx), &work{changes: []change{c}, cursors: true})
+	return d.write(ctx, &work{changes: []change{c}, cursors: true})
 }
 
 // hold lets the lane forget everything but what is leased, once all that it knew

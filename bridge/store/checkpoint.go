@@ -1,6 +1,10 @@
 package store
 
-import "context"
+import (
+	"context"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
 
 // checkpointPages is the length of the log at which it is copied: 16 MiB.
 const checkpointPages = 4000
@@ -34,7 +38,7 @@ func (d *DB) checkpoint(ctx context.Context) error {
 // again some pages later. The caller holds writing.
 func (d *DB) restartLog(ctx context.Context) error {
 	mode := "PASSIVE"
-	if d.full {
+	if d.full.Load() {
 		mode = "TRUNCATE" // the log is space that others need more
 	}
 	left, err := d.copyLog(ctx, mode)
@@ -50,7 +54,9 @@ func (d *DB) copyLog(ctx context.Context, mode string) (left int, err error) {
 	}
 	var busy, pages, copied int
 	err = d.read.QueryRowContext(context.WithoutCancel(ctx), `PRAGMA wal_checkpoint(`+mode+`)`).Scan(&busy, &pages, &copied)
-	if isFull(err) {
+	// Some file systems want space to cut a file off. What was copied is copied then,
+	// and a log that is as long as it was is begun anew all the same.
+	if isFull(err) || d.full.Load() && errorCode(err) == sqlite3.SQLITE_IOERR_TRUNCATE {
 		d.log.Debug("log was not copied, disk is full", "path", d.dir, "error", err)
 		return checkpointPages, nil
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ const (
 	tailBytes  = 2 << 20 // and of so many bytes
 )
 
-const selectBodies = `SELECT num, id, type, alarm, at, committed, payload, told FROM event
+const selectBodies = `SELECT num, id, type, alarm, at, committed, payload, told, sum FROM event
 	WHERE num IN (SELECT value FROM json_each(?))`
 
 // States yields every alarm's state, by key. No lock is held while the caller
@@ -55,15 +56,19 @@ func (d *DB) statesFrom(ctx context.Context, key string) (page []rules.State, er
 	if err := d.state(); err != nil {
 		return nil, err
 	}
-	rows, err := d.read.QueryContext(ctx, `SELECT key, data FROM alarm WHERE key >= ? ORDER BY key LIMIT 256`, key)
+	rows, err := d.read.QueryContext(ctx, `SELECT key, data, sum FROM alarm WHERE key >= ? ORDER BY key LIMIT 256`, key)
 	if err != nil {
 		return nil, d.reading("alarms", err)
 	}
 	err = each(rows, func() error {
 		var s rules.State
 		var data []byte
-		if err := rows.Scan(&key, &data); err != nil {
+		var sum sql.NullInt64
+		if err := rows.Scan(&key, &data, &sum); err != nil {
 			return err
+		}
+		if sum.Valid && sum.Int64 != checksum([]byte(key), data) {
+			return fmt.Errorf("alarm %s: %w", key, errDamaged)
 		}
 		if err := json.Unmarshal(data, &s); err != nil {
 			return fmt.Errorf("alarm %s: %w", key, err)
@@ -249,15 +254,16 @@ func (d *DB) find(ctx context.Context, query string, args ...any) (list []found,
 	return list, d.reading("events", err)
 }
 
-// dueBy is when a delivery is due that was put off at one time until another. It
-// waits no longer than it was to wait then: a clock that was set back since would
-// have it wait for the clock to get there again. It has a monotonic reading, so
-// that a clock that is set from now on does not move it.
+// dueBy is when a delivery is due that was put off at one time until another. If
+// that time is yet to come, the clock was set back since, and nobody knows how much
+// of the wait is over: it is due now, and where an answer asked for patience its
+// endpoint as a whole still waits. The result has a monotonic reading, so that a
+// clock that is set from now on does not move it.
 func dueBy(now time.Time, due, at int64) time.Time {
-	if due == 0 {
+	if due == 0 || at > nanos(now) {
 		return time.Time{}
 	}
-	return now.Add(time.Duration(min(due-nanos(now), due-at)))
+	return now.Add(time.Duration(due - nanos(now)))
 }
 
 // underWay are events that a lane which reads again must not take for owed: what
@@ -373,8 +379,12 @@ func (d *DB) bodies(ctx context.Context, nums []int64, to func(num int64, e newe
 	return d.reading("events", each(rows, func() error {
 		var num, at, committed int64
 		var e newest
-		if err := rows.Scan(&num, &e.ID, &e.Type, &e.Alarm, &at, &committed, &e.Data, &e.told); err != nil {
+		var sum sql.NullInt64
+		if err := rows.Scan(&num, &e.ID, &e.Type, &e.Alarm, &at, &committed, &e.Data, &e.told, &sum); err != nil {
 			return err
+		}
+		if sum.Valid && sum.Int64 != checksumOf(num, e.ID, string(e.Type), e.Alarm, e.told, at, e.Data) {
+			return fmt.Errorf("event %d: %w", num, errDamaged)
 		}
 		e.At, e.Owed = fromNanos(at), fromNanos(committed)
 		to(num, e)

@@ -30,6 +30,7 @@ type work struct {
 	forget    int64 // forget what is kept of alarms since before then
 	vacuum    bool  // give some free space of the file back
 	probe     bool  // write even when there is nothing to write
+	room      int   // bytes that are written to see whether there is space for them
 	cursors   bool  // move the cursors
 	access    func(context.Context, *writer) error
 
@@ -80,17 +81,21 @@ func (d *DB) Commit(ctx context.Context, b bridge.Batch) error {
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	start := time.Now()
-	if err := d.recover(); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	if err := d.recover(ctx); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
-	if err := d.write(context.WithoutCancel(ctx), k); err != nil {
+	if err := d.write(ctx, k); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	if !d.alive.Swap(true) {
 		// SQLite makes its log with the first write.
 		if err := d.watch(databaseFile+"-wal", databaseFile+"-shm"); err != nil {
-			return d.broken("using "+d.dir, err)
+			return d.astray(err)
 		}
+	}
+	if !b.Probe {
+		d.hears.Store(true)
 	}
 	d.metrics.committed(time.Since(start))
 	return nil
@@ -153,6 +158,7 @@ func (d *DB) flush(ctx context.Context, closing bool) error {
 	if !closing && !d.waiting() {
 		return nil
 	}
+	// gofail: var beforeOutcomesAlone struct{}
 	return d.write(context.WithoutCancel(ctx), &work{cursors: closing})
 }
 
@@ -195,7 +201,7 @@ func (d *DB) prepare(k *work) {
 	k.last = d.last
 	k.outcomes, d.next = d.next, newOutcomes()
 	d.flying = k.outcomes
-	if d.full {
+	if d.full.Load() {
 		k.attempts = nil // the space is for the outcomes themselves
 	}
 	k.records = make(map[*lane]record, len(d.byName))

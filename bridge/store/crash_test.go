@@ -122,7 +122,7 @@ func TestSecondProcessIsToldWhoHasTheFolder(t *testing.T) {
 	c := start(t, "hold", dir)
 	c.read(1)
 	_, err := Open(context.Background(), Options{Path: dir})
-	want := fmt.Sprintf("data is in use by process %d; stop it or choose another store.path", c.cmd.Process.Pid)
+	want := fmt.Sprintf("data is in use by process %d (stop it or choose another store.path)", c.cmd.Process.Pid)
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("Open = %v, want %q", err, want)
 	}

@@ -24,7 +24,7 @@ type lock struct {
 // it before last ran.
 func occupy(dir string) (*lock, time.Time, error) {
 	if dir == "" {
-		return nil, time.Time{}, errors.New("no folder is named; set store.path")
+		return nil, time.Time{}, errors.New("no folder is named (set store.path)")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, time.Time{}, unwritable(err)
@@ -44,7 +44,7 @@ func occupy(dir string) (*lock, time.Time, error) {
 	}
 	if !ok {
 		_ = l.flock.Close() // nothing was locked
-		return nil, time.Time{}, fmt.Errorf("data is in use by %s; stop it or choose another store.path", l.holder())
+		return nil, time.Time{}, fmt.Errorf("data is in use by %s (stop it or choose another store.path)", l.holder())
 	}
 	l.sign()
 	if !before.IsZero() {
@@ -97,7 +97,10 @@ func (l *lock) release() error { return l.flock.Close() }
 
 func unwritable(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w; user %d must be able to write there, or choose another store.path", err, os.Getuid())
+		return fmt.Errorf("%w (user %d must be able to write there, or choose another store.path)", err, os.Getuid())
+	}
+	if errors.Is(err, syscall.EIO) {
+		return fmt.Errorf("%w (see in the system's log what ails the disk)", err)
 	}
 	return err
 }
@@ -111,7 +114,10 @@ func createFile(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(filepath.Dir(path)), syncDir(filepath.Dir(filepath.Dir(path))))
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return unwritable(err)
+	}
+	return unwritable(syncDir(filepath.Dir(filepath.Dir(path))))
 }
 
 func syncDir(path string) error {

@@ -66,20 +66,23 @@ const newestOfFold = `(SELECT max(e.num) AS num, coalesce(e.class, 0) AS class, 
 
 func (d *DB) countFold(ctx context.Context, ep, last int64, f *bridge.Fold) error {
 	f.Types, f.Severity = make(map[rules.Type]int), make(map[rules.Severity]int)
-	rows, err := d.read.QueryContext(ctx, `SELECT e.type, count(*), max(d.fold), min(d.at)`+ofFold+`GROUP BY e.type`, ep, last)
+	rows, err := d.read.QueryContext(ctx, `SELECT e.type, count(*), max(d.fold), min(d.at), max(d.at)`+ofFold+`GROUP BY e.type`, ep, last)
 	if err != nil {
 		return d.reading("what is folded", err)
 	}
 	err = each(rows, func() error {
 		var typ rules.Type
 		var n int
-		var mark, at int64
-		err := rows.Scan(&typ, &n, &mark, &at)
+		var mark, first, last int64
+		err := rows.Scan(&typ, &n, &mark, &first, &last)
 		f.Types[typ] = n
 		f.Events += n
 		f.Mark = max(f.Mark, mark)
-		if since := fromNanos(at); f.Since.IsZero() || since.Before(f.Since) {
+		if since := fromNanos(first); f.Since.IsZero() || since.Before(f.Since) {
 			f.Since = since
+		}
+		if until := fromNanos(last); until.After(f.Until) {
+			f.Until = until
 		}
 		return err
 	})

@@ -344,3 +344,43 @@ func TestRemovedFilesBreakTheStore(t *testing.T) {
 		eventually(t, name+" is missed", func() bool { return errors.Is(d.Commit(t.Context(), bridge.Batch{}), ErrBroken) })
 	}
 }
+
+// Nothing is heard while nothing can be stored. A process that is restarted then
+// has to know since when, or it takes the silence for the devices'.
+func TestFullDiskIsNoTimeOfHearing(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir)
+	commit(t, d, event("e", "rule/1", "x"))
+	full := func(turn func()) {
+		d.writing.Lock()
+		defer d.writing.Unlock()
+		turn()
+	}
+	full(func() { d.surrender(syscall.ENOSPC) })
+	past := time.Now().Add(-time.Hour).Truncate(time.Second)
+	lock := filepath.Join(dir, lockFile)
+	if err := os.Chtimes(lock, past, past); err != nil {
+		t.Fatal(err)
+	}
+	marked := func() bool {
+		d.touch()
+		info, err := os.Stat(lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !info.ModTime().Equal(past)
+	}
+	if marked() {
+		t.Error("a process that stores nothing marks that it hears")
+	}
+	if err := d.Commit(t.Context(), bridge.Batch{Probe: true}); err != nil {
+		t.Fatal(err)
+	}
+	if marked() {
+		t.Error("there is space again, and the process marks that it hears before it does")
+	}
+	commit(t, d)
+	if !marked() {
+		t.Error("the process hears again, and does not mark it")
+	}
+}

@@ -44,7 +44,19 @@ func (j journal) Endpoints(context.Context) ([]bridge.EndpointState, error) {
 
 // Backlog counts what an endpoint is still owed. It costs one read of one event,
 // whatever the count.
-func (j journal) Backlog(ctx context.Context, endpoint string) (bridge.Backlog, error) {
+func (j journal) Backlog(ctx context.Context, endpoint string) (b bridge.Backlog, err error) {
+	const looks = 3 // what is looked at may be settled and deleted meanwhile
+	for range looks {
+		if b, err = j.backlog(ctx, endpoint); !errors.Is(err, sql.ErrNoRows) {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// backlog is [journal.Backlog], or [sql.ErrNoRows] where the oldest of it was
+// deleted before its time was read.
+func (j journal) backlog(ctx context.Context, endpoint string) (bridge.Backlog, error) {
 	d := j.d
 	d.mu.Lock()
 	l := d.byName[endpoint]
@@ -54,6 +66,15 @@ func (j journal) Backlog(ctx context.Context, endpoint string) (bridge.Backlog, 
 	}
 	b := bridge.Backlog{Count: l.owed, Bytes: l.bytes, Dead: l.dead, Dropped: l.dropped}
 	first, after, newest, rows := l.oldest(), l.seen, d.last, l.rows || l.folds
+	if rows {
+		for _, unwritten := range []map[rowKey]row{d.next.rows, d.flying.rows} {
+			for key, r := range unwritten {
+				if key.ep == l.num && r.state == stateOpen {
+					first = min(first, key.event)
+				}
+			}
+		}
+	}
 	d.mu.Unlock()
 	if b.Count == 0 {
 		return b, nil
@@ -70,9 +91,6 @@ func (j journal) Backlog(ctx context.Context, endpoint string) (bridge.Backlog, 
 	var since int64
 	err := d.read.QueryRowContext(ctx, `SELECT max(e.committed, coalesce(d.owed, 0)) FROM event e
 		LEFT JOIN delivery d ON d.event = e.num AND d.ep = ? WHERE e.num = ?`, l.num, first).Scan(&since)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil // delivered and deleted while we looked
-	}
 	b.Oldest = fromNanos(since)
 	return b, d.reading("events", err)
 }

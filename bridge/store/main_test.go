@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -33,6 +34,8 @@ func TestMain(m *testing.M) {
 		os.Exit(attemptAndHang(os.Args[1]))
 	case "hold":
 		os.Exit(hold(os.Args[1]))
+	case "upgrade":
+		os.Exit(openAndClose(os.Args[1]))
 	default:
 		fmt.Fprintln(os.Stderr, "no such child:", mode)
 		os.Exit(2)
@@ -233,6 +236,19 @@ func hold(dir string) int {
 	fmt.Println("ok open")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	select {}
+}
+
+// openAndClose opens a store and prints what it logs.
+func openAndClose(dir string) int {
+	d, err := Open(context.Background(), Options{Path: dir, Log: slog.New(slog.NewTextHandler(os.Stdout, nil))})
+	if err == nil {
+		err = d.Close()
+	}
+	if err != nil {
+		fmt.Println("open:", err)
+		return 1
+	}
+	return 0
 }
 
 // unwritten reports whether outcomes wait, none of them in a transaction.

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,6 +17,10 @@ import (
 // them, what was delivered would be delivered again for ever.
 const reserveBytes = 1 << 20
 
+// roomBytes are written to see whether there is space again: as much as a group of
+// some hundred alarms is.
+const roomBytes = 256 << 10
+
 // openReserve makes the reserve, or starts without it on a full disk.
 func (d *DB) openReserve() error {
 	path := filepath.Join(d.dir, reserveFile)
@@ -23,7 +29,7 @@ func (d *DB) openReserve() error {
 	}
 	err := makeReserve(path, reserveBytes)
 	if errors.Is(err, syscall.ENOSPC) {
-		d.full = true
+		d.full.Store(true)
 		d.log.Warn("disk is full, nothing new is taken", "path", d.dir)
 		return nil
 	}
@@ -54,9 +60,10 @@ func writeZeros(f *os.File, size int) error {
 }
 
 // recover lets intake begin again when the disk has space for the reserve, and
-// as much for what is to come.
-func (d *DB) recover() error {
-	if err := d.state(); err != nil || !d.full {
+// as much for what is to come, and has taken a group's worth of it. The caller holds
+// writing.
+func (d *DB) recover(ctx context.Context) error {
+	if err := d.state(); err != nil || !d.full.Load() {
 		return err
 	}
 	err := makeReserve(filepath.Join(d.dir, reserveFile), reserveBytes)
@@ -66,20 +73,25 @@ func (d *DB) recover() error {
 	if err != nil {
 		return d.broken("writing to "+d.dir, err)
 	}
-	d.full = false
+	if err := d.write(ctx, &work{room: roomBytes}); err != nil { // a promise of space is not space, and a new file not the log
+		return err
+	}
+	d.full.Store(false)
 	d.log.Info("disk has space again", "path", d.dir)
 	return nil
 }
 
 // surrender gives the reserve up, so that outcomes can be written.
 func (d *DB) surrender(cause error) {
-	if d.full {
-		return
+	d.hears.Store(false)
+	if !d.full.Swap(true) {
+		d.log.Warn("disk is full, nothing new is taken", "path", d.dir, "error", cause)
 	}
-	d.full = true
-	d.log.Warn("disk is full, nothing new is taken", "path", d.dir, "error", cause)
-	if err := os.Remove(filepath.Join(d.dir, reserveFile)); err != nil {
+	err := os.Remove(filepath.Join(d.dir, reserveFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.log.Warn("reserve was not freed", "path", d.dir, "error", err)
 	}
-	signal(d.overflow) // a log that was copied is written again in place
+	if err == nil {
+		signal(d.overflow) // a log that was copied is written again in place
+	}
 }

@@ -9,7 +9,7 @@ import (
 
 const (
 	applicationID = 0x746f6373 // "tocs"
-	schemaVersion = 4
+	schemaVersion = 6
 )
 
 // schemas makes a file of the current version, step by step: a new file goes
@@ -127,13 +127,21 @@ CREATE INDEX audit_refused ON audit (refused);
 ALTER TABLE delivery ADD COLUMN fold INTEGER NOT NULL DEFAULT 0; -- of which fold it is, 0: of none
 CREATE INDEX delivery_folded ON delivery (ep, fold, event) WHERE state = 0 AND fold <> 0;
 ALTER TABLE kept ADD COLUMN folded INTEGER NOT NULL DEFAULT 0; -- number of the event that began the episode under way and was folded
+`, `
+CREATE TABLE registered ( -- endpoints that no file has
+	name   TEXT PRIMARY KEY,
+	sealed BLOB NOT NULL -- the endpoint and its secrets, see seal.go
+) WITHOUT ROWID;
+`, `
+ALTER TABLE event ADD COLUMN sum INTEGER; -- of what never changes, see checksumOf; NULL: written by an earlier version
+ALTER TABLE alarm ADD COLUMN sum INTEGER; -- of key and data; NULL: as above
 `}
 }
 
 // migrate brings a file to the current schema, from none in a new one, and
 // refuses one that is not ours. It is one transaction: a file that could not be
-// brought up to date is as it was.
-func (w *writer) migrate(ctx context.Context) error {
+// brought up to date is as it was. One of an older schema is shown to before, first.
+func (w *writer) migrate(ctx context.Context, path string, before upgrader) error {
 	var app, version, tables int
 	if err := w.conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
 		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).
@@ -145,14 +153,19 @@ func (w *writer) migrate(ctx context.Context) error {
 	case fresh:
 		version = 0
 	case app != applicationID:
-		return errors.New("is a database of another program; choose another store.path")
+		return errors.New("is a database of another program (choose another store.path)")
 	case version > schemaVersion:
-		return fmt.Errorf("was written by a newer tocsin (its schema is %d, this one knows %d); start that version, or restore an older backup",
-			version, schemaVersion)
+		return fmt.Errorf("was written by a newer tocsin: its schema is %d, this one knows %d (%s)",
+			version, schemaVersion, wayBack(path))
 	case version == schemaVersion:
 		return nil
 	case version < 1:
-		return fmt.Errorf("has the unknown schema %d; restore a backup", version)
+		return fmt.Errorf("has the unknown schema %d (restore a backup)", version)
+	}
+	if !fresh {
+		if err := before(ctx, w.conn, version); err != nil {
+			return err
+		}
 	}
 	steps := schemas()
 	statements := append(steps[version:len(steps):len(steps)],

@@ -75,24 +75,24 @@ type writer struct {
 	state, event, row, accepted, settle, attempt, forget, keep, endpoint, probe *sql.Stmt
 }
 
-func openWriter(ctx context.Context, path string, cacheKiB int64) (*writer, error) {
+func openWriter(ctx context.Context, path string, cacheKiB int64, before upgrader) (*writer, error) {
 	pool, err := connect(path, cacheKiB)
 	if err != nil {
 		return nil, err
 	}
 	pool.SetMaxOpenConns(1)
 	w := &writer{pool: pool}
-	if err := w.open(ctx); err != nil {
+	if err := w.open(ctx, path, before); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
 
-func (w *writer) open(ctx context.Context) (err error) {
+func (w *writer) open(ctx context.Context, path string, before upgrader) (err error) {
 	if w.conn, err = w.pool.Conn(ctx); err != nil {
 		return err
 	}
-	if err := w.migrate(ctx); err != nil {
+	if err := w.migrate(ctx, path, before); err != nil {
 		return err
 	}
 	for _, s := range []struct {
@@ -100,10 +100,10 @@ func (w *writer) open(ctx context.Context) (err error) {
 		text string
 	}{
 		{&w.settle, settleRow}, {&w.attempt, insertAttempt}, {&w.forget, forgetAttempts}, {&w.keep, upsertKept},
-		{&w.state, `INSERT INTO alarm (key, data) VALUES (?, ?)
-			ON CONFLICT (key) DO UPDATE SET data = excluded.data`},
-		{&w.event, `INSERT INTO event (num, id, type, alarm, at, committed, eps, payload, class, told)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
+		{&w.state, `INSERT INTO alarm (key, data, sum) VALUES (?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET data = excluded.data, sum = excluded.sum`},
+		{&w.event, `INSERT INTO event (num, id, type, alarm, at, committed, eps, payload, class, told, sum)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`},
 		{&w.row, `INSERT INTO delivery (event, ep, state, attempt, due, status, error, at, heard, began, fold)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event, ep) DO UPDATE SET
 			state = excluded.state, attempt = excluded.attempt, due = excluded.due,
@@ -149,7 +149,9 @@ func (w *writer) transact(ctx context.Context, do func() error) error {
 	}
 	err := do()
 	if err == nil {
+		// gofail: var transactionWritten struct{}
 		if _, err = w.conn.ExecContext(ctx, "COMMIT"); err == nil {
+			// gofail: var transactionSynced struct{}
 			return nil
 		}
 		err = fmt.Errorf("committing: %w", err)
@@ -161,7 +163,7 @@ func (w *writer) transact(ctx context.Context, do func() error) error {
 }
 
 func (w *writer) putState(ctx context.Context, key string, data []byte) error {
-	if _, err := w.state.ExecContext(ctx, key, string(data)); err != nil {
+	if _, err := w.state.ExecContext(ctx, key, string(data), checksum([]byte(key), data)); err != nil {
 		return fmt.Errorf("writing alarm %s: %w", key, err)
 	}
 	return nil
@@ -169,7 +171,8 @@ func (w *writer) putState(ctx context.Context, key string, data []byte) error {
 
 // putEvent reports whether the event was not known.
 func (w *writer) putEvent(ctx context.Context, num int64, e *newEvent, committed time.Time, eps string) (bool, error) {
-	r, err := w.event.ExecContext(ctx, num, e.id, string(e.typ), e.alarm, nanos(e.at), nanos(committed), eps, string(e.data), int(e.class), e.told)
+	r, err := w.event.ExecContext(ctx, num, e.id, string(e.typ), e.alarm, nanos(e.at), nanos(committed), eps, string(e.data), int(e.class), e.told,
+		checksumOf(num, e.id, string(e.typ), e.alarm, e.told, nanos(e.at), e.data))
 	if err != nil {
 		return false, fmt.Errorf("writing event %s: %w", e.id, err)
 	}
@@ -292,7 +295,7 @@ func isIO(err error) bool { return errorCode(err)&0xff == sqlite3.SQLITE_IOERR }
 // isDamaged reports whether err is a file that makes no sense.
 func isDamaged(err error) bool {
 	code := errorCode(err) & 0xff
-	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB || errors.Is(err, errDamaged)
 }
 
 func errorCode(err error) int {

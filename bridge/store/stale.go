@@ -94,7 +94,9 @@ func (l *lane) collapse(ln *line, rows map[rowKey]row) (stale []int) {
 			t := l.tried[it.num]
 			t.began = ln.items[began].num
 			l.tried[it.num] = t
-			l.setAside(ln, ln.items, rows)
+			if !ln.rowed { // rows that are there say what was heard
+				l.setAside(ln, ln.items, rows)
+			}
 			rows[rowKey{it.num, l.num}] = row{state: stateOpen, attempt: t.attempt, due: t.due, heard: t.heard, began: t.began}
 			began = -1
 		case k == end:

@@ -54,13 +54,15 @@ type DB struct {
 	w            *writer
 	read         *sql.DB
 	selectBodies *sql.Stmt // on read
+	seals        sealer
 
-	writing   sync.Mutex // held for the length of a transaction; taken before mu
-	full      bool       // under writing: the reserve was given up
-	cursorsAt time.Time  // under writing: when cursors were last moved
-	newest    time.Time  // under writing: when the newest event was committed, by the wall clock
+	writing   sync.Mutex  // held for the length of a transaction; taken before mu
+	full      atomic.Bool // changed under writing: the reserve was given up
+	cursorsAt time.Time   // under writing: when cursors were last moved
+	newest    time.Time   // under writing: when the newest event was committed, by the wall clock
 
 	alive atomic.Bool // something was committed
+	hears atomic.Bool // and more than a probe, since there was no space; changed under writing
 
 	mu     sync.Mutex // everything below
 	ended  error      // closed, or broken
@@ -88,6 +90,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	d := &DB{
 		dir:      o.Path,
 		log:      o.Log,
+		seals:    sealer{dir: o.Path},
 		byName:   make(map[string]*lane),
 		byNum:    make(map[int64]*lane),
 		next:     newOutcomes(),
@@ -98,8 +101,12 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		d.log = slog.New(slog.DiscardHandler)
 	}
 	if err := d.open(ctx, o); err != nil {
-		return nil, fmt.Errorf("opening store %s: %w", o.Path, errors.Join(err, d.release()))
+		if late := d.release(); late != nil {
+			d.log.Warn("closing a store that was not opened", "path", o.Path, "error", late)
+		}
+		return nil, fmt.Errorf("opening store %s: %w", o.Path, err)
 	}
+	// gofail: var storeOpened struct{}
 	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.background.Go(func() { d.keep(ctx) })
 	d.background.Go(func() { d.checkpoints(ctx) })
@@ -118,10 +125,21 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 	if err := createFile(path); err != nil {
 		return err
 	}
+	if err := checkLog(path + "-wal"); err != nil {
+		return explain(path, err)
+	}
+	shown := false
+	before := func(ctx context.Context, conn *sql.Conn, version int) error {
+		if shown { // what there was to say of it was said
+			return nil
+		}
+		shown = true
+		return d.copyOlder(ctx, conn, version)
+	}
 	// Two thirds for the writer, whose pages are the ones that come back.
-	d.w, err = openWriter(ctx, path, cache*2/3/1024)
+	d.w, err = openWriter(ctx, path, cache*2/3/1024, before)
 	if isFull(err) && os.Remove(filepath.Join(o.Path, reserveFile)) == nil {
-		d.w, err = openWriter(ctx, path, cache*2/3/1024)
+		d.w, err = openWriter(ctx, path, cache*2/3/1024, before)
 	}
 	if err != nil {
 		return explain(path, err)
@@ -132,6 +150,9 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
 	if d.selectBodies, err = d.read.PrepareContext(ctx, selectBodies); err != nil {
+		return explain(path, err)
+	}
+	if err := d.checkPages(ctx); err != nil {
 		return explain(path, err)
 	}
 	if err := d.load(ctx); err != nil {
@@ -157,9 +178,11 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 func explain(path string, err error) error {
 	switch {
 	case isFull(err):
-		return fmt.Errorf("%s: no space left on the disk; free some and start again: %w", path, err)
+		return fmt.Errorf("%s: no space left on the disk: %w (free some and start again)", path, err)
 	case isDamaged(err):
-		return fmt.Errorf("%s is damaged or is no database; restore a backup, or move the folder away to start empty: %w", path, err)
+		return fmt.Errorf("%s is damaged or is no database: %w (%s)", path, err, afterDamage)
+	case isIO(err):
+		return fmt.Errorf("%s: %w (see in the system's log what ails the disk)", path, err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }
@@ -209,7 +232,7 @@ func (d *DB) load(ctx context.Context) error {
 		return fmt.Errorf("reading deliveries: %w", err)
 	}
 	if lost.Valid {
-		return fmt.Errorf("deliveries are owed to endpoint number %d, which does not exist; restore a backup", lost.Int64)
+		return fmt.Errorf("deliveries are owed to endpoint number %d, which does not exist (restore a backup)", lost.Int64)
 	}
 	return nil
 }
@@ -264,7 +287,7 @@ func (d *DB) release() error {
 	if d.w != nil {
 		// The last connection copies the log into the file and removes it.
 		errs = append(errs, d.w.close())
-		if d.full {
+		if d.full.Load() {
 			// What that has freed lets the next process open the store on a
 			// disk that is full to the last byte.
 			_ = makeReserve(filepath.Join(d.dir, reserveFile), 0)
@@ -292,9 +315,21 @@ func (d *DB) end(err error) {
 	}
 }
 
-// broken ends the store and returns the error that says so.
+// broken ends the store and returns the error that says so. SQLite tells little of
+// what a disk has done; the system's log has the rest.
 func (d *DB) broken(doing string, err error) error {
-	err = fmt.Errorf("%s: %w: %w", doing, ErrBroken, err)
+	if isDamaged(err) {
+		return d.abandon(fmt.Errorf("%s: %w: %w (%s)", doing, ErrBroken, err, afterDamage))
+	}
+	return d.abandon(fmt.Errorf("%s: %w: %w (see in the system's log what ails the disk, and start again: what was acknowledged is on it)", doing, ErrBroken, err))
+}
+
+// astray ends the store because its files are not where they were.
+func (d *DB) astray(err error) error {
+	return d.abandon(fmt.Errorf("using %s: %w: %w (put it back, and start again)", d.dir, ErrBroken, err))
+}
+
+func (d *DB) abandon(err error) error {
 	d.end(err)
 	d.log.Error("store is broken, the process must end", "path", d.dir, "error", err)
 	return err
@@ -331,7 +366,7 @@ func (d *DB) keep(ctx context.Context) {
 		case <-tick.C:
 			d.touch()
 			if err := d.inPlace(); err != nil {
-				_ = d.broken("using "+d.dir, err) // told to every caller from now on
+				_ = d.astray(err) // told to every caller from now on
 				return
 			}
 		}
@@ -341,9 +376,10 @@ func (d *DB) keep(ctx context.Context) {
 	}
 }
 
-// touch notes that the process lives.
+// touch notes that the process lives. While the disk is full nothing is heard, nor until
+// the bridge has gone on from there, and the next process has to know since when.
 func (d *DB) touch() {
-	if d.alive.Load() {
+	if d.hears.Load() && !d.full.Load() {
 		d.lock.touch()
 	}
 }
@@ -371,7 +407,7 @@ func (d *DB) inPlace() error {
 	for _, f := range files {
 		now, err := os.Stat(filepath.Join(d.dir, f.Name()))
 		if err != nil || !os.SameFile(f, now) {
-			return fmt.Errorf("%s was removed or replaced while it was in use; what is written now is lost (start again)", f.Name())
+			return fmt.Errorf("%s was removed or replaced while it was in use; what is written now is lost", f.Name())
 		}
 	}
 	return nil

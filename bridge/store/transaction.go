@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 )
@@ -81,10 +82,20 @@ func (d *DB) run(ctx context.Context, k *work) error {
 			return err
 		}
 	}
-	if k.probe {
-		if _, err := d.w.probe.ExecContext(ctx, nanos(k.committed)); err != nil {
-			return fmt.Errorf("probing: %w", err)
-		}
+	switch {
+	case k.room > 0:
+		value := make([]byte, k.room)
+		_, _ = rand.Read(value) // it does not fail; zeros are nothing to a disk that packs
+		return d.probe(ctx, value)
+	case k.probe:
+		return d.probe(ctx, nanos(k.committed))
+	}
+	return nil
+}
+
+func (d *DB) probe(ctx context.Context, value any) error {
+	if _, err := d.w.probe.ExecContext(ctx, value); err != nil {
+		return fmt.Errorf("probing: %w", err)
 	}
 	return nil
 }

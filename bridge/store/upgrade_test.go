@@ -101,7 +101,7 @@ func TestRefusedUpgradeLeavesTheFileAsItWas(t *testing.T) {
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, dir, "schema 4", "kept already exists")
+	refuses(t, dir, "schema 6", "kept already exists")
 	if old, err = connect(path, 1024); err != nil {
 		t.Fatal(err)
 	}

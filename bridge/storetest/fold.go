@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -51,8 +52,8 @@ func foldedWaitsForItsDigest(t *testing.T, f *fixture) {
 	f.reopen()
 	f.wants("x")
 	f.wantsBacklog("x", 2, 0)
-	if again := f.wantsFold("x", 2, 2, 2); again.Mark != first.Mark {
-		t.Errorf("the same fold has the marks %d and %d", first.Mark, again.Mark)
+	if again := f.wantsFold("x", 2, 2, 2); !reflect.DeepEqual(again, first) {
+		t.Errorf("the same fold is\n%+v\nand\n%+v", first, again)
 	}
 	f.reopen()
 	f.folds("x", f.alarmed(rules.AlarmFired, rules.Major, "rule/c", "x"), false)

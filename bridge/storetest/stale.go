@@ -237,6 +237,20 @@ func collapseLeavesWhatMayHaveBeenHeard(t *testing.T, f *fixture) {
 	f.wantsBacklog("x", 0, 0)
 }
 
+// That an episode behind it is told whole must not make what was heard unheard.
+func collapseForgetsNothingThatWasHeard(t *testing.T, f *fixture) {
+	fired := f.tells(rules.AlarmFired, "rule/a", "x")
+	f.tells(rules.AlarmResolved, "rule/a", "x")
+	f.finish(bridge.Retry, time.Now(), f.wants("x", fired)...) // nobody knows whether it was taken
+	f.reopen()
+	f.tells(rules.AlarmFired, "rule/a", "x")
+	f.tells(rules.AlarmResolved, "rule/a", "x")
+	for range 3 {
+		f.finish(bridge.Released, time.Time{}, f.wantsStale(bridge.StaleCollapse, "x", fired)...)
+		f.reopen()
+	}
+}
+
 // What was once told whole stays so, whatever came in between.
 func collapsedStaysWhatItWas(t *testing.T, f *fixture) {
 	f.tells(rules.AlarmFired, "rule/a", "x")
