@@ -1,8 +1,10 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"tocsin/rules"
@@ -14,13 +16,16 @@ type Alarm struct {
 	Rule   string `json:"rule"`
 	Device string `json:"device"`
 	Standing
+	Title     string    `json:"title,omitempty"`     // as it would be told now; none while it is inactive
+	Because   string    `json:"because,omitempty"`   // why it stands as it does; none while it is inactive
 	StartedAt time.Time `json:"started_at,omitzero"` // of its episode, or the last; while it is pending: since when its condition holds
 	EndedAt   time.Time `json:"ended_at,omitzero"`   // of the last episode, when it is inactive
 	Episode   string    `json:"episode,omitempty"`
-	Value     any       `json:"value,omitempty"` // of the newest reading that is stored
+	Value     any       `json:"value,omitempty"` // of the newest reading
 	Unit      string    `json:"unit,omitempty"`
 	At        time.Time `json:"at,omitzero"`
 
+	Told    []string        `json:"told,omitempty"` // endpoints that were told of the episode, or are owed it
 	Acked   bool            `json:"acked,omitempty"`
 	AckedBy string          `json:"acked_by,omitempty"`
 	Shelved *rules.Shelving `json:"shelved,omitempty"`
@@ -74,11 +79,39 @@ func (b *Bridge) Alarms(ctx context.Context, q AlarmQuery) (list []Alarm, next s
 			continue
 		}
 		if q.Limit > 0 && len(list) == q.Limit {
-			return list, s.Key, nil
+			next = s.Key
+			break
 		}
 		list = append(list, a)
 	}
-	return list, "", nil
+	for part := range slices.Chunk(list, describedAtOnce) {
+		b.describe(part)
+	}
+	return list, next, nil
+}
+
+// describedAtOnce bounds for how many alarms intake waits at a time.
+const describedAtOnce = 64
+
+// describe adds to alarms what the engine says of them. While there is none they go
+// without.
+func (b *Bridge) describe(list []Alarm) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.engine == nil {
+		return
+	}
+	now := b.clock.now()
+	for i := range list {
+		if a := &list[i]; a.State != inactive {
+			a.Title, a.Because = b.engine.Describe(a.Key, now)
+			last, at, muted := b.engine.Glance(a.Key)
+			a.Muted = cmp.Or(a.Muted, muted)
+			if at.After(a.At) { // only a reading that changes something is stored
+				a.Value, a.At = last, at
+			}
+		}
+	}
 }
 
 // Alarm returns the alarm that receivers know by a key, also when it is inactive,
@@ -90,7 +123,9 @@ func (b *Bridge) Alarm(ctx context.Context, key string) (Alarm, error) {
 				return Alarm{}, fmt.Errorf("reading alarm %s: %w", key, err)
 			}
 			if keyOf(&s) == key {
-				return alarmOf(&s, standing(&s)), nil
+				one := []Alarm{alarmOf(&s, standing(&s))}
+				b.describe(one)
+				return one[0], nil
 			}
 			if from != "" {
 				break
@@ -103,7 +138,7 @@ func (b *Bridge) Alarm(ctx context.Context, key string) (Alarm, error) {
 func alarmOf(s *rules.State, stands Standing) Alarm {
 	a := Alarm{
 		Key: keyOf(s), Rule: s.Rule, Device: s.Device, Standing: stands, StartedAt: s.StartedAt, Episode: s.Episode,
-		Value: s.Last, Unit: s.Unit, At: s.LastAt,
+		Value: s.Last, Unit: s.Unit, At: s.LastAt, Told: s.Told,
 		Acked: s.Acked, AckedBy: s.AckedBy, Shelved: s.Shelved, Muted: s.Muted, Stale: s.Stale,
 	}
 	if stands.State == pending { // what the state has of an episode is the one before

@@ -20,10 +20,11 @@ func (b *Bridge) Client(ev broker.ClientEvent) {
 func (b *Bridge) attend(ev broker.ClientEvent) (*group, []rules.Input) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.clock.now()
+	b.out.Reset()
+	now, inputs := b.wake(nil)
 	var told []rules.Presence
-	if ev.Kind == broker.Dropped && b.slept(now) {
-		ev.Kind = broker.Closed
+	if ev.Kind == broker.Dropped && now.Sub(b.woke) < maxStray {
+		ev.Kind = broker.Closed // nobody answered at our end, which says nothing of theirs
 	}
 	switch ev.Kind {
 	case broker.Connected:
@@ -41,7 +42,7 @@ func (b *Bridge) attend(ev broker.ClientEvent) (*group, []rules.Input) {
 	case broker.Closed:
 		b.roster.went(ev.Client, "")
 	}
-	return b.stepPresence(told, now)
+	return b.stepPresence(told, now, inputs)
 }
 
 // dropped says who is lost with a client. What was missed before is not lost now,
@@ -63,20 +64,20 @@ func (b *Bridge) dropped(ev broker.ClientEvent, now time.Time) []rules.Presence 
 	return told
 }
 
-// stepPresence puts what is known of devices before the engine. Without one, it
-// is told when there is one again: see retell. The caller holds mu.
-func (b *Bridge) stepPresence(told []rules.Presence, now time.Time) (*group, []rules.Input) {
-	if b.engine == nil || len(told) == 0 {
+// stepPresence puts what is known of devices before the engine, which has seen the
+// inputs before. Without one, it is told when there is one again: see retell. The
+// caller holds mu, and has emptied out.
+func (b *Bridge) stepPresence(told []rules.Presence, now time.Time, inputs []rules.Input) (*group, []rules.Input) {
+	if b.engine == nil || len(told)+len(inputs) == 0 {
 		return nil, nil
 	}
-	inputs := make([]rules.Input, len(told))
-	b.out.Reset()
 	for i := range told {
-		inputs[i] = rules.Input{Now: now, Presence: &told[i]}
-		b.engine.Step(inputs[i], &b.out)
+		in := rules.Input{Now: now, Presence: &told[i]}
+		b.engine.Step(in, &b.out)
+		inputs = append(inputs, in)
 	}
 	b.metrics.evaluations.Add(float64(len(told)))
-	return b.queue(), inputs
+	return b.queue(nil, nil), inputs
 }
 
 // retell tells an engine that is made anew what became of clients while there was
@@ -96,7 +97,8 @@ func (b *Bridge) retell() {
 	for _, d := range b.roster.devices {
 		d.told = false
 	}
-	g, inputs := b.stepPresence(told, now)
+	b.out.Reset()
+	g, inputs := b.stepPresence(told, now, nil)
 	b.mu.Unlock()
 	b.record(g, inputs)
 }

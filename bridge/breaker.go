@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -144,7 +145,24 @@ type ramp struct {
 	ends  time.Time      // of this round
 	slots []time.Time    // when attempts may begin, ascending
 	asked time.Time      // up to when slots have been offered
-	draw  func() float64 // from 0 to below 1; nil means by chance
+	draw  func() float64 // from 0 to below 1; nil means by chance. It belongs to who has the ramp
+}
+
+// drawing is where an endpoint's chances come from; nil for a seed of 0.
+func drawing(seed uint64, endpoint string) func() float64 {
+	if seed == 0 {
+		return nil
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(endpoint))
+	return rand.New(rand.NewPCG(seed, h.Sum64())).Float64 // #nosec G404 -- jitter, not a secret
+}
+
+func (r *ramp) chance() float64 {
+	if r.draw == nil {
+		return rand.Float64() // #nosec G404 -- jitter, not a secret
+	}
+	return r.draw()
 }
 
 func (r *ramp) running() bool { return r.size > 0 }
@@ -162,13 +180,9 @@ func (r *ramp) restart(now time.Time) {
 }
 
 func (r *ramp) round(now time.Time, size int) {
-	draw := r.draw
-	if draw == nil {
-		draw = rand.Float64 // #nosec G404 -- jitter, not a secret
-	}
 	r.size, r.ends, r.slots = size, now.Add(rampRound), r.slots[:0]
 	for range size {
-		r.slots = append(r.slots, now.Add(time.Duration(draw()*float64(rampRound))))
+		r.slots = append(r.slots, now.Add(time.Duration(r.chance()*float64(rampRound))))
 	}
 	slices.SortFunc(r.slots, time.Time.Compare)
 }

@@ -14,6 +14,7 @@ import (
 
 	"tocsin/bridge/decode"
 	"tocsin/bridge/history"
+	"tocsin/bridge/trace"
 	"tocsin/rules"
 )
 
@@ -35,6 +36,10 @@ type Options struct {
 	// HostRate bounds the attempts a second at one host, of all endpoints there
 	// together; 0: no limit.
 	HostRate float64
+
+	// Seed is what jitter and slow starts are drawn from, so that a run can be
+	// repeated; 0: by chance.
+	Seed uint64
 
 	// LastAlive is when an earlier process on the same store was last known to
 	// run. From then until now nothing was heard, and no timer moves by it. The
@@ -60,6 +65,7 @@ type Options struct {
 
 	Registerer prometheus.Registerer // nil: no metrics are registered
 	Log        *slog.Logger          // nil: nothing is logged
+	Tracer     *trace.Tracer         // nil: nothing is traced
 }
 
 // Retention bounds what is kept of settled deliveries and past alarms. What is
@@ -77,18 +83,21 @@ type Bridge struct {
 	history   *history.Log             // nil: none
 	connected func(source string) bool // nil: always
 	lanes     lanes
+	seed      uint64
 	retention Retention
 	grace     time.Duration
 	metrics   *metrics
 	feed      *feed
 	rejects   *rejects
 	log       *slog.Logger
+	tracer    *trace.Tracer // nil: off
 
 	commits  *committer
 	clock    *clock
 	batches  sync.Pool // of *batch
 	refusing atomic.Pointer[string]
 	full     error      // the store was full at the start
+	deaf     time.Time  // since when nothing was heard then
 	broken   chan error // holds the first fatal error
 
 	// loading is held while the engine is made anew and while the rules change,
@@ -102,6 +111,8 @@ type Bridge struct {
 	program   *rules.Program
 	endpoints []Endpoint
 	engine    *rules.Engine // nil while the state is not known
+	gapped    uint64        // the group that timers are written with which a gap has moved: what comes rests on it
+	leapt     bool          // there was a gap, and nothing has been decided since
 	out       rules.Output
 	born      time.Time       // see Options.Born
 	limit     int             // of devices; see Options.MaxDevices
@@ -109,6 +120,7 @@ type Bridge struct {
 	roster    *roster
 	ticked    time.Time // the last tick; zero before the first
 	woke      time.Time // the end of the last gap
+	gaps      []gap     // that the log has not been told of
 	loaded    bool      // an engine was made before; guarded by loading
 }
 
@@ -122,12 +134,12 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	}
 	var taken func(rules.Input)
 	if o.History != nil {
-		taken = o.History.Append
+		taken = func(in rules.Input) { takeDown(o.History, in) }
 	}
 	b := &Bridge{
 		program: o.Program, endpoints: o.Endpoints, source: o.Source, store: o.Store, history: o.History, connected: o.Connected,
-		lanes: lanes{byName: make(map[string]*lane), hosts: make(map[string]*host), hostRate: o.HostRate}, retention: o.Retention, grace: o.Grace, limit: o.MaxDevices, born: o.Born,
-		metrics: newMetrics(), feed: newFeed(), rejects: newRejects(o.Log), log: o.Log,
+		lanes: lanes{byName: make(map[string]*lane), hosts: make(map[string]*host), hostRate: o.HostRate}, retention: o.Retention, seed: o.Seed, grace: o.Grace, limit: o.MaxDevices, born: o.Born,
+		metrics: newMetrics(), feed: newFeed(), rejects: newRejects(o.Log), log: o.Log, tracer: o.Tracer,
 		commits: newCommitter(o.Store, taken),
 		clock:   newClock(),
 		linked:  make(map[string]bool),
@@ -160,7 +172,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	}
 	// The timers that the downtime has moved are on disk before this process
 	// counts as alive; and a disk that cannot be written is known at once.
-	if err := b.writeStart(ctx); err != nil {
+	if err := b.writeStart(ctx, from); err != nil {
 		return nil, fmt.Errorf("writing to the store: %w", err)
 	}
 	if o.Registerer != nil {
@@ -175,9 +187,11 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 
 // writeStart commits what loading has changed, or nothing. A full disk is left to
 // Run, which refuses messages until there is space.
-func (b *Bridge) writeStart(ctx context.Context) error {
-	err := b.commits.write(ctx, func(*group) {})
+func (b *Bridge) writeStart(ctx context.Context, from time.Time) error {
+	b.deaf = from // if what the downtime has moved is refused, it has to be moved anew
+	err := b.commits.write(ctx, b.wakeLanes)
 	if err == nil {
+		b.deaf = b.clock.now()
 		err = b.store.Commit(ctx, Batch{})
 	}
 	if errors.Is(err, ErrFull) {
@@ -232,12 +246,13 @@ func stateOf(states []EndpointState, name string) EndpointState {
 func (b *Bridge) newLane(e Endpoint, s EndpointState, enable bool) (*lane, error) {
 	l := &lane{
 		store: b.store, write: b.changed, include: b.include, awaits: b.awaits, firing: b.firing,
-		metrics: b.metrics, feed: b.feed, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
+		metrics: b.metrics, feed: b.feed, tracer: b.tracer, log: b.log.With("endpoint", e.Name), wake: make(chan struct{}, 1),
 	}
 	if err := l.restore(time.Now(), s); err != nil {
 		return nil, err
 	}
 	l.state.Name = e.Name
+	l.breaker.ramp.draw = drawing(b.seed, e.Name)
 	l.endpoint.Store(e.withDefaults())
 	l.host.Store(b.lanes.host(e.Host))
 	l.bucket.set(e.Rate)
@@ -332,6 +347,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		taking.Go(func() { b.snapshotLoop(intake) })
 	}
 	taking.Go(func() {
+		// gofail: var beforeIntake struct{}
 		if err := b.source.Run(intake, b.Handle); err != nil && intake.Err() == nil {
 			b.fatal(fmt.Errorf("source: %w", err))
 		}
@@ -359,14 +375,17 @@ func (b *Bridge) Run(ctx context.Context) error {
 	stopLanes()
 	delivering.Wait()
 	if err == nil { // what lanes have learnt since the last commit
-		if e := b.commits.write(background, func(*group) {}); !errors.Is(e, ErrFull) {
+		if e := b.commits.write(background, b.wakeLanes); !errors.Is(e, ErrFull) {
 			err = e
 		}
 	}
 	b.forget(errStopped) // for whoever came too late
 	select {
 	case late := <-b.broken:
-		err = errors.Join(err, late)
+		if err == nil {
+			return late
+		}
+		b.log.Warn("stopping, and something else cannot go on", "error", late) // mostly of the same cause, which is told once
 	default:
 	}
 	return err

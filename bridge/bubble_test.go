@@ -196,6 +196,13 @@ func freezerRules() *rules.File {
 
 func (w *world) start() {
 	w.t.Helper()
+	w.create()
+	w.launch()
+}
+
+// create makes a bridge that does not run yet.
+func (w *world) create() {
+	w.t.Helper()
 	ctx := context.Background()
 	decoder, err := decode.New(decode.Options{Name: "plant", Topic: cmp.Or(w.topic, "plant/{device}")})
 	if err != nil {
@@ -233,7 +240,10 @@ func (w *world) start() {
 	if w.Bridge, err = bridge.New(ctx, o); err != nil {
 		w.t.Fatal(err)
 	}
-	running, stop := context.WithCancel(ctx)
+}
+
+func (w *world) launch() {
+	running, stop := context.WithCancel(context.Background())
 	w.stop, w.done, w.running = stop, make(chan error, 1), true
 	go func() { w.done <- w.Run(running) }()
 	// A test that failed leaves the bridge running, and a bubble may not.
@@ -320,18 +330,36 @@ func (w *world) halt() error {
 	return err
 }
 
+// A crash begins when the folder is as it will be found, and ends when attempts that
+// were under way have ended.
+type crash struct{ from, to time.Time }
+
+// forgotten reports whether what was accepted at a time may be known to nobody.
+func forgotten(crashes []crash, at time.Time) bool {
+	const unwritten = time.Second // outcomes are on disk sooner
+	return slices.ContainsFunc(crashes, func(c crash) bool { return !at.Before(c.from.Add(-unwritten)) && !at.After(c.to) })
+}
+
 // crash stops the bridge and leaves its folder as it was before: nothing that is
 // done to stop well has been done.
-func (w *world) crash() {
+func (w *world) crash() (c crash) {
 	w.t.Helper()
+	c.from = time.Now()
 	aside := filepath.Join(w.t.TempDir(), "aside")
 	if err := os.CopyFS(aside, os.DirFS(w.dir)); err != nil {
 		w.t.Fatal(err)
 	}
+	const alive = "data/lock" // its time says when the process lived
+	if info, err := os.Stat(filepath.Join(w.dir, alive)); err == nil {
+		if err := os.Chtimes(filepath.Join(aside, alive), info.ModTime(), info.ModTime()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	if err := w.halt(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.dir = aside
+	w.dir, c.to = aside, time.Now()
+	return c
 }
 
 // send hands a reading in and waits for its receipt.

@@ -329,6 +329,45 @@ func TestDigestThatFailsIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A digest that is sent again is the same message, whatever has happened to other
+// alarms since, and over a restart: its receiver knows it by its id.
+func TestDigestThatIsTriedAgainHasTheSameBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, ops := thrifty(t)
+		ops.answer = func(_ int, m webhook.Message) webhook.Result {
+			if strings.Contains(string(m.Body), `"type":"endpoint.digest"`) {
+				return failing(503)
+			}
+			return webhook.Result{Verdict: webhook.Accepted, Status: 200}
+		}
+		w.start()
+		for i := range 30 {
+			w.mustSend(fmt.Sprintf("freezer-%d", i), "temperature", -12)
+		}
+		time.Sleep(5 * time.Minute)
+		w.mustSend("boiler", "pressure", 9) // is told by itself
+		time.Sleep(5 * time.Minute)
+		w.stopped()
+		w.start()
+		time.Sleep(10 * time.Minute)
+		w.stopped()
+		sent := map[string][]string{}
+		for _, m := range ops.attempts {
+			if strings.Contains(string(m.Body), `"type":"endpoint.digest"`) {
+				sent[m.ID] = append(sent[m.ID], string(m.Body))
+			}
+		}
+		if len(sent) != 1 {
+			t.Errorf("a digest of the same events was sent under %d ids", len(sent))
+		}
+		for id, bodies := range sent {
+			if len(bodies) < 3 || len(slices.Compact(bodies)) != 1 {
+				t.Errorf("%s: %d attempts:\n%s", id, len(bodies), strings.Join(bodies, "\n"))
+			}
+		}
+	})
+}
+
 // What is folded while a digest is on its way is told by the next.
 func TestWhatADigestDoesNotTellIsInTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

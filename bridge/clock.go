@@ -33,16 +33,21 @@ func (c *clock) now() time.Time {
 	return set.Add(time.Since(*set)).Round(0)
 }
 
-// stray is how far the wall clock has moved away.
-func (c *clock) stray() time.Duration { return time.Now().Round(0).Sub(c.now()) }
+// look is the time on the bridge's clock, and how far the wall clock has moved away.
+func (c *clock) look() (now time.Time, stray time.Duration) {
+	set, wall := c.set.Load(), time.Now()
+	now = set.Add(wall.Sub(*set)).Round(0)
+	return now, wall.Round(0).Sub(now)
+}
 
-// tickLoop lets timers run out without a sample, once a second. A tick that
-// comes late, or a wall clock that was set, is a gap: time in which nothing was
-// heard, which no timer counts.
+// tickLoop lets timers run out without a sample, once a second, and looks whether
+// time has passed in which nothing was heard, see [Bridge.wake].
 func (b *Bridge) tickLoop(ctx context.Context) {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
-	last := b.clock.now()
+	b.mu.Lock()
+	b.ticked = b.clock.now()
+	b.mu.Unlock()
 	b.watchLinks()
 	for {
 		select {
@@ -50,13 +55,7 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 			return
 		case <-every.C:
 		}
-		if stray := b.clock.stray(); stray.Abs() > maxStray || b.clock.now().Sub(last) > maxStray {
-			b.gap(last, stray)
-		}
-		last = b.clock.now()
-		b.mu.Lock()
-		b.ticked = last
-		b.mu.Unlock()
+		b.rouse()
 		b.watchLinks()
 		b.tick()
 		b.rejects.flush(time.Now())
@@ -66,28 +65,53 @@ func (b *Bridge) tickLoop(ctx context.Context) {
 	}
 }
 
-// slept reports whether this process stood still until a moment ago, whether the
-// tick that notices has come yet or not. Connections that ended meanwhile say
-// nothing: nobody answered at our end. The caller holds mu.
-func (b *Bridge) slept(now time.Time) bool {
-	return b.clock.stray().Abs() > maxStray || now.Sub(b.woke) < maxStray || !b.ticked.IsZero() && now.Sub(b.ticked) > maxStray
-}
-
-// gap sets the clock and shifts every running timer by the time that was lost.
-// Nothing is judged in between.
-func (b *Bridge) gap(last time.Time, stray time.Duration) {
+// rouse is the tick's look at the clock. It tells of gaps, whoever has found them.
+func (b *Bridge) rouse() {
 	b.mu.Lock()
-	if stray.Abs() > maxStray {
-		b.clock.reset()
-	}
-	now := b.clock.now()
-	b.woke = now
+	b.out.Reset()
+	now, inputs := b.wake(nil)
 	var g *group
-	var inputs []rules.Input
-	if b.engine != nil {
-		g, inputs = b.stepGap(last, now)
+	if len(inputs) > 0 {
+		g = b.queue(nil, nil)
 	}
+	b.ticked = now
+	gaps := b.gaps
+	b.gaps = nil
 	b.mu.Unlock()
 	b.record(g, inputs)
-	b.log.Warn("a gap in time: timers stand still over it", "since", last, "gap", now.Sub(last).Round(time.Millisecond), "clock_step", stray.Round(time.Millisecond))
+	for _, in := range gaps {
+		b.log.Warn("a gap in time: timers stand still over it", "since", in.since, "gap", in.until.Sub(in.since).Round(time.Millisecond), "clock_step", in.step.Round(time.Millisecond))
+	}
+}
+
+// A gap is time in which this process stood still, or which its clock leapt over.
+type gap struct {
+	since, until time.Time
+	step         time.Duration // of the wall clock
+}
+
+// wake returns the time for an input that comes now. A tick that is overdue, or a wall
+// clock that was set, is a gap: time in which nothing was heard, which no timer counts.
+// The engine is told of it before anything that comes after it, for a process that was
+// suspended may read a message before its clock ticks: timers would run out by time in
+// which nobody listened. The caller holds mu, has emptied out, and queues what is in it.
+func (b *Bridge) wake(inputs []rules.Input) (time.Time, []rules.Input) {
+	now, stray := b.clock.look()
+	since := b.ticked
+	if since.IsZero() || stray.Abs() <= maxStray && now.Sub(since) <= maxStray {
+		return now, inputs
+	}
+	if stray.Abs() > maxStray {
+		b.clock.reset()
+		now = b.clock.now()
+	}
+	b.woke, b.ticked = now, now
+	b.gaps = append(b.gaps, gap{since, now, stray})
+	if b.engine == nil { // one that is made anew learns of it then
+		return now, inputs
+	}
+	in := rules.Input{Now: now, Gap: &rules.Gap{From: since, To: now}}
+	b.engine.Step(in, &b.out)
+	b.leapt = true
+	return now, append(inputs, in)
 }

@@ -62,7 +62,7 @@ func (b *Bridge) Announce(ctx context.Context, ev rules.Event) error {
 	}
 	b.mu.Lock()
 	ev.Endpoints = b.route(&ev)
-	g := b.commits.enqueue([]rules.Transition{{Events: []rules.Event{ev}}})
+	g := b.commits.enqueue([]rules.Transition{{Events: []rules.Event{ev}}}, b.origin(nil, nil))
 	b.mu.Unlock()
 	if err := g.receipt(ctx); err != nil {
 		return fmt.Errorf("storing %s: %w", ev.Type, err)
@@ -86,14 +86,18 @@ func (b *Bridge) step(in rules.Input) (receipt broker.Receipt, problems []string
 		b.mu.Unlock()
 		return nil, nil, errRefused
 	}
-	in.Now = b.clock.now()
 	b.out.Reset()
+	var inputs []rules.Input
+	in.Now, inputs = b.wake(nil)
 	b.engine.Step(in, &b.out)
-	g, problems := b.queue(), slices.Clone(b.out.Problems)
-	if in.Presence == nil && in.Link == nil && in.Command == nil && len(b.out.Transitions) > 0 {
-		in.Gap = &rules.Gap{From: in.Now, To: in.Now} // a tick that decided something is recorded, as a gap of no length
+	g, problems := b.queue(nil, nil), slices.Clone(b.out.Problems)
+	if in.Presence == nil && in.Link == nil && in.Command == nil {
+		b.leapt = false // what a gap has moved is in that group, or there is nothing
+		if len(b.out.Transitions) > 0 {
+			in.Gap = &rules.Gap{From: in.Now, To: in.Now} // a tick that decided something is recorded, as a gap of no length
+		}
 	}
 	b.mu.Unlock()
-	b.record(g, []rules.Input{in})
+	b.record(g, append(inputs, in))
 	return g.waits(), problems, nil
 }

@@ -35,6 +35,7 @@ type group struct {
 	inputs  []rules.Input // what waits for this group
 	changes []change      // of endpoints: they rest on no state of an alarm
 	settled bool
+	origins []origin // of transitions; none when nobody follows
 }
 
 func newGroup(number uint64) *group {
@@ -94,11 +95,17 @@ func (c *committer) admit() {
 	c.mu.Unlock()
 }
 
-// enqueue adds transitions to the open group. The caller holds the
-// engine's lock, which is what keeps an alarm's transitions in order.
-func (c *committer) enqueue(ts []rules.Transition) *group {
+// enqueue adds transitions to the open group, with where they come from if anybody
+// wants to know. The caller holds the engine's lock, which is what keeps an alarm's
+// transitions in order.
+func (c *committer) enqueue(ts []rules.Transition, from *origin) *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if from != nil {
+		from.from = len(c.open.batch.Transitions)
+		from.to = from.from + len(ts)
+		c.open.origins = append(c.open.origins, *from)
+	}
 	c.open.batch.Transitions = append(c.open.batch.Transitions, ts...)
 	c.signal()
 	return c.open
@@ -194,10 +201,12 @@ func (c *committer) take() *group {
 // every group that could not be written failed.
 func (c *committer) write(ctx context.Context, written func(*group)) error {
 	for g := c.take(); g != nil; g = c.take() {
+		// gofail: var beforeCommit struct{}
 		if err := c.store.Commit(ctx, g.batch); err != nil {
 			c.settle(g, fmt.Errorf("%w: %w", errRefused, err))
 			return err
 		}
+		// gofail: var beforeReceipts struct{}
 		c.settle(g, nil)
 		written(g)
 	}

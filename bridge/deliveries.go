@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"tocsin/bridge/preset"
 	"tocsin/rules"
 )
 
@@ -43,8 +44,8 @@ type DeliveryPage struct {
 	Cursor     string // of the next page, "" after the last
 }
 
-// DeliveryInfo is a delivery in a list. An outcome shows in it when it is on
-// disk, 100 ms after the attempt.
+// DeliveryInfo is a delivery in a list, with the outcome of every attempt that was
+// finished before the list was asked for.
 type DeliveryInfo struct {
 	Event     int64
 	ID        string // of the event
@@ -98,4 +99,18 @@ type Selection struct {
 
 	Reason  string // Discard: why, for the log
 	OnlySay bool   // change nothing, only count
+}
+
+// Requests are those that tell, or told, an endpoint of a delivery, as they would be
+// made now. There are none for an endpoint that is not configured any more.
+func (b *Bridge) Requests(d *DeliveryDetail) []Request {
+	l := b.lanes.get(d.Endpoint)
+	if l == nil {
+		return nil
+	}
+	e := l.endpoint.Load()
+	if e.Requests == nil {
+		return nil
+	}
+	return e.Requests(preset.Notice{ID: d.ID, Type: d.Type, Alarm: d.Alarm, At: d.At, Data: d.Data})
 }

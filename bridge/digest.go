@@ -137,7 +137,11 @@ func (l *lane) tellFold(ctx context.Context, now time.Time, room int, done chan<
 		return false, nil
 	}
 	f.mark = fold.Mark
-	l.pass(ctx, room, l.foldEvent(now, &fold), done)
+	ev, err := l.foldEvent(&fold)
+	if err != nil {
+		return false, err
+	}
+	l.pass(ctx, room, ev, done)
 	return true, nil
 }
 
@@ -164,7 +168,7 @@ func (l *lane) settleFold(ctx context.Context, now time.Time, a *attempt, how le
 		}
 	default:
 		f.failed++
-		f.after = now.Add(max(e.Retry.wait(f.failed), a.result.RetryAfter))
+		f.after = now.Add(max(e.Retry.wait(f.failed, l.chance()), a.result.RetryAfter))
 		return nil
 	}
 	f.failed, f.ending = 0, end
@@ -193,10 +197,12 @@ func (l *lane) endFold(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// foldEvent is the digest of what was folded.
-func (l *lane) foldEvent(now time.Time, f *Fold) rules.Event {
+// foldEvent is the digest of what was folded. It is made of that alone, and its id
+// of what it says: when it is sent again it is the same message, and where it says
+// something else it is another.
+func (l *lane) foldEvent(f *Fold) (rules.Event, error) {
 	e := l.endpoint.Load()
-	firing, told := l.firing(e.Name), &rules.Folded{
+	told := &rules.Folded{
 		Events: f.Events, Alarms: f.Alarms, Open: f.Open,
 		Types: make(map[string]int, len(f.Types)), Severity: make(map[string]int, len(f.Severity)),
 	}
@@ -223,14 +229,18 @@ func (l *lane) foldEvent(now time.Time, f *Fold) rules.Event {
 	if len(titles) > 0 {
 		because += ". The worst and newest: " + strings.Join(titles, "; ")
 	}
-	since := stored(f.Since)
-	return rules.Event{
-		ID:   idOf(string(rules.EndpointDigest), e.Name, "folded", fmt.Sprint(f.Mark), since.Format(time.RFC3339Nano)),
-		Type: rules.EndpointDigest, At: stored(now),
+	ev := rules.Event{
+		Type: rules.EndpointDigest, At: stored(f.Until),
 		Title:   fmt.Sprintf("%d more events of %d alarms, %d of them not over", f.Events, f.Alarms, f.Open),
 		Because: because,
 		Endpoint: &rules.EventEndpoint{
-			Name: e.Name, Reason: "its budget is spent", Since: since, Owed: f.Events, Firing: &firing, Folded: told,
+			Name: e.Name, Reason: "its budget is spent", Since: stored(f.Since), Owed: f.Events, Folded: told,
 		},
 	}
+	content, err := ev.AppendJSON(nil)
+	if err != nil {
+		return ev, fmt.Errorf("writing a digest: %w", err)
+	}
+	ev.ID = idOf(string(rules.EndpointDigest), fmt.Sprint(f.Mark), string(content))
+	return ev, nil
 }

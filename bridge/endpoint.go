@@ -2,7 +2,7 @@ package bridge
 
 import (
 	"context"
-	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"tocsin/bridge/preset"
@@ -21,6 +21,10 @@ type Endpoint struct {
 	// Send makes one attempt at telling the endpoint of a batch, which is never
 	// empty. It ends when its context does.
 	Send func(ctx context.Context, batch []preset.Notice) preset.Reply
+
+	// Requests are those that tell the endpoint of an event, as they would be now. No
+	// secret is in them, and no signature that would verify. Nil: nobody knows.
+	Requests func(n preset.Notice) []Request
 
 	Retry       RetryPolicy
 	Stale       Stale // what becomes of several deliveries of one alarm that wait
@@ -76,16 +80,27 @@ func (r RetryPolicy) withDefaults() RetryPolicy {
 	return r
 }
 
-// wait is how long to wait after the given number of failed attempts.
-func (r RetryPolicy) wait(attempts int) time.Duration {
+// wait is how long to wait after the given number of failed attempts; chance is from
+// 0 to below 1.
+func (r RetryPolicy) wait(attempts int, chance float64) time.Duration {
 	d := r.Schedule[min(attempts, len(r.Schedule)-1)]
 	if r.Steady || d <= 0 {
 		return d
 	}
-	return rand.N(d) // #nosec G404 -- jitter, not a secret
+	return time.Duration(chance * float64(d))
 }
 
 // over reports whether a delivery has been tried long enough.
 func (r RetryPolicy) over(d Delivery, attempts int, now time.Time) bool {
 	return attempts >= len(r.Schedule) && now.Sub(d.Owed) >= r.GiveUpAfter
+}
+
+// A Request is one that would tell an endpoint of an event, to be looked at.
+type Request struct {
+	Name   string      `json:"request"` // in the preset
+	Method string      `json:"method"`
+	URL    string      `json:"url"`
+	Header http.Header `json:"header"`
+	Body   string      `json:"body"`
+	Error  string      `json:"error,omitempty"` // why it cannot be made
 }

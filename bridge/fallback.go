@@ -136,7 +136,7 @@ func (l *lane) instead(ctx context.Context, d *DeliveryInfo, f Fallback) error {
 	ev.InsteadOf = d.Endpoint
 	g, err := l.include(ev, f.To)
 	if g != nil {
-		l.log.Warn("not accepted in time: another endpoint is told", "alarm", d.Alarm, "type", d.Type, "to", f.To)
+		l.log.Warn("not accepted in time: another endpoint is told", "event", d.ID, "alarm", d.Alarm, "type", d.Type, "to", f.To, l.tracer.Attr(d.ID))
 		l.watcher.pending = append(l.watcher.pending, inclusion{g, d.Committed})
 	}
 	return err
@@ -153,7 +153,7 @@ func (b *Bridge) include(ev rules.Event, endpoint string) (*group, error) {
 	if !b.engine.Include(ev, endpoint, &b.out) {
 		return nil, nil
 	}
-	return b.queue(), nil
+	return b.queue(nil, nil), nil
 }
 
 // awaits reports whether an alarm is under way of which an endpoint has not been

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"tocsin/rules"
@@ -220,5 +221,11 @@ func (b *Bridge) Endpoints(ctx context.Context) ([]EndpointStatus, error) {
 		}
 		list[i].Owed, list[i].Dead, list[i].Oldest = backlog.Count, backlog.Dead, backlog.Oldest
 	}
-	return list, nil
+	// Who left and is owed nothing any more is nobody's business.
+	return slices.DeleteFunc(list, func(s EndpointStatus) bool { return s.Condition == "unconfigured" && s.Owed == 0 }), nil
+}
+
+// Backlog is what an endpoint is owed, whether or not there is one of that name now.
+func (b *Bridge) Backlog(ctx context.Context, name string) (Backlog, error) {
+	return b.store.Log().Backlog(ctx, name)
 }

@@ -56,7 +56,9 @@ func (l *lane) pass(ctx context.Context, room int, ev rules.Event, done chan<- a
 		l.log.Error("an event cannot be written", "type", ev.Type, "error", err) // numbers and names always can
 	}
 	go func() {
-		done <- attempt{passed: &ev, target: e.Target, era: era, result: e.Send(ctx, []preset.Notice{n})}
+		a := attempt{passed: &ev, target: e.Target, era: era}
+		l.try(ctx, e, &a, []preset.Notice{n})
+		done <- a
 	}()
 }
 

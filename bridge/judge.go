@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,7 +66,7 @@ func (b *Bridge) Handle(m broker.Message) broker.Receipt {
 			receipt = both(receipt, r)
 		}
 	}
-	if !matched {
+	if !matched && !strings.HasPrefix(m.Topic, broker.ProbeTopic) {
 		b.metrics.unmatched.Inc()
 		b.rejects.note("", "unmatched", unused{detail: "no source reads this topic"}, &m)
 	}
@@ -99,14 +100,11 @@ func (b *Bridge) tell(s *intake, m *broker.Message, batch *batch) (*group, error
 	if b.engine == nil {
 		return nil, errRefused
 	}
-	now := b.clock.now()
-	batch.inputs = batch.inputs[:0]
 	b.out.Reset()
+	now, inputs := b.wake(batch.inputs[:0])
+	batch.inputs = inputs
 	for samples := batch.Samples; len(samples) > 0; {
-		n := 1
-		for n < len(samples) && samples[n].Device == samples[0].Device {
-			n++
-		}
+		n := ofOneDevice(samples)
 		in := rules.Input{Now: now}
 		if n == 1 {
 			in.Sample = &samples[0]
@@ -116,6 +114,9 @@ func (b *Bridge) tell(s *intake, m *broker.Message, batch *batch) (*group, error
 		noted := len(b.out.Problems)
 		b.engine.Step(in, &b.out)
 		b.noteUnused(s.Name(), noted, notJudged(samples[:n]), m)
+		if len(b.out.Problems) == noted && !b.engine.Asked(samples[0].Device) {
+			b.noteUnasked(s.Name(), samples[:n], m)
+		}
 		batch.inputs = append(batch.inputs, in)
 		if s.connected {
 			b.notePresence(s, m, samples[0].Device, batch, now)
@@ -131,7 +132,16 @@ func (b *Bridge) tell(s *intake, m *broker.Message, batch *batch) (*group, error
 		b.roster.speaks(in.Presence.Device, in.Presence.Status)
 	}
 	b.metrics.evaluations.Add(float64(len(batch.Samples) + len(batch.Presence)))
-	return b.queue(), nil
+	return b.queue(s, m), nil
+}
+
+// ofOneDevice is how many samples there are before those of another device.
+func ofOneDevice(samples []rules.Sample) int {
+	n := 1
+	for n < len(samples) && samples[n].Device == samples[0].Device {
+		n++
+	}
+	return n
 }
 
 // noteUnused takes down what the engine has not used of a message since it had
@@ -144,6 +154,34 @@ func (b *Bridge) noteUnused(source string, noted int, what unused, m *broker.Mes
 	}
 }
 
+// noteUnasked takes down that a device has said nothing yet which a rule asks for:
+// mostly a name is written in another way there. The caller holds mu.
+func (b *Bridge) noteUnasked(source string, samples []rules.Sample, m *broker.Message) {
+	said := make([]string, 0, 8)
+	for i := range samples {
+		if name := samples[i].Metric; len(said) < cap(said) && !slices.Contains(said, name) {
+			said = append(said, name)
+		}
+	}
+	const reason = "unasked"
+	what := notJudged(samples)
+	what.detail = fmt.Sprintf("no rule asks for %s (rules ask for %s: is it written in another way there?)", some(said), some(b.program.Metrics()))
+	b.metrics.problems.WithLabelValues(source, reason).Inc()
+	b.rejects.note(source, reason, what, m)
+}
+
+// some lists a few of many names.
+func some(names []string) string {
+	const most = 6
+	switch {
+	case len(names) == 0:
+		return "nothing"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
 // whyUnused says what a reason does not say by itself, and what to do about it.
 func whyUnused(reason string) string {
 	switch reason {
@@ -151,19 +189,33 @@ func whyUnused(reason string) string {
 		return `register is "declared", and no rule file has a [device] table of that name (add one)`
 	case "devices":
 		return "as many devices are known as limits.devices allows (raise it, or declare the device)"
+	case "range":
+		return "the value is outside the metric's range (is the sensor broken, or range too narrow?)"
+	case "type":
+		return "the value is not of the metric's type (see type of the metric)"
+	case "unit":
+		return "the reading's unit cannot be converted to the metric's"
+	case "late":
+		return "it came too late: a newer one was there, or it was delivered twice"
+	case "time":
+		return "the reading's time cannot be right"
 	}
 	return ""
 }
 
 // queue hands what was decided to the committer and returns the group that it,
 // and what it rested on, is written with; nil when all of it is on disk. A group
-// which fails from here on fails these inputs too. The caller holds mu.
-func (b *Bridge) queue() *group {
+// which fails from here on fails these inputs too. s and m are the message that
+// decided it; nil for anything else. The caller holds mu.
+func (b *Bridge) queue(s *intake, m *broker.Message) *group {
 	if len(b.out.Transitions) == 0 {
-		return b.commits.waiting(b.out.Depends)
+		return b.commits.waiting(max(b.out.Depends, b.gapped))
 	}
-	g := b.commits.enqueue(b.out.Transitions)
+	g := b.commits.enqueue(b.out.Transitions, b.origin(s, m))
 	b.out.Stamp(g.number)
+	if b.leapt { // with what the gap has moved
+		b.gapped, b.leapt = g.number, false
+	}
 	return g
 }
 
@@ -221,7 +273,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 		b.log.Warn("alarms have no rule any more: whoever was told of them is told that they are cancelled", "alarms", orphans)
 	}
 	b.mu.Lock()
-	b.engine = engine
+	b.engine, b.gapped, b.leapt = engine, 0, true
 	clear(b.linked)
 	var g *group
 	var inputs []rules.Input
@@ -229,6 +281,9 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 		engine.Resume(from, to)
 	} else {
 		g, inputs = b.stepGap(from, to)
+		if g == nil {
+			g = b.moved(to)
+		}
 	}
 	b.mu.Unlock()
 	b.record(g, inputs)
@@ -243,7 +298,15 @@ func (b *Bridge) stepGap(from, to time.Time) (*group, []rules.Input) {
 	in := rules.Input{Now: to, Gap: &rules.Gap{From: from, To: to}}
 	b.out.Reset()
 	b.engine.Step(in, &b.out)
-	return b.queue(), []rules.Input{in}
+	return b.queue(nil, nil), []rules.Input{in}
+}
+
+// moved queues the timers that a gap has moved: the gap is known to the next process
+// when they are on disk, and forgotten when they are not. The caller holds mu.
+func (b *Bridge) moved(now time.Time) *group {
+	b.out.Reset()
+	b.engine.Step(rules.Input{Now: now}, &b.out)
+	return b.queue(nil, nil)
 }
 
 // tick lets timers that have run out end, and has timers that a gap has moved
@@ -257,7 +320,7 @@ func (b *Bridge) tick() {
 // write under way is not given up.
 func (b *Bridge) commitLoop(ctx context.Context) {
 	if b.full != nil {
-		b.heal(ctx, b.full)
+		b.heal(ctx, b.full, b.deaf)
 	}
 	writing := context.WithoutCancel(ctx)
 	for {
@@ -271,7 +334,7 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrFull):
-			b.heal(ctx, err)
+			b.heal(ctx, err, b.clock.now())
 		default:
 			b.forget(err)
 			b.fatal(fmt.Errorf("writing to the store: %w", err))
@@ -282,8 +345,12 @@ func (b *Bridge) commitLoop(ctx context.Context) {
 
 // flush writes the last decisions. What cannot be written is not acknowledged.
 func (b *Bridge) flush(ctx context.Context) {
-	if err := b.commits.write(ctx, b.wakeLanes); err != nil {
-		b.forget(err)
+	err := b.commits.write(ctx, b.wakeLanes)
+	if err == nil {
+		return
+	}
+	b.forget(err)
+	if !errors.Is(err, ErrFull) { // a full disk is no reason not to stop
 		b.fatal(fmt.Errorf("writing to the store: %w", err))
 	}
 }
@@ -298,9 +365,8 @@ func (b *Bridge) forget(err error) {
 }
 
 // heal refuses intake until the store can be written again, and then goes on
-// from what the store holds, as after a crash.
-func (b *Bridge) heal(ctx context.Context, cause error) {
-	deaf := b.clock.now()
+// from what the store holds, as after a crash. Since deaf nothing was heard.
+func (b *Bridge) heal(ctx context.Context, cause error, deaf time.Time) {
 	reason := cause.Error()
 	b.refusing.Store(&reason)
 	b.forget(cause)
@@ -313,9 +379,9 @@ func (b *Bridge) heal(ctx context.Context, cause error) {
 			return
 		case <-every.C:
 		}
-		err := b.store.Commit(ctx, Batch{})
+		err := b.store.Commit(ctx, Batch{Probe: true})
 		if err == nil {
-			err = b.load(ctx, deaf, b.clock.now())
+			err = b.resume(ctx, deaf)
 		}
 		switch {
 		case err == nil:
@@ -329,4 +395,21 @@ func (b *Bridge) heal(ctx context.Context, cause error) {
 			return
 		}
 	}
+}
+
+// resume goes on from what the store holds. What the gap has moved is on disk when it
+// returns nil: otherwise what comes next would know nothing of the gap.
+func (b *Bridge) resume(ctx context.Context, deaf time.Time) error {
+	if err := b.load(ctx, deaf, b.clock.now()); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	err := b.commits.write(ctx, b.wakeLanes)
+	if err == nil {
+		err = b.store.Commit(ctx, Batch{}) // from now on it hears
+	}
+	if err != nil {
+		b.forget(err)
+	}
+	return err
 }

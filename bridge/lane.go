@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/bridge/preset"
+	"tocsin/bridge/trace"
 	"tocsin/bridge/webhook"
 	"tocsin/rules"
 )
@@ -26,6 +27,7 @@ type lane struct {
 	firing   func(endpoint string) int                             // see Bridge.firing
 	metrics  *metrics
 	feed     *feed
+	tracer   *trace.Tracer // nil: off
 	log      *slog.Logger
 	wake     chan struct{}      // holds one
 	cancel   context.CancelFunc // stops run; guarded by lanes
@@ -58,6 +60,7 @@ type attempt struct {
 	target string
 	era    int
 	result preset.Reply
+	pursuit
 }
 
 // is reports whether it was an attempt at an event of a type that is not stored.
@@ -178,7 +181,9 @@ func (l *lane) claim(ctx context.Context, inFlight int, done chan<- attempt) (ne
 			for j := range notices {
 				notices[j] = batches[i][j].notice()
 			}
-			done <- attempt{batch: batches[i], target: e.Target, era: era, result: e.Send(ctx, notices)}
+			a := attempt{batch: batches[i], target: e.Target, era: era}
+			l.try(ctx, e, &a, notices)
+			done <- a
 		}()
 	}
 	return earlier(next, l.showFold()), len(batches), err
@@ -286,12 +291,14 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 		o.Fate = Dead
 	default:
 		o.Fate = Retry
-		wait := e.Retry.wait(a.batch[0].Attempt + 1)
+		wait := e.Retry.wait(a.batch[0].Attempt+1, l.chance())
 		switch {
 		case res.Verdict == webhook.Refused: // one of them may be unfit, and is to be found
 			wait = 0
-		case res.Reused && res.Status == 0:
-			wait, how = 0, toldNothing // the receiver had closed an idle connection: a new one tells more
+		case res.Reused && res.Status == 0 && a.batch[0].Attempt == 0:
+			// The receiver may have closed an idle connection, and a new one tells more. One
+			// of HTTP/2 outlives what fails on it: the next failure counts.
+			wait, how = 0, toldNothing
 		}
 		o.Due = now.Add(max(wait, res.RetryAfter))
 	}
@@ -304,10 +311,16 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	} else if o.Fate != Released {
 		l.batches.end(a.batch)
 	}
+	l.followAttempt(&a, fateNames[o.Fate])
 	l.metrics.attempts.WithLabelValues(e.Name).Observe(res.Took.Seconds())
 	l.clock.observe(l.log, res.Skew, res.Status)
+	// gofail: var beforeOutcome struct{}
 	if err := l.finish(flight, outcomes); err != nil {
 		return err
+	}
+	// gofail: var afterOutcome struct{}
+	for i := range outcomes { // only now: whoever hears of it and looks finds it so
+		l.feed.delivery(&a.batch[i], &outcomes[i])
 	}
 	switch {
 	case a.is(rules.Heartbeat):
@@ -321,6 +334,13 @@ func (l *lane) settle(flight context.Context, a attempt) error {
 	return nil
 }
 
+// chance is drawn for a wait.
+func (l *lane) chance() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.breaker.ramp.chance()
+}
+
 // judgeOne says what the outcome of a batch is for one of its members.
 func (l *lane) judgeOne(o *Outcome, d *Delivery, now time.Time, e *Endpoint) {
 	if o.Fate == Retry && e.Retry.over(*d, o.Attempt, now) {
@@ -330,10 +350,9 @@ func (l *lane) judgeOne(o *Outcome, d *Delivery, now time.Time, e *Endpoint) {
 	case Delivered:
 		l.metrics.latency.Observe(now.Sub(d.At).Seconds())
 	case Dead:
-		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error)
+		l.log.Error("delivery given up", "event", d.ID, "type", d.Type, "alarm", d.Alarm, "attempts", o.Attempt, "status", o.Status, "error", o.Error, l.tracer.Attr(d.ID))
 	}
 	l.metrics.deliveries.WithLabelValues(o.Endpoint, fateNames[o.Fate]).Inc()
-	l.feed.delivery(d, o)
 }
 
 // outcomesOf is one outcome for each of a batch.

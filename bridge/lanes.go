@@ -147,8 +147,10 @@ func (b *Bridge) deliver(ctx context.Context) {
 	running.Wait()
 }
 
-// wakeLanes wakes the lane of every endpoint that something was written for.
+// wakeLanes wakes the lane of every endpoint that something was written for, and
+// tells whoever watches or follows.
 func (b *Bridge) wakeLanes(g *group) {
+	b.follow(g)
 	woken := make(map[string]bool)
 	for _, s := range g.batch.Endpoints {
 		woken[s.Name] = true

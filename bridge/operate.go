@@ -97,14 +97,18 @@ func (b *Bridge) Test(ctx context.Context, name string) (preset.Reply, error) {
 		return preset.Reply{}, err
 	}
 	now := time.Now()
-	n, err := passing(rules.Event{
+	ev := rules.Event{
 		ID: idOf(string(rules.TestPing), name, now.Format(time.RFC3339Nano)), Type: rules.TestPing, At: stored(now),
 		Title: "tocsin: a test of endpoint " + name, Because: "somebody asked for it",
-	})
+	}
+	n, err := passing(ev)
 	if err != nil {
 		return preset.Reply{}, err
 	}
-	reply := l.endpoint.Load().Send(ctx, []preset.Notice{n})
+	a := attempt{passed: &ev}
+	l.try(ctx, l.endpoint.Load(), &a, []preset.Notice{n})
+	l.followAttempt(&a, a.result.Verdict.String())
+	reply := a.result
 	if reply.Verdict == webhook.Accepted && reply.Status != 0 {
 		l.learn(time.Now(), &attempt{result: reply}, accepted)
 		l.notify()

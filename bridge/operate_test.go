@@ -10,6 +10,8 @@ import (
 
 	"tocsin/bridge"
 	"tocsin/bridge/webhook"
+	"tocsin/broker"
+	"tocsin/rules"
 )
 
 func TestPausedEndpointIsToldNothingUntilItIsEnabled(t *testing.T) {
@@ -143,5 +145,82 @@ func TestEnablingClosesTheBreaker(t *testing.T) {
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// What an operator decided meanwhile could not be written: he was told so.
+func TestStoppingWhileTheStoreIsFullIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		full := w.fillable()
+		w.start()
+		full.Store(true)
+		_ = w.send("freezer-1", "temperature", -12) // which finds that out
+		if err := w.Pause(t.Context(), "ops", "too many"); err == nil {
+			t.Error("pausing is on disk, and there is no space")
+		}
+		if err := w.halt(); err != nil {
+			t.Errorf("stopping with a full store: %v", err)
+		}
+	})
+}
+
+// A process that starts on a full disk hears nothing either, and the downtime
+// before it is not forgotten when there is space.
+func TestStartingWhileTheStoreIsFullForgetsNoDowntime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.remembers = true
+		w.rules.Rule["quiet"] = &rules.RuleDef{Source: "rules.toml:20", Severity: rules.Major, Condition: rules.Condition{Silent: &rules.Silent{After: rules.Duration(20 * time.Minute)}}}
+		full := w.fillable()
+		w.start()
+		w.mustSend("freezer-1", "temperature", -20)
+		w.mustSend("freezer-2", "humidity", 90) // a timer runs: ten minutes
+		time.Sleep(time.Minute)
+		full.Store(true)
+		must(t, w.halt())
+		time.Sleep(time.Hour)
+		w.start()
+		time.Sleep(time.Minute)
+		full.Store(false)
+		time.Sleep(8 * time.Minute)
+		equal(t, "ops before anybody has listened for long enough", w.endpoints["ops"].types(), nil)
+		time.Sleep(2 * time.Minute)
+		equal(t, "ops when the timer has ended", alarms(w.endpoints["ops"]), []string{"slow/freezer-2 alarm.fired"})
+		time.Sleep(15 * time.Minute)
+		if n := len(w.endpoints["ops"].types()); n != 3 {
+			t.Errorf("%d events when both freezers are missed, want 3", n)
+		}
+		must(t, w.halt())
+	})
+}
+
+// What a message found rests on what the downtime before it has moved. While that is
+// not on disk, the message is not safe, and no history tells of it.
+func TestNothingIsAcknowledgedBeforeTheDowntimeIsOnDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.remembers = true
+		full := w.fillable()
+		w.start()
+		w.mustSend("freezer-2", "humidity", 90) // a timer runs: ten minutes
+		time.Sleep(time.Minute)
+		must(t, w.halt())
+		time.Sleep(time.Hour)
+		full.Store(true)
+		w.create()
+		receipt := w.Handle(broker.Message{Topic: "plant/freezer-1", Payload: []byte(`{"temperature":-20}`), QoS: 1, Received: time.Now()})
+		if receipt == nil {
+			t.Error("it is acknowledged")
+		}
+		w.launch()
+		if receipt != nil && receipt(t.Context()) == nil {
+			t.Error("it is acknowledged, and nothing can be stored")
+		}
+		full.Store(false)
+		time.Sleep(5 * time.Second)
+		w.mustSend("freezer-1", "temperature", -20)
+		synctest.Wait()
+		must(t, w.halt())
 	})
 }

@@ -19,8 +19,14 @@ const (
 )
 
 // parkLoop keeps what each endpoint is owed within its bounds. Nothing is dropped
-// that was not counted, and the log and the endpoint's owner are told.
+// that was not counted, and the log and the endpoint's owner are told. It looks
+// between two ticks of the clock: what a tick has made is owed by then.
 func (b *Bridge) parkLoop(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(parkEvery / 2):
+	}
 	every := time.NewTicker(parkEvery)
 	defer every.Stop()
 	var looked time.Time

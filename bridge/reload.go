@@ -122,16 +122,21 @@ func (b *Bridge) Reload(ctx context.Context, r Reloaded) (Diff, error) {
 // two inputs.
 func (b *Bridge) swap(r Reloaded, past *rules.Past) func(context.Context) error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	same := b.program == r.Program
 	b.program, b.endpoints = r.Program, r.Endpoints
 	if b.engine == nil || same {
+		b.mu.Unlock()
 		return nil // without an engine: one is made with the new rules when there is space
 	}
 	b.out.Reset()
-	b.engine.Reload(r.Program, b.clock.now(), past, &b.out)
-	for _, problem := range b.out.Problems {
+	now, inputs := b.wake(nil)
+	b.engine.Reload(r.Program, now, past, &b.out)
+	problems := slices.Clone(b.out.Problems)
+	g := b.queue(nil, nil)
+	b.mu.Unlock()
+	b.record(g, inputs)
+	for _, problem := range problems {
 		b.log.Error("the new rules have not taken everything over", "problem", problem)
 	}
-	return b.queue().waits()
+	return g.waits()
 }

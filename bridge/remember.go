@@ -36,7 +36,7 @@ func (b *Bridge) record(g *group, inputs []rules.Input) {
 	}
 	if g == nil {
 		for _, in := range inputs {
-			b.history.Append(in)
+			takeDown(b.history, in)
 		}
 		return
 	}
@@ -99,6 +99,14 @@ func (b *Bridge) remember(ctx context.Context, engine *rules.Engine) map[string]
 		b.log.Info("recent readings were taken in again", "inputs", count, "took", time.Since(begun).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// takeDown gives the history an input. When nobody listened is written at once: a
+// process that is killed next would leave one that takes that time for silence.
+func takeDown(h *history.Log, in rules.Input) {
+	if h.Append(in); in.Gap != nil && !in.Gap.From.Equal(in.Gap.To) {
+		h.Flush()
+	}
 }
 
 // maxPast bounds how long a start or a reload may wait for what windows lack.

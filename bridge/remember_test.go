@@ -296,3 +296,47 @@ func TestSnapshotWaitsForWhatItRestsOn(t *testing.T) {
 		}
 	})
 }
+
+// In which time nobody listened is known after a crash too, however soon it comes:
+// of a full disk, and of the time between two processes.
+func TestWhenNobodyListenedOutlivesACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.remembers = true
+		w.rules.Rule["quiet"] = &rules.RuleDef{Severity: rules.Major, Condition: rules.Condition{Silent: &rules.Silent{After: rules.Duration(15 * time.Minute)}}}
+		full := w.fillable()
+		told := func(when string, want int) {
+			t.Helper()
+			list, err := w.Deliveries(t.Context(), bridge.DeliveryQuery{Limit: 10})
+			if err != nil || len(list.Deliveries) != want {
+				t.Errorf("%s: %+v, %v", when, list.Deliveries, err)
+			}
+		}
+		w.start()
+		w.mustSend("freezer-1", "temperature", -20)
+		time.Sleep(time.Minute + 500*time.Millisecond)
+		full.Store(true)
+		if w.send("freezer-1", "temperature", -12) == nil {
+			t.Fatal("it is accepted, and cannot be stored")
+		}
+		time.Sleep(30 * time.Minute)
+		full.Store(false)
+		for w.Ready() != nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		w.crash()
+		w.start()
+		time.Sleep(5 * time.Minute)
+		told("after a full disk", 0)
+		w.crash()
+		time.Sleep(30 * time.Minute)
+		w.start()
+		w.crash()
+		w.start()
+		time.Sleep(5 * time.Minute)
+		told("after two crashes", 0)
+		time.Sleep(time.Hour)
+		told("after an hour of silence", 1)
+		w.stopped()
+	})
+}

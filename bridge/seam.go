@@ -24,8 +24,11 @@ type Store interface {
 	// Commit writes states and the events they made: atomic, and durable when
 	// nil. An event whose id is known is ignored. After [ErrFull] nothing was
 	// written and the store goes on; after any other error the store is broken
-	// and the process must end. An empty batch is written too: it is how the
-	// bridge asks whether there is space again.
+	// and the process must end. An empty batch is written too.
+	//
+	// The first batch says that messages are taken from now on, and so does the first
+	// after [ErrFull] that is no probe: from then on the store marks that the process
+	// lives, and hears.
 	//
 	// A transition need not have an alarm: one without a State.Key writes its
 	// events alone, which is how the bridge tells of itself (endpoint.failing,
@@ -60,6 +63,9 @@ type Store interface {
 
 	// Access is who may ask a running bridge, and what they have changed.
 	Access() Access
+
+	// Registry keeps the endpoints that were registered while the bridge ran.
+	Registry() Registry
 }
 
 // Log is the store for people and for gauges: it reads what happened, and changes
@@ -107,6 +113,7 @@ type Batch struct {
 	Transitions []rules.Transition
 	Endpoints   []EndpointState // changes of endpoints themselves
 	Also        []Also
+	Probe       bool // it is empty, and asks whether there is space again for more than nothing
 }
 
 // Also makes an event that is in the store owed to one more endpoint. One that
@@ -208,6 +215,7 @@ type Fold struct {
 	Alarms   int       // they are of
 	Open     int       // of these: those whose newest event is not their end
 	Since    time.Time // when the first of it was folded
+	Until    time.Time // and the last
 	Types    map[rules.Type]int
 	Severity map[rules.Severity]int // of the alarms, by their newest event
 	Newest   []rules.Event          // of the alarms, the worst first; not all of them

@@ -107,7 +107,7 @@ func hardTimes(t *testing.T, r *rand.Rand) {
 		}
 	}
 	w.start()
-	var crashes []time.Time
+	var crashes []crash
 	warm := make([]bool, 6)
 	pick := func(of ...string) string { return of[r.IntN(len(of))] }
 	for range 120 {
@@ -123,11 +123,10 @@ func hardTimes(t *testing.T, r *rand.Rand) {
 			h.mode = pick("accept", "accept", "503", "503", "429", "timeout")
 			h.mu.Unlock()
 		case "crash":
-			crashes = append(crashes, time.Now())
 			h.mu.Lock()
 			floor := h.floor
 			h.mu.Unlock()
-			w.crash()
+			crashes = append(crashes, w.crash())
 			h.mu.Lock()
 			h.floor = floor // what was answered after the crash nobody has heard
 			h.mu.Unlock()
@@ -165,7 +164,7 @@ func hardTimes(t *testing.T, r *rand.Rand) {
 	}
 }
 
-func (h *hardTime) check(t *testing.T, log *receiver, crashes []time.Time) {
+func (h *hardTime) check(t *testing.T, log *receiver, crashes []crash) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, early := range h.early {
@@ -178,7 +177,7 @@ func (h *hardTime) check(t *testing.T, log *receiver, crashes []time.Time) {
 			continue
 		}
 		if was, again := first[a.id]; again {
-			if !within(crashes, was.at, time.Second) {
+			if !forgotten(crashes, was.at) {
 				t.Errorf("%s was accepted at %v and again at %v, with no crash in between", a.id, was.at, a.at)
 			}
 			continue
@@ -194,16 +193,6 @@ func (h *hardTime) check(t *testing.T, log *receiver, crashes []time.Time) {
 			t.Errorf("%s %s was never accepted", want.Alarm, want.Type)
 		}
 	}
-}
-
-// within reports whether one of the times is at most so long after another.
-func within(times []time.Time, after time.Time, most time.Duration) bool {
-	for _, at := range times {
-		if !at.Before(after) && at.Sub(after) <= most {
-			return true
-		}
-	}
-	return false
 }
 
 // toldToItsEnd checks that who was told of a start by a fallback was told of the

@@ -20,7 +20,7 @@ import (
 
 // What watching costs at most.
 const (
-	maxWatches  = 16   // at a time
+	maxWatches  = 64   // at a time
 	watchBuffer = 256  // moments that wait for one of them
 	keptMoments = 1024 // of the past, to go on from
 )

@@ -196,7 +196,7 @@ func TestWatchesAreLimited(t *testing.T) {
 		w := newWorld(t)
 		w.start()
 		var watches []*bridge.Watch
-		for range 16 {
+		for range 64 {
 			watches = append(watches, w.watch(bridge.WatchQuery{Kinds: []string{bridge.KindReading}}))
 		}
 		if _, err := w.Watch(bridge.WatchQuery{}); !errors.Is(err, bridge.ErrWatches) {

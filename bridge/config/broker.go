@@ -77,13 +77,13 @@ func (l *loader) checkAnonymous(b *EmbeddedBroker, plain, tls bool) {
 			at = keys("broker.embedded.listen")
 		}
 		l.main.atValue(at, "a listener is reachable from other machines, so nobody may connect without a password, and there are no users",
-			"add [broker.embedded.user.NAME], or listen on 127.0.0.1")
+			`add [broker.embedded.user.NAME] with password = { file = "secrets/NAME.hash" }, which tocsin hash-password makes, or listen on 127.0.0.1`)
 	case b.Anonymous == "always" && open:
 		l.main.warnValue(path, "everyone on the network may connect and publish", `add users and set anonymous = "never"`)
 	case b.Anonymous != "never" && users && !open:
 		l.main.warnValue(path, "anybody on this machine may publish anything, in spite of the users", `remove it, or set anonymous = "never"`)
 	case b.Anonymous == "never" && !users:
-		l.main.atValue(path, "nobody may connect: there are no users", "add [broker.embedded.user.NAME]")
+		l.main.atValue(path, "nobody may connect: there are no users", `add [broker.embedded.user.NAME] with password = { file = "secrets/NAME.hash" }, which tocsin hash-password makes`)
 	}
 }
 

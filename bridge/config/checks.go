@@ -119,6 +119,12 @@ func (l *loader) checkHTTP() {
 			l.main.atValue(keys("http.hosts"), fmt.Sprintf("%q is no name of a host", name), `write the name alone, as in "tocsin.example.com"`)
 		}
 	}
+	if r := h.Registration; r != nil {
+		if r.Max != 0 {
+			within(l, keys("http.registration.max"), r.Max, maxRegistered)
+		}
+		l.checkEgress(keys("http.registration.egress"), &r.Egress)
+	}
 	if l.listen(keys("http.listen"), h.Listen) && !loopback(h.Listen) && !h.Token.written() {
 		l.main.atValue(keys("http.listen"), "listens beyond this machine, and there is no token",
 			`add token = { file = "secrets/token" }, or listen on 127.0.0.1`)

@@ -21,12 +21,14 @@ type Config struct {
 	Endpoints map[string]*Endpoint `toml:"endpoint"` // who is told; by name
 	Limits    BridgeLimits         `toml:"limits"`   // what the bridge takes on
 	Log       Log                  `toml:"log"`
+	Tracing   *Tracing             `toml:"tracing" json:",omitempty"` // left out: nothing is traced
 
 	Path     string         `toml:"-"`          // the file that was loaded
 	Rules    *rules.Program `toml:"-" json:"-"` // the rules, compiled
 	RuleFile *rules.File    `toml:"-" json:"-"` // the rules as written, all files merged
 
-	ruleSet *ruleSet // where they are written
+	ruleSet *ruleSet       // where they are written
+	lines   map[string]int // where endpoints are
 }
 
 // Modes of [Broker].
@@ -148,6 +150,15 @@ type HTTP struct {
 	Token  Secret   `toml:"token"`                  // never empty on a listener that is not loopback
 	Hosts  []string `toml:"hosts" json:",omitzero"` // names that it is asked by, in front of it or in DNS; none: on loopback those of loopback, elsewhere any
 	TLS    KeyPair  `toml:"tls"`
+
+	Registration *Registration `toml:"registration" json:",omitempty"` // of endpoints over HTTP; left out: the default
+}
+
+// Registration bounds the endpoints that are registered over HTTP.
+type Registration struct {
+	Max    int    `toml:"max"`    // how many there may be; default 1000, 0: none
+	Verify bool   `toml:"verify"` // each has to answer a challenge before it is told anything
+	Egress Egress `toml:"egress"` // the way to them; default https to public addresses
 }
 
 // An Endpoint is somebody to be told.
@@ -181,10 +192,10 @@ type Endpoint struct {
 	Gzip    bool              `toml:"gzip" json:",omitzero"`    // bodies are compressed, and signed as they are sent
 	Consent *Consent          `toml:"consent" json:",omitzero"` // nothing is sent before the receiver consented
 
-	Breaker      *Breaker      `toml:"breaker" json:",omitempty"`      // nil: the default
-	Batch        *Batch        `toml:"batch" json:",omitempty"`        // nil: each event is a message of its own
-	Fallback     *Fallback     `toml:"fallback" json:",omitempty"`     // who is told of what is not accepted in time; nil: nobody
-	Budget       *Budget       `toml:"budget" json:",omitempty"`       // how many events it is told one by one; nil: any number
+	Breaker      *Breaker      `toml:"breaker" json:",omitempty"`      // left out: the default
+	Batch        *Batch        `toml:"batch" json:",omitempty"`        // left out: each event is a message of its own
+	Fallback     *Fallback     `toml:"fallback" json:",omitempty"`     // who is told of what is not accepted in time; left out: nobody
+	Budget       *Budget       `toml:"budget" json:",omitempty"`       // how many events it is told one by one; left out: any number
 	Heartbeat    time.Duration `toml:"heartbeat" json:",omitzero"`     // sent when nothing else was accepted for so long; default 0: none
 	OutageDigest time.Duration `toml:"outage_digest" json:",omitzero"` // an outage of so long ends with a summary; default 0: none does
 	Stale        string        `toml:"stale" json:",omitempty"`        // all (also ""), latest or collapse
@@ -275,4 +286,12 @@ type BridgeLimits struct {
 type Log struct {
 	Level  string `toml:"level"`  // debug, info (default), warn, error
 	Format string `toml:"format"` // auto (default), text, json
+}
+
+// Tracing sends one trace for each event to an OpenTelemetry collector.
+type Tracing struct {
+	OTLP    string             `toml:"otlp"`    // URL for OTLP over HTTP, as http://127.0.0.1:4318; "" (default) traces nothing
+	Headers map[string]*Secret `toml:"headers"` // of every request
+	Ratio   float64            `toml:"ratio"`   // of the events that are traced; default 1
+	Service string             `toml:"service"` // the name to be found by; default tocsin
 }

@@ -294,11 +294,7 @@ func (d decoder) notYet(path []string, value any, l *later) {
 	if isOff(value) || slices.Contains(l.same, fmt.Sprint(value)) {
 		return
 	}
-	report := d.atKey
-	if l.harmless {
-		report = d.warnKey
-	}
-	report(path, fmt.Sprintf("key %q is not supported by this version", path[len(path)-1]), l.remedy)
+	d.atKey(path, fmt.Sprintf("key %q is not supported by this version", path[len(path)-1]), l.remedy)
 	for _, key := range l.instead {
 		d.miss(under(path[:len(path)-1], key))
 	}

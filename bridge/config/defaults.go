@@ -44,6 +44,8 @@ func (e *Endpoint) setDefaults() {
 	e.Limits = Limits{Concurrency: 4, Timeout: 15 * time.Second, ResponseBytes: 16 << 10, Backlog: 1 << 30}
 }
 
+func (r *Registration) setDefaults() { *r = Registration{Max: 1000} }
+
 func (b *Breaker) setDefaults() {
 	*b = Breaker{Failures: 10, Window: 5 * time.Minute, Open: 30 * time.Second, MaxOpen: 15 * time.Minute}
 }
@@ -53,5 +55,7 @@ func (b *Batch) setDefaults() { *b = Batch{Max: 100, Wait: time.Second} }
 func (b *Budget) setDefaults() {
 	*b = Budget{Per: time.Hour, Except: []rules.Severity{rules.Critical}, Digest: 15 * time.Minute}
 }
+
+func (t *Tracing) setDefaults() { *t = Tracing{Ratio: 1, Service: "tocsin"} }
 
 func (f *Fallback) setDefaults() { *f = Fallback{After: 2 * time.Minute} }

@@ -74,7 +74,13 @@ func (p *Param) hidden() bool { return p.IsSet() }
 func (l *loader) checkDestination(path []string, e *Endpoint) {
 	if e.URL != "" {
 		if _, err := webhook.CheckURL(e.URL, e.Egress.AllowHTTP); err != nil {
-			l.main.leaf(under(path, "url"), err, "write https://host/path")
+			fact, _ := splitError(err)
+			_, again := webhook.CheckURL(e.URL, true)
+			if all := plainly(e.URL); again == nil && all != "" {
+				l.main.atValue(under(path, "url"), fact, all)
+			} else {
+				l.main.leaf(under(path, "url"), err, "write https://host/path")
+			}
 		}
 	}
 	known, _ := preset.Find(e.Preset) // New says what is wrong with the name

@@ -44,8 +44,13 @@ func (l *loader) checkEndpoint(path []string, e *Endpoint) {
 }
 
 // needed reports that something is missing without which rules do nothing. A
-// bridge without rules may start without it.
+// bridge without rules may start without it, and one whose operator has thought of
+// registration may start without endpoints.
 func (l *loader) needed(at []string, fact, remedy string) {
+	if at[0] == "endpoint" && l.config.HTTP.Registration != nil {
+		l.main.warnValue(at, "there is no endpoint in this file, so only those are told that are registered", "register one: tocsin endpoints add https://…")
+		return
+	}
 	if len(l.config.RuleFiles) == 0 {
 		l.main.warnValue(at, fact, remedy)
 		return

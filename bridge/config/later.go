@@ -3,15 +3,13 @@ package config
 import "strings"
 
 // A later is a key that the public interface documents and that this version
-// does not obey yet. It is never ignored in silence: what would be missed is an
-// error, what would only be nice is a warning. To build a key, move it from
-// here to the struct that holds it.
+// does not obey yet. It is never ignored in silence. To build a key, move it
+// from here to the struct that holds it.
 type later struct {
-	path     string   // keys joined by dots; * is any one key
-	remedy   string   // what to do instead
-	same     []string // values that this version's behaviour is the same as
-	harmless bool     // a warning
-	instead  []string // keys beside it that are not missed while this one is there
+	path    string   // keys joined by dots; * is any one key
+	remedy  string   // what to do instead
+	same    []string // values that this version's behaviour is the same as
+	instead []string // keys beside it that are not missed while this one is there
 }
 
 // laterMain lists the keys of the main file.
@@ -25,7 +23,6 @@ func laterMain() []later {
 		{path: "source.*.retained", remedy: "remove it; a retained message sets a value and starts no alarm", same: []string{"prime"}},
 		{path: "source.*.register", remedy: "remove it; register in [defaults] of a rule file is for all sources", same: []string{"auto"}},
 		{path: "source.*.zero_when_absent", remedy: "remove it; a missing field is missing"},
-		{path: "tracing", remedy: "remove it; nothing is traced", harmless: true},
 	}
 }
 

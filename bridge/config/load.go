@@ -40,6 +40,7 @@ func Load(path string, o Options) (*Config, Problems) {
 		if !l.report.full(false) {
 			l.check()
 		}
+		l.noteEndpoints()
 	}
 	l.report.problems.finish()
 	if l.report.errors > 0 {
@@ -76,6 +77,7 @@ func (l *loader) check() {
 	l.checkEndpoints()
 	within(l, keys("limits.devices"), l.config.Limits.Devices, maxDevices)
 	l.checkLog()
+	l.checkTracing()
 	l.checkRules()
 }
 

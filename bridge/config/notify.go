@@ -15,7 +15,27 @@ import (
 // checkNotify checks that every endpoint that a rule names exists, that every
 // rule reaches one, and that every endpoint is reached.
 func (l *loader) checkNotify(set *ruleSet) {
-	named := map[string]bool{}
+	named, filtered := l.checkNamed(set)
+	if filtered || len(set.file.Rule) == 0 {
+		return
+	}
+	for _, e := range l.config.Endpoints {
+		if e.Fallback != nil {
+			named[e.Fallback.To] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.config.Endpoints)) {
+		if !named[name] {
+			l.main.warnKey([]string{"endpoint", name}, fmt.Sprintf("endpoint %q is never told of anything", name),
+				"name it in the notify of a rule, or remove it")
+		}
+	}
+}
+
+// checkNamed checks whom rules name. filtered says that some rule leaves it to the
+// endpoints' own filters.
+func (l *loader) checkNamed(set *ruleSet) (named map[string]bool, filtered bool) {
+	named = map[string]bool{}
 	check := func(path, notify []string) {
 		s := set.of(path)
 		for i, name := range notify {
@@ -28,7 +48,6 @@ func (l *loader) checkNotify(set *ruleSet) {
 		}
 	}
 	check([]string{"defaults"}, set.file.Defaults.Notify)
-	filtered := false // some rule leaves it to the endpoints' own filters
 	for _, id := range slices.Sorted(maps.Keys(set.file.Rule)) {
 		rule := set.file.Rule[id]
 		at := []string{"rule", id}
@@ -56,20 +75,7 @@ func (l *loader) checkNotify(set *ruleSet) {
 			}
 		}
 	}
-	if filtered || len(set.file.Rule) == 0 {
-		return
-	}
-	for _, e := range l.config.Endpoints {
-		if e.Fallback != nil {
-			named[e.Fallback.To] = true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(l.config.Endpoints)) {
-		if !named[name] {
-			l.main.warnKey([]string{"endpoint", name}, fmt.Sprintf("endpoint %q is never told of anything", name),
-				"name it in the notify of a rule, or remove it")
-		}
-	}
+	return named, filtered
 }
 
 // tellsNobody reports whether a rule is switched off, or only recorded.
@@ -166,6 +172,10 @@ func (l *loader) checkReach(set *ruleSet, id string, severities []rules.Severity
 	for i, s := range severities {
 		words[i] = s.String()
 	}
-	set.of(at).atKey(at, fmt.Sprintf("rule %q reaches no endpoint: its severity is %s, and none matches that", id, strings.Join(words, " or ")),
+	report := set.of(at).atKey
+	if l.config.HTTP.Registration != nil { // which one that is registered may
+		report = set.of(at).warnKey
+	}
+	report(at, fmt.Sprintf("rule %q reaches no endpoint: its severity is %s, and none matches that", id, strings.Join(words, " or ")),
 		`add notify = ["NAME"], or widen the match of an endpoint`)
 }

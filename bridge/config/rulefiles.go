@@ -20,10 +20,8 @@ type ruleSet struct {
 	whole bool               // and none that could not
 }
 
-// checkRules reads the rule files, merges them, compiles them, and checks that
-// whom they notify exists.
-func (l *loader) checkRules() {
-	set := &ruleSet{
+func newRuleSet() *ruleSet {
+	return &ruleSet{
 		file: rules.File{
 			Schema:      1,
 			Metric:      map[string]*rules.MetricDef{},
@@ -37,6 +35,12 @@ func (l *loader) checkRules() {
 		owner: map[string]*source{},
 		whole: true,
 	}
+}
+
+// checkRules reads the rule files, merges them, compiles them, and checks that
+// whom they notify exists.
+func (l *loader) checkRules() {
+	set := newRuleSet()
 	set.file.Place = func(path []string) string { return l.place(set.of(path), path) }
 	for _, file := range l.ruleFiles() {
 		name := filepath.ToSlash(file)

@@ -87,6 +87,10 @@ func (l *loader) checkSigning(path []string, e *Endpoint) {
 	case !secret && !key && e.Sign == nil && !wantsSignature(e.Preset):
 		return // the service knows us by another credential
 	case !secret && !key:
+		if host, preset := presetFor(e.URL); preset != "" {
+			l.main.atValue(at("secret"), "there is no secret to sign with", fmt.Sprintf("add preset = %q, which needs none: %s takes a form of its own", preset, host))
+			return
+		}
 		l.main.atValue(at("secret"), "there is no secret to sign with", `make one with: tocsin keygen, and add secret = { file = "secrets/NAME" }`)
 		return
 	case e.Sign == nil:

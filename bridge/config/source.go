@@ -38,16 +38,26 @@ type source struct {
 // readSource reads and parses a file. Its problems go to report; what could not
 // be read has a nil tree.
 func readSource(name, path string, report *report) *source {
-	s := &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{},
-		faulty: map[string]bool{}, below: map[string]int{}}
 	text, err := readFile(path, maxFile)
 	if err != nil {
+		s := emptySource(name, report)
 		s.problem(span{}, nil, err.Error(), fileAdvice(err))
 		return s
 	}
-	s.text = strings.TrimPrefix(string(text), "\uFEFF")
+	return newSource(name, string(text), report)
+}
+
+// newSource parses a text.
+func newSource(name, text string, report *report) *source {
+	s := emptySource(name, report)
+	s.text = strings.TrimPrefix(text, "\uFEFF")
 	s.parse()
 	return s
+}
+
+func emptySource(name string, report *report) *source {
+	return &source{name: name, report: report, places: map[string]place{}, starts: []int{0}, fromEnv: map[string]bool{},
+		faulty: map[string]bool{}, below: map[string]int{}}
 }
 
 func fileAdvice(err error) string {

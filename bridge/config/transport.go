@@ -125,6 +125,7 @@ func (l *loader) checkTransport(path []string, e *Endpoint) {
 	l.checkEgress(under(path, "egress"), &e.Egress)
 	l.checkConsent(under(path, "consent"), e.Consent)
 	l.checkWhere(path, e)
+	l.checkService(path, e)
 }
 
 func (l *loader) checkConsent(path []string, c *Consent) {

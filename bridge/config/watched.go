@@ -48,6 +48,12 @@ func Watched(cfg *Config) []string {
 	}
 	pair(cfg.HTTP.TLS)
 	add(cfg.HTTP.Token.path)
+	if r := cfg.HTTP.Registration; r != nil {
+		add(r.Egress.ProxyPassword.path)
+	}
+	for _, file := range cfg.Tracing.files() {
+		add(file)
+	}
 	for _, e := range cfg.Endpoints {
 		for _, s := range slices.Concat(e.Secret, e.Key) {
 			add(s.path)

@@ -82,6 +82,20 @@ const (
 // Name is the source's name, as samples carry it.
 func (d *Decoder) Name() string { return d.name }
 
+// Topic is what the source reads, as it was written: {name} is one whole level.
+func (d *Decoder) Topic() string { return d.topic.template }
+
+// Kind is what payloads are taken for: json, scalar or presence.
+func (d *Decoder) Kind() string {
+	switch {
+	case d.presence:
+		return "presence"
+	case d.scalar:
+		return "scalar"
+	}
+	return "json"
+}
+
 // Filter returns the MQTT topic filter that covers the source's topics.
 func (d *Decoder) Filter() string { return d.topic.filter }
 

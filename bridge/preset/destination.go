@@ -293,8 +293,8 @@ func (d *Destination) Target() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// shown is the URL as it may be printed: the path and the query can be secrets.
-func (d *Destination) shown() string { return d.url.Scheme + "://" + d.url.Host + "/..." }
+// Shown is the URL as it may be printed: the path and the query can be secrets.
+func (d *Destination) Shown() string { return d.url.Scheme + "://" + d.url.Host + "/..." }
 
 // parameters are what templates see under .with.
 func (d *Destination) parameters(reveal bool) map[string]any {

@@ -197,7 +197,7 @@ func (d *Destination) write(r *received, v verdict, because string) {
 		because = "that is not what accepts a message"
 		fallthrough
 	case r.Err == nil:
-		r.Err = fmt.Errorf("%s: answered %d: %s", d.shown(), r.Status, because)
+		r.Err = fmt.Errorf("%s: answered %d: %s", d.Shown(), r.Status, because)
 	case because != "":
 		r.Err = fmt.Errorf("%w: %s", r.Err, because)
 	}

@@ -22,6 +22,7 @@ type Notice struct {
 	Data    []byte            // the event as JSON
 	Attempt int               // attempts made before this one
 	Kept    map[string]string // what was kept of earlier answers about the same alarm; not to be changed
+	Trace   string            // traceparent of the attempt; "": there is none
 }
 
 // A Reply is how an attempt ended.
@@ -40,6 +41,7 @@ func Standard(send func(context.Context, webhook.Message) webhook.Result) func(c
 		if len(batch) > 1 {
 			m = batched(batch)
 		}
+		m.Trace = batch[0].Trace
 		return Reply{Result: send(ctx, m)}
 	}
 }

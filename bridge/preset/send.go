@@ -64,6 +64,7 @@ func (d *Destination) run(ctx context.Context, send sender, n *Notice, s scope) 
 			reply.Result = unsent(fmt.Errorf("request %s: %w", name, err)).Result
 			break
 		}
+		m.Trace = n.Trace
 		r := received{Result: send(ctx, m)}
 		v := d.judge(q, &r)
 		if r.Unsure && d.unsure > 0 && n.Attempt+1 >= d.unsure {
@@ -292,7 +293,7 @@ func (d *Destination) Preview(n Notice, reveal bool) ([]Request, error) {
 	if d.plain {
 		r := Request{Name: "event", Method: http.MethodPost, URL: d.URL(), ContentType: contentType("json"), Body: n.Envelope()}
 		if !reveal {
-			r.URL = d.shown()
+			r.URL = d.Shown()
 		}
 		return []Request{r}, nil
 	}
@@ -317,7 +318,7 @@ func (d *Destination) Preview(n Notice, reveal bool) ([]Request, error) {
 		}
 		r := Request{Name: name, Method: m.Method, URL: m.URL.String(), Header: m.Header, ContentType: m.ContentType, Body: m.Body}
 		if !reveal && d.preset.URLSecret {
-			r.URL = d.shown()
+			r.URL = d.Shown()
 		}
 		list = append(list, r)
 		if q.search {

@@ -135,7 +135,7 @@ func (s *Sender) exchange(parent, ctx context.Context, x *exchange) Result {
 	if !x.who.IsZero() {
 		req.Header[s.auth.Header] = []string{x.who.Reveal()}
 	}
-	resp, err := s.transport.RoundTrip(req)
+	resp, err := s.carrier.RoundTrip(req)
 	r := Result{CertExpiry: s.seen.time()}
 	p.note(&r)
 	if err != nil {
@@ -258,6 +258,9 @@ func (s *Sender) request(ctx context.Context, m Message, now time.Time) (*http.R
 	}
 	for name, values := range s.headers {
 		req.Header[name] = values
+	}
+	if m.Trace != "" {
+		req.Header[headerTrace] = []string{m.Trace}
 	}
 	for name, values := range m.Header {
 		req.Header[name] = values

@@ -20,6 +20,9 @@ const (
 // and proxy, is a loop of one hop.
 const headerHop = "Webhook-Hop"
 
+// headerTrace names the attempt in its trace, as W3C Trace Context has it.
+const headerTrace = "Traceparent"
+
 // CheckHeader says what is wrong with a header of a configuration. No error
 // shows its value.
 func CheckHeader(name, value string) error {

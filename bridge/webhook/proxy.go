@@ -39,7 +39,7 @@ func CheckProxyURL(raw string) (*url.URL, error) {
 	case err != nil:
 		return nil, errors.New("the proxy's url cannot be read (write http://host:port)")
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5":
-		return nil, errors.New("the proxy's url begins with none of http://, https://, socks5://")
+		return nil, errors.New("the proxy's url begins with none of the schemes http, https and socks5")
 	case u.User != nil:
 		return nil, errors.New("the proxy's url contains a user or password before @ (write egress.proxy_user and egress.proxy_password)")
 	case u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || strings.ContainsAny(raw, "?#"):

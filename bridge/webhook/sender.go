@@ -59,6 +59,11 @@ type Options struct {
 	Source netip.Addr       // to connect from; zero: as the system routes
 	Ports  []int            // to connect to; none: any. Who may write a URL and is not the operator gets 443
 	Own    []netip.AddrPort // our own listeners, which are not to be told of anything
+
+	// Transport carries the requests instead of a transport of the sender's own, and
+	// with it everything that says where may be connected to: it is for a receiver in
+	// the same process. Nil: the sender connects, and is guarded.
+	Transport http.RoundTripper
 }
 
 // A Message is what one or more attempts deliver.
@@ -70,6 +75,7 @@ type Message struct {
 	Method string      // empty: POST
 	URL    *url.URL    // nil: the endpoint's; another one must be of the same scheme and host
 	Header http.Header // sent beside the message's own, by canonical name; none that is reserved
+	Trace  string      // traceparent, which is no part of what is signed; "": none
 }
 
 // A Sender makes attempts at one endpoint. Close it when it is no longer needed.
@@ -88,6 +94,7 @@ type Sender struct {
 	gate          *gate       // nil without a handshake
 	tokens        *tokens     // nil without OAuth2
 	transport     *http.Transport
+	carrier       http.RoundTripper // transport, or who takes its place
 	seen          *expiry
 	hider         hider
 }
@@ -140,6 +147,11 @@ func newSender(o Options) (*Sender, error) {
 	o.Auth.Header = http.CanonicalHeaderKey(cmp.Or(o.Auth.Header, "Authorization"))
 	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
 	seen := new(expiry)
+	transport := newTransport(&o, g, seen)
+	carrier := o.Transport
+	if carrier == nil {
+		carrier = transport
+	}
 	return &Sender{
 		url:           u,
 		shown:         shown(u),
@@ -154,7 +166,8 @@ func newSender(o Options) (*Sender, error) {
 		packer:        newPacker(o.Gzip),
 		gate:          newGate(o.Consent),
 		tokens:        newTokens(&o, g),
-		transport:     newTransport(&o, g, seen),
+		transport:     transport,
+		carrier:       carrier,
 		seen:          seen,
 		hider:         newHider(&o, u),
 	}, nil
