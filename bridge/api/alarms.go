@@ -101,6 +101,9 @@ func (c *control) command(ctx context.Context, in *commanded, verb rules.Verb) e
 	case verb != rules.Shelve && !until.IsZero():
 		return badRequest("until: only shelving has an end (leave it out)")
 	}
+	if said.By == "" && in.x.by.id != "" {
+		said.By = in.x.by.name // a token of one's own says who it is
+	}
 	err := c.bridge.Command(ctx, rules.Command{Verb: verb, Key: in.Key, By: said.By, Reason: said.Reason, Until: until})
 	c.audit(&in.Caller, err, "by", said.By, "reason", said.Reason)
 	return err

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tocsin/bridge"
+	"tocsin/rules"
 )
 
 // Options of a [Server]. Their zero value serves on a free loopback port.
@@ -31,13 +32,23 @@ type Options struct {
 	MaxConns int                 // connections at a time, more are closed at once; 0: 256
 	Rates    Rates               // how often anybody is answered
 	Log      *slog.Logger        // nil: nothing is logged
+	Version  string              // of this program, told to whoever may look
 
+	// Page answers at / and below /page/, to everybody, so there is no data in it;
+	// nil: there is no page.
+	Page http.Handler
 	// Bridge is what the routes under /api/v1 act on; nil: there are none.
 	Bridge *bridge.Bridge
 	// Reload reads the configuration again, and Plan says what that would do, or
 	// what another file would do. Nil: there is no such route.
 	Reload func(context.Context) (Reloaded, error)
 	Plan   func(ctx context.Context, config string) (Planned, error)
+	// Compile compiles the text of a rule file that is tried, as if it stood in the
+	// place of those that run. It reads no file, and calls it by name. The program is
+	// nil if one of the problems is not a warning. Nil: only what runs can be tried.
+	Compile func(name, text string) (*rules.Program, []Problem)
+	// Registrar says what endpoints are, and registers more of them.
+	Registrar Registrar
 }
 
 // What a client may take its time with.

@@ -8,14 +8,20 @@ import (
 	"tocsin/bridge"
 )
 
+// Who has the configuration read again without a request, in the audit log.
+const (
+	BySignal = "SIGHUP"
+	ByFile   = "file" // that was saved
+)
+
 // An AuditView is one request that changed something, or would have.
 type AuditView struct {
 	At      time.Time         `json:"at"`
-	Who     string            `json:"who" doc:"name of the token; http.token for that of the configuration, loopback for anybody on the machine where there is none, - for who was not let in"`
+	Who     string            `json:"who" doc:"name of the token; http.token for that of the configuration, loopback for anybody on the machine where there is none, SIGHUP and file for who has the configuration read again without asking, - for who was not let in"`
 	Token   string            `json:"token,omitempty" doc:"its id"`
 	From    string            `json:"from" doc:"address of the sender"`
-	Method  string            `json:"method"`
-	Path    string            `json:"path"`
+	Method  string            `json:"method" doc:"of the request; RELOAD where the configuration was read again without one"`
+	Path    string            `json:"path" doc:"of the request, or of the configuration"`
 	Status  int               `json:"status" doc:"of the answer"`
 	Refused bool              `json:"refused" doc:"for want of a right to it"`
 	Error   string            `json:"error,omitempty" doc:"why it was not carried out"`

@@ -67,6 +67,7 @@ func TestWhatChangesSomethingIsAudited(t *testing.T) {
 	reader, operator := makeToken(t, h, "page", bridge.ScopeRead).Token, makeToken(t, h, "ada", bridge.ScopeOps).Token
 	ask(t, h, operator, "POST", "/api/v1/alarms/warm%2Fx/ack", `{"by":"ada","reason":"on it"}`)
 	ask(t, h, operator, "POST", "/api/v1/alarms/warm%2Fx/ack", `{"by":7}`)
+	ask(t, h, operator, "POST", "/api/v1/alarms/warm%2Fx/unack", "")
 	ask(t, h, operator, "POST", "/api/v1/endpoints/ops/discard", `{"reason":"old"}`)
 	ask(t, h, reader, "POST", "/api/v1/endpoints/ops/discard", `{"reason":"old"}`)
 	ask(t, h, "", "DELETE", "/api/v1/tokens/page", "")
@@ -97,6 +98,7 @@ func TestWhatChangesSomethingIsAudited(t *testing.T) {
 		"- DELETE tokens/page 401 refused",
 		"page POST endpoints/ops/discard 403 refused",
 		"ada POST endpoints/ops/discard 404 error reason=old deliveries=0",
+		"ada POST alarms/warm/x/unack 404 error by=ada", // the token says who it is
 		"ada POST alarms/warm/x/ack 422",
 		"ada POST alarms/warm/x/ack 404 error by=ada reason=on it",
 		"http.token POST tokens 201 scope=ops",
@@ -113,7 +115,7 @@ func TestWhatChangesSomethingIsAudited(t *testing.T) {
 			t.Errorf("entry %+v", e)
 		}
 	}
-	if got := lines(audited(t, h, 2, "who=ada")); len(got) != 3 || !strings.HasPrefix(got[0], "ada POST endpoints") {
+	if got := lines(audited(t, h, 2, "who=ada")); len(got) != 4 || !strings.HasPrefix(got[0], "ada POST endpoints") {
 		t.Errorf("of ada: %q", got)
 	}
 	since := url.Values{"since": {all[1].At.Format("2006-01-02T15:04:05.999999999Z07:00")}}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"tocsin/bridge"
 )
@@ -20,7 +23,10 @@ type Problem struct {
 }
 
 // Rejected is the error of a configuration that cannot be used.
-type Rejected struct{ Problems []Problem }
+type Rejected struct {
+	Problems []Problem
+	Of       string // what was asked to be tried, and is not to run; "" is the configuration
+}
 
 func (r *Rejected) Error() string {
 	errs := 0
@@ -33,6 +39,9 @@ func (r *Rejected) Error() string {
 	if errs == 1 {
 		noun = "error"
 	}
+	if r.Of != "" {
+		return fmt.Sprintf("%s have %d %s (correct them)", r.Of, errs, noun)
+	}
 	return fmt.Sprintf("the configuration has %d %s and what runs goes on unchanged (correct the file, and check it with: tocsin check)", errs, noun)
 }
 
@@ -43,6 +52,31 @@ var ErrRequest = errors.New("bad request")
 type Reloaded struct {
 	Changes bridge.Diff `json:"changes"`
 	Elsewhere
+}
+
+// Said is what a reload changed, in pairs of a name and a text for logs.
+func (r *Reloaded) Said() (pairs []string) {
+	add := func(name string, names []string) {
+		if len(names) > 0 {
+			pairs = append(pairs, name, strings.Join(names, " "))
+		}
+	}
+	for _, part := range []struct {
+		name string
+		bridge.Changes
+	}{{"rules", r.Changes.Rules}, {"endpoints", r.Changes.Endpoints}} {
+		add(part.name+"_added", part.Added)
+		add(part.name+"_changed", part.Changed)
+		add(part.name+"_removed", part.Removed)
+		var renamed []string
+		for _, was := range slices.Sorted(maps.Keys(part.Renamed)) {
+			renamed = append(renamed, was+" → "+part.Renamed[was])
+		}
+		add(part.name+"_renamed", renamed)
+	}
+	add("definitions", r.Definitions)
+	add("restart", r.Restart)
+	return pairs
 }
 
 // Planned is the answer of a plan.
@@ -69,7 +103,7 @@ func (c *control) addConfiguration() {
 	if c.reload != nil {
 		acts(c, does{bridge.ScopeAdmin, "reload", "Read the configuration again"}, func(ctx context.Context, in *struct{ Caller }) (Reloaded, error) {
 			report, err := c.reload(ctx)
-			c.audit(&in.Caller, err)
+			c.audit(&in.Caller, err, report.Said()...)
 			return report, err
 		})
 	}

@@ -128,6 +128,39 @@ func TestPagesOfOtherOriginsChangeNothing(t *testing.T) {
 	}
 }
 
+// Nor must it leave streams and profiles open, which it cannot read: they would take
+// the places of others. A link to a description is followed.
+func TestPagesOfOtherOriginsOpenNothing(t *testing.T) {
+	h := controlled(t, Options{})
+	ask(t, h, "", "GET", "/api/v1/me", "") // which reads the tokens
+	for _, c := range []struct {
+		path, site, mode string
+		status           int
+	}{
+		{"/api/v1/stream", "cross-site", "no-cors", 403},
+		{"/api/v1/stream", "same-site", "cors", 403},
+		{"/debug/pprof/heap", "cross-site", "no-cors", 403},
+		{"/api/v1/me", "cross-site", "no-cors", 403},
+		{"/openapi.yaml", "cross-site", "navigate", 200},
+		{"/api/v1/me", "same-origin", "cors", 200},
+		{"/api/v1/me", "none", "navigate", 200},
+		{"/api/v1/me", "", "", 200},
+	} {
+		r := httptest.NewRequest("GET", "http://127.0.0.1:8080"+c.path, nil)
+		if c.site != "" {
+			r.Header.Set("Sec-Fetch-Site", c.site)
+			r.Header.Set("Sec-Fetch-Mode", c.mode)
+		}
+		w := httptest.NewRecorder()
+		gone, cancel := context.WithCancel(t.Context())
+		cancel() // a stream has no end otherwise
+		h.ServeHTTP(w, r.WithContext(gone))
+		if w.Code != c.status {
+			t.Errorf("%+v: answered %d", c, w.Code)
+		}
+	}
+}
+
 func TestControlAsksForTheToken(t *testing.T) {
 	h := controlled(t, Options{Token: NewToken(secret), Reload: func(context.Context) (Reloaded, error) { return Reloaded{}, nil }})
 	for token, status := range map[string]int{"": 401, "Bearer no": 401, "Bearer " + secret: 200} {

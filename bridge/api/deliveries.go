@@ -33,8 +33,9 @@ type DeliveryView struct {
 // A DeliveryDetail is all that is kept of a delivery.
 type DeliveryDetail struct {
 	DeliveryView
-	Data     json.RawMessage `json:"data" doc:"the event"`
-	Attempts []AttemptView   `json:"attempts"`
+	Data     json.RawMessage  `json:"data" doc:"the event"`
+	Attempts []AttemptView    `json:"attempts"`
+	Requests []bridge.Request `json:"requests" doc:"that tell the endpoint of it, as they would be made now; secrets and signatures are hidden"`
 }
 
 // An AttemptView is one attempt as the log has it.
@@ -103,7 +104,9 @@ func (c *control) addDeliveries() {
 		if err != nil {
 			return DeliveryDetail{}, err
 		}
-		return detailOf(&d), nil
+		detail := detailOf(&d)
+		detail.Requests = append([]bridge.Request{}, c.bridge.Requests(&d)...)
+		return detail, nil
 	})
 	acts(c, does{bridge.ScopeOps, "deliveries/{id}/replay", "Send a delivery again, under its id"}, func(ctx context.Context, in *struct {
 		Caller

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"tocsin/bridge"
 	"tocsin/bridge/webhook"
@@ -16,25 +17,23 @@ import (
 // addEndpoints adds what tells of endpoints.
 func (c *control) addEndpoints() {
 	type endpointList struct {
-		Endpoints []bridge.EndpointStatus `json:"endpoints"`
+		Endpoints []EndpointView `json:"endpoints"`
 	}
 	type endpointAsked struct {
 		Name string `path:"name" doc:"of the endpoint"`
 	}
 	reads(c, does{bridge.ScopeRead, "endpoints", "List the endpoints and how they fare"}, func(ctx context.Context, _ *struct{}) (endpointList, error) {
-		list, err := c.bridge.Endpoints(ctx)
-		return endpointList{append([]bridge.EndpointStatus{}, list...)}, err
+		list, err := c.endpoints(ctx)
+		return endpointList{append([]EndpointView{}, list...)}, err
 	})
-	reads(c, does{bridge.ScopeRead, "endpoints/{name}", "Say how an endpoint fares"}, func(ctx context.Context, in *endpointAsked) (bridge.EndpointStatus, error) {
-		list, err := c.bridge.Endpoints(ctx)
-		if err != nil {
-			return bridge.EndpointStatus{}, err
-		}
-		i := slices.IndexFunc(list, func(s bridge.EndpointStatus) bool { return s.Name == in.Name })
-		if i < 0 {
-			return bridge.EndpointStatus{}, nothing("there is no endpoint %q (tocsin endpoints lists them)", in.Name)
-		}
-		return list[i], nil
+	c.looks(does{bridge.ScopeRead, "endpoints/{name}", "Say what an endpoint is, and how it fares"}, func(op huma.Operation) {
+		huma.Register(c.api, op, func(ctx context.Context, in *endpointAsked) (*versioned[EndpointView], error) {
+			v, err := c.endpoint(ctx, in.Name)
+			if err != nil {
+				return nil, asProblem(err)
+			}
+			return &versioned[EndpointView]{etag(&v), v}, nil
+		})
 	})
 	type endpointActed struct {
 		Caller
@@ -42,6 +41,7 @@ func (c *control) addEndpoints() {
 	}
 	acts(c, does{bridge.ScopeOps, "endpoints/{name}/test", "Send an endpoint a test.ping, as everything else is sent"}, func(ctx context.Context, in *endpointActed) (Tested, error) {
 		reply, err := c.bridge.Test(ctx, in.Name)
+		err = c.orHeld(in.Name, err)
 		c.audit(&in.Caller, err)
 		if err != nil {
 			return Tested{}, err
@@ -60,7 +60,7 @@ func (c *control) addEndpoints() {
 		if in.Body != nil && in.Body.Reason != "" {
 			reason = in.Body.Reason
 		}
-		err := c.bridge.Pause(ctx, in.Name, reason)
+		err := c.orHeld(in.Name, c.bridge.Pause(ctx, in.Name, reason))
 		c.audit(&in.Caller, err, "reason", reason)
 		return struct{}{}, err
 	})
@@ -81,6 +81,7 @@ func (c *control) addEndpoints() {
 			what, dry = cmp.Or(in.Body.Send, bridge.ResumeAll), in.Body.DryRun
 		}
 		n, err := c.bridge.Enable(ctx, in.Name, what, dry)
+		err = c.orHeld(in.Name, err)
 		if dry {
 			in.onlyAsks()
 			return endpointEnabled{n}, err

@@ -15,7 +15,7 @@ import (
 // How much the audit log holds: of what was done or could not be, and of what
 // nobody had a right to.
 const (
-	keepDone    = 10_000
+	AuditKept   = 10_000
 	keepRefused = 1_000
 )
 
@@ -73,7 +73,7 @@ func (h *handler) audited(r *http.Request, x *exchange) {
 		At: time.Now().UTC(), Who: x.by.name, Token: x.by.id, From: r.RemoteAddr, Method: clip(r.Method, 20), Path: clip(r.URL.Path, maxSaid),
 		Status: x.status, Refused: x.refused, Error: x.err, Said: x.said,
 	}
-	keep := keepDone
+	keep := AuditKept
 	if entry.Refused {
 		keep = keepRefused
 		// Who had no token was counted with it. A web page that has a browser send us
@@ -109,8 +109,8 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// A Caller is who asks, for the logs of what was changed. It is part of the input
-// of every route that changes something.
+// A Caller is who asks. It is part of the input of every route that changes
+// something, for the logs, and of the one that tells who asks.
 type Caller struct {
 	x          *exchange
 	from, path string

@@ -31,7 +31,7 @@ const (
 	tokenBegin = "tocsin_"       // by which scanners for leaked secrets know one
 )
 
-// A gate knows who may ask: the bearer of http.token may everything, as may
+// A gate knows who may ask: the bearer of http.token may do everything, as may
 // everybody where there is none, and the others have tokens in the store. They are
 // held in memory, which nobody else changes.
 type gate struct {
@@ -156,7 +156,7 @@ func (g *gate) make(ctx context.Context, name string, scope bridge.Scope, ends t
 		return t, "", conflict("this bridge asks nobody on its machine for a token, so none would keep anybody out (set http.token first)")
 	case !ends.IsZero() && !ends.After(now):
 		return t, "", badRequest("ends: %s is over (leave it out for a token without an end)", ends.Format(time.RFC3339))
-	case name == byConfiguration || name == byLoopback:
+	case slices.Contains([]string{byConfiguration, byLoopback, BySignal, ByFile}, name):
 		return t, "", conflict("name: %s stands for somebody else in the audit log (choose another)", name)
 	case slices.ContainsFunc(all, func(t bridge.AccessToken) bool { return t.Name == name && alive(t) }):
 		return t, "", conflict("name: there is a token %s (revoke it first, or choose another name)", name)

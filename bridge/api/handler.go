@@ -23,6 +23,7 @@ import (
 // so what is guarded cannot be reached by another spelling.
 type handler struct {
 	open    map[string]http.Handler // for everybody
+	page    http.Handler            // for everybody as well; nil: there is none
 	routes  map[string]guarded
 	profile bool
 	gate    *gate
@@ -46,6 +47,7 @@ func newHandler(o *Options, loopback bool) *handler {
 			"/healthz": http.HandlerFunc(healthz),
 			"/readyz":  readyz(o.Ready),
 		},
+		page:    o.Page,
 		routes:  make(map[string]guarded),
 		gate:    &gate{fixed: o.Token, log: log},
 		limits:  newLimits(o.Rates),
@@ -100,7 +102,10 @@ func allowed(o *Options, loopback bool) (hosts func(string) bool, instead string
 	return nil, ""
 }
 
-const profilesPath = "/debug/pprof/"
+const (
+	profilesPath = "/debug/pprof/"
+	pagePath     = "/page/" // of what the page at / is made of
+)
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
@@ -124,11 +129,22 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		serveReading(w, r, route)
 		return
 	}
+	if h.page != nil && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, pagePath)) {
+		serveReading(w, r, h.page)
+		return
+	}
 	x := &exchange{ResponseWriter: w, by: bearer{name: byNobody}}
+	served := false
+	defer func() {
+		if !served { // a defect has ended it: what was done is done all the same
+			x.status, x.err = http.StatusInternalServerError, "the request was not answered (this is a defect of tocsin: see its log)"
+		}
+		h.audited(r, x)
+	}()
 	if h.enters(x, r) {
 		h.serve(x, r)
 	}
-	h.audited(r, x)
+	served = true
 }
 
 // enters finds out who sends a request, and answers those that may not come in, or
@@ -168,6 +184,10 @@ func (h *handler) enters(x *exchange, r *http.Request) bool {
 // serve answers who has come in.
 func (h *handler) serve(x *exchange, r *http.Request) {
 	path := r.URL.Path
+	if reading(r) && fromElsewhere(r) {
+		problem(x, http.StatusForbidden, "the request comes from a web page of another origin (send it from a program, or from a page of this server)")
+		return
+	}
 	if h.control != nil && strings.HasPrefix(path, prefix) {
 		h.control.ServeHTTP(x, r)
 		return
@@ -184,6 +204,14 @@ func (h *handler) serve(x *exchange, r *http.Request) {
 	default:
 		serveReading(x, r, route)
 	}
+}
+
+// fromElsewhere reports whether a page of another origin has a browser make a request.
+// It cannot read the answer, but streams and profiles that it leaves open would take
+// the places of others. A link that somebody follows is none of these.
+func fromElsewhere(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return (site == "cross-site" || site == "same-site") && r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
 // serveReading answers at a path that is only read.

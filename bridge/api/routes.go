@@ -36,11 +36,17 @@ const bearerScheme = "token"
 type control struct {
 	bridge  *bridge.Bridge
 	gate    *gate
+	version string
 	reload  func(context.Context) (Reloaded, error)
 	plan    func(ctx context.Context, config string) (Planned, error)
+	compile func(name, text string) (*rules.Program, []Problem)
 	foreign *http.CrossOriginProtection
 	log     *slog.Logger
 	ending  chan struct{} // closed when the server stops: what would go on for ever ends
+	crowd   crowd
+	turns   chan struct{} // taken by answers that cost a lot, so that they leave a processor to the bridge
+
+	registrar Registrar
 
 	mux      *http.ServeMux
 	api      huma.API
@@ -49,7 +55,8 @@ type control struct {
 
 func newControl(o *Options, g *gate, log *slog.Logger) *control {
 	c := &control{
-		bridge: o.Bridge, gate: g, reload: o.Reload, plan: o.Plan, log: log, ending: make(chan struct{}),
+		bridge: o.Bridge, gate: g, version: o.Version, reload: o.Reload, plan: o.Plan, compile: o.Compile, registrar: o.Registrar,
+		log: log, ending: make(chan struct{}), turns: make(chan struct{}, 1), crowd: crowd{of: make(map[bearer]int)},
 		foreign: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
 	}
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
@@ -69,7 +76,7 @@ func newControl(o *Options, g *gate, log *slog.Logger) *control {
 				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearerScheme: {
 					Type: "http", Scheme: "bearer",
-					Description: "The token of http.token, which may everything, or one that was made here. A token has a scope: " +
+					Description: "The token of http.token, which may do everything, or one that was made here. A token has a scope: " +
 						"read lets its bearer look, ops act on alarms, endpoints and deliveries as well, and admin everything. " +
 						"A bridge on loopback without http.token asks for none.",
 				}},
@@ -85,12 +92,17 @@ func newControl(o *Options, g *gate, log *slog.Logger) *control {
 	c.addAlarms()
 	c.addRules()
 	c.addDevices()
+	c.addSeries()
 	c.addEndpoints()
+	c.addRegistration()
 	c.addDeliveries()
 	c.addConfiguration()
 	c.addStream()
 	c.addTokens()
+	c.addMe()
 	c.addAudit()
+	c.addRejects()
+	c.addTry()
 	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // huma's own problem, which wording replaces
 		delete(schemas.Map(), unused)
 	}
@@ -136,12 +148,17 @@ func tags() (list []*huma.Tag) {
 		{"deliveries", "What was sent to whom, and what became of it"},
 		{"devices", "What is known of devices"},
 		{"endpoints", "Who is told, and how they fare"},
+		{"me", "Who asks"},
 		{"plan", "What a configuration would do"},
+		{"rejects", "What input was not used"},
 		{"reload", "The configuration"},
 		{"replay", "Deliveries again, many at a time"},
 		{"rules", "How rules stand"},
+		{"series", "What devices were like"},
+		{"sources", "What messages are read by"},
 		{"stream", "What happens, as it happens"},
 		{"tokens", "Who may ask"},
+		{"try", "What messages would do"},
 	} {
 		list = append(list, &huma.Tag{Name: t[0], Description: t[1]})
 	}
@@ -240,12 +257,18 @@ func route[I, O any](c *control, d does, op huma.Operation, do func(context.Cont
 	if reflect.TypeFor[O]() == reflect.TypeFor[struct{}]() {
 		op.DefaultStatus = http.StatusNoContent
 		huma.Register(c.api, op, func(ctx context.Context, in *I) (*struct{}, error) {
-			_, err := do(ctx, in)
+			err := soundTimes(in)
+			if err == nil {
+				_, err = do(ctx, in)
+			}
 			return nil, asProblem(err)
 		})
 		return
 	}
 	huma.Register(c.api, op, func(ctx context.Context, in *I) (*answer[O], error) {
+		if err := soundTimes(in); err != nil {
+			return nil, asProblem(err)
+		}
 		out, err := do(ctx, in)
 		if err != nil {
 			return nil, asProblem(err)
@@ -341,6 +364,7 @@ func (f *failure) ContentType(string) string { return problemJSON }
 func asProblem(err error) error {
 	var (
 		rejected *Rejected
+		declined *Declined
 		status   = http.StatusServiceUnavailable
 	)
 	switch {
@@ -348,7 +372,9 @@ func asProblem(err error) error {
 		return nil
 	case errors.As(err, &rejected):
 		return &failure{newProblem(http.StatusUnprocessableEntity, err.Error()), rejected.Problems}
-	case errors.Is(err, ErrRequest):
+	case errors.As(err, &declined):
+		status = declined.Status
+	case errors.Is(err, ErrRequest), errors.Is(err, bridge.ErrTrial):
 		status = http.StatusBadRequest
 	case errors.Is(err, errNothing), errors.Is(err, bridge.ErrNoAlarm), errors.Is(err, bridge.ErrNoDevice),
 		errors.Is(err, bridge.ErrNoEndpoint), errors.Is(err, bridge.ErrNoDelivery):
@@ -410,4 +436,14 @@ func wording(_ huma.Context, _ string, v any) (any, error) {
 		text = b.String() + " (/openapi.yaml says what is wanted)"
 	}
 	return &failure{newProblem(m.Status, text), nil}, nil
+}
+
+// turn waits until an answer that costs a lot may be made. What is returned ends it.
+func (c *control) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case c.turns <- struct{}{}:
+		return func() { <-c.turns }, nil
+	case <-ctx.Done():
+		return nil, errors.New("others ask for what costs as much (ask again later)")
+	}
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,9 +19,36 @@ import (
 const (
 	beatEvery   = 15 * time.Second // a comment, when there is nothing else: proxies cut what is silent
 	writeWithin = 10 * time.Second
+	maxStreams  = 16 // of one bearer
 )
 
+// A crowd is how many streams each bearer has open: nobody takes the places of all.
+type crowd struct {
+	mu sync.Mutex
+	of map[bearer]int
+}
+
+// enter reports whether one more is let in. Who is has to leave.
+func (c *crowd) enter(by bearer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[by] >= maxStreams {
+		return false
+	}
+	c.of[by]++
+	return true
+}
+
+func (c *crowd) leave(by bearer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[by]--; c.of[by] == 0 {
+		delete(c.of, by)
+	}
+}
+
 type streaming struct {
+	Caller
 	Kinds    []string `query:"kinds" enum:"event,delivery,reading" doc:"what to tell of, joined by commas; left out: events and deliveries"`
 	Device   string   `query:"device" doc:"only of this device"`
 	Rule     string   `query:"rule" doc:"only of this rule"`
@@ -37,11 +66,17 @@ func (c *control) addStream() {
 	d := does{bridge.ScopeRead, "stream", "Tell of events, deliveries and readings as they happen"}
 	c.describe(&op, d, "get-stream")
 	huma.Register(c.api, op, func(_ context.Context, in *streaming) (*huma.StreamResponse, error) {
+		by := in.x.by
+		if !c.crowd.enter(by) {
+			return nil, asProblem(fmt.Errorf("%w with the token %q: %d do (end another one first)", bridge.ErrWatches, by.name, maxStreams))
+		}
 		watch, err := c.bridge.Watch(bridge.WatchQuery{Kinds: in.Kinds, Device: in.Device, Rule: in.Rule, Endpoint: in.Endpoint, After: in.After})
 		if err != nil {
+			c.crowd.leave(by)
 			return nil, asProblem(err)
 		}
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+			defer c.crowd.leave(by)
 			defer watch.Close()
 			c.stream(ctx, watch)
 		}}, nil

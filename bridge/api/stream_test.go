@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -98,6 +99,18 @@ func (s *streamed) open(token, query, after string) <-chan string {
 	s.t.Helper()
 	conn := s.ln.dial()
 	s.t.Cleanup(func() { _ = conn.Close() })
+	return s.openOn(conn, token, query, after)
+}
+
+// leaving opens a stream that may be left.
+func (s *streamed) leaving(token string) (messages <-chan string, leave func()) {
+	s.t.Helper()
+	conn := s.ln.dial()
+	return s.openOn(conn, token, "", ""), func() { _ = conn.Close() }
+}
+
+func (s *streamed) openOn(conn net.Conn, token, query, after string) <-chan string {
+	s.t.Helper()
 	go func() {
 		_, _ = fmt.Fprintf(conn, "GET /api/v1/stream?%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nLast-Event-ID: %s\r\n\r\n", query, token, after)
 	}()
@@ -260,16 +273,29 @@ func TestStreamThatIsNotReadIsCutOff(t *testing.T) {
 	})
 }
 
+// Who opens many streams has nobody else's place.
 func TestStreamsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStreamed(t)
-		for range 16 {
-			wants(t, s.open(secret, "", ""), "retry")
+		h := s.s.http.Handler
+		greedy := makeToken(t, h, "greedy", bridge.ScopeRead)
+		first, leave := s.leaving(greedy.Token)
+		wants(t, first, "retry")
+		for range maxStreams - 1 {
+			wants(t, s.open(greedy.Token, "", ""), "retry")
 		}
-		w := ask(t, s.s.http.Handler, secret, "GET", "/api/v1/stream?kinds=event", "")
-		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "too many watch") {
-			t.Errorf("%d %s", w.Code, w.Body)
+		declined := func() {
+			w := ask(t, h, greedy.Token, "GET", "/api/v1/stream?kinds=event", "")
+			if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"greedy\"`) {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
 		}
+		declined()
+		wants(t, s.open(secret, "", ""), "retry")
+		leave()
+		synctest.Wait()
+		wants(t, s.open(greedy.Token, "", ""), "retry")
+		declined()
 		s.end()
 	})
 }
