@@ -114,7 +114,11 @@ func writeAlarms(w io.Writer, alarms []bridge.Alarm) error {
 func noteOf(a *bridge.Alarm) string {
 	var notes []string
 	if a.Acked {
-		notes = append(notes, strings.TrimSpace("acknowledged by "+a.AckedBy))
+		note := "acknowledged"
+		if a.AckedBy != "" {
+			note += " by " + a.AckedBy
+		}
+		notes = append(notes, note)
 	}
 	if a.Shelved != nil {
 		notes = append(notes, "shelved until "+stamped(a.Shelved.Until))
@@ -147,7 +151,13 @@ func commandAlarm(ctx context.Context, e env, f alarmFlags, verb rules.Verb, key
 	if _, err := c.do(ctx, http.MethodPost, []string{"alarms", key, string(verb)}, nil, body); err != nil {
 		return fmt.Errorf("alarms: %w", err)
 	}
-	return nil
+	words := map[rules.Verb]string{
+		rules.Ack: "is acknowledged", rules.Unack: "is not acknowledged any more", rules.Unshelve: "is not shelved any more", rules.Reset: "is reset",
+	}[verb]
+	if verb == rules.Shelve {
+		words = "is shelved until " + stamped(body["until"].(time.Time))
+	}
+	return did(e, f.asJSON, deed{"alarms " + string(verb), key}, words)
 }
 
 // end is when shelving ends.

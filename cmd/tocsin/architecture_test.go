@@ -23,19 +23,31 @@ var mayImport = map[string][]string{
 	"bridge/history":   {"rules"},
 	"broker":           {},
 	"bridge/decode":    {"rules", "broker"},
+	"bridge/survey":    {"rules", "broker", "bridge/decode"},
 	"bridge/webhook":   {},
 	"bridge/preset":    {"rules", "bridge/webhook"},
-	"bridge":           {"rules", "broker", "bridge/decode", "bridge/webhook", "bridge/preset", "bridge/history"},
+	"bridge/trace":     {},
+	"bridge":           {"rules", "broker", "bridge/decode", "bridge/webhook", "bridge/preset", "bridge/history", "bridge/trace"},
 	"bridge/store":     {"bridge", "rules"},
 	"bridge/storetest": {"bridge", "rules"},
-	"bridge/config":    {"rules", "bridge/webhook", "bridge/preset"},
+	"bridge/simulate":  {}, // tests only: a whole bridge in a bubble
+	"bridge/config":    {"rules", "bridge/webhook", "bridge/preset", "bridge/trace"},
 	"bridge/api":       {"bridge", "bridge/webhook", "rules"},
-	"firmware-sim":     {}, // it judges the bridge, so it shares nothing with it
+	"bridge/page":      {}, // it asks the API like anybody else
+
+	"firmware-sim":         {"firmware-sim/formula", "firmware-sim/payload"}, // it judges the bridge, so it shares nothing with it
+	"firmware-sim/bench":   {},
+	"firmware-sim/formula": {},
+	"firmware-sim/payload": {},
+
+	"torture": {}, // tests only: it knows the programs from outside
+
 	"cmd/tocsin": {
 		"rules", "broker", "bridge", "bridge/decode", "bridge/webhook", "bridge/preset",
-		"bridge/store", "bridge/config", "bridge/api", "bridge/history", "rules/ruletest", "firmware-sim",
+		"bridge/store", "bridge/config", "bridge/api", "bridge/page", "bridge/history", "bridge/trace", "rules/ruletest", "firmware-sim", "cmd/manual", "bridge/survey",
 	},
-	"cmd/firmware-sim": {"firmware-sim"},
+	"cmd/firmware-sim": {"firmware-sim", "firmware-sim/bench", "cmd/manual"},
+	"cmd/manual":       {}, // what both programs do with their commands
 }
 
 // onlyIn keeps a library behind the package that answers for it.
@@ -48,9 +60,12 @@ var onlyIn = map[string][]string{
 	"code.dny.dev/ssrf":                   {"bridge/webhook"},
 	"golang.org/x/net/proxy":              {"bridge/webhook"}, // SOCKS5; never by the environment
 	"github.com/danielgtaylor/huma":       {"bridge/api"},
-	"github.com/spf13/cobra":              {"cmd/tocsin", "cmd/firmware-sim"},
+	"github.com/spf13/cobra":              {"cmd/tocsin", "cmd/firmware-sim", "cmd/manual"},
 	"github.com/standard-webhooks":        {}, // tests only: it is there to disagree with us
-	"github.com/prometheus/client_golang": {"broker", "bridge", "bridge/store", "bridge/history", "bridge/api", "cmd/tocsin"},
+	"go.opentelemetry.io":                 {"bridge/trace"},
+	"google.golang.org/protobuf":          {"bridge/trace"},
+	"google.golang.org/grpc":              {}, // tests only: a collector's own messages come with it
+	"github.com/prometheus/client_golang": {"broker", "bridge", "bridge/trace", "bridge/store", "bridge/history", "bridge/api", "cmd/tocsin"},
 	"github.com/go-json-experiment/json":  {"bridge/decode"},
 	"golang.org/x/crypto/argon2":          {"broker"},
 	"github.com/rogpeppe/go-internal":     {},

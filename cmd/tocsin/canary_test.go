@@ -111,6 +111,8 @@ path = "data"
 [http]
 listen = "127.0.0.1:0"
 token  = { file = "secrets/token" }
+[http.registration]
+egress = { allow_http = true, allow_cidrs = ["127.0.0.0/8"] }
 [log]
 level = "debug"
 `)
@@ -127,6 +129,8 @@ level = "debug"
 		endpoint("slack-"+name, fmt.Sprintf("preset = \"slack\"\nurl = \"%s/services/%s\"\n", url, plant("slack path "+name)))
 		endpoint("telegram-"+name, fmt.Sprintf("preset = \"telegram\"\nurl = \"%s\"\nwith = { token = %s, chat_id = \"-100\" }\n", url, secretFile("telegram token "+name)))
 	}
+	traced := startTraceCollector(t)
+	fmt.Fprintf(&text, "[tracing]\notlp = \"%s\"\nheaders = { X-Key = %s }\n", traced.URL, secretFile("header of the collector"))
 	write["tocsin.toml"] = text.String()
 	writeFiles(t, dir, write)
 
@@ -143,15 +147,40 @@ level = "debug"
 
 	p := startTocsin(t, dir)
 	p.waitReady()
+	for name, url := range map[string]string{"failing": failing, "fine": fine} {
+		given := webhook.NewSecret()
+		canaries = append(canaries, canary{"given secret " + name, strings.TrimPrefix(given.Reveal(), "whsec_")})
+		for _, body := range []string{
+			fmt.Sprintf(`"name":"made-%s","url":"%s/%s?key=%s"`, name, url, plant("made path "+name), plant("made query "+name)),
+			fmt.Sprintf(`"name":"given-%s","url":"%s","secret":"%s"`, name, url, given.Reveal()),
+			fmt.Sprintf(`"name":"called-%s","preset":"slack","url":"%s/services/%s"`, name, url, plant("called path "+name)),
+			fmt.Sprintf(`"name":"paged-%s","preset":"pagerduty","url":"%s","with":{"routing_key":"%s"}`, name, url, plant("paged key "+name)),
+		} {
+			made, _ := p.asks(201, "POST", "endpoints", "{"+body+"}", "Authorization", "Bearer "+token)
+			if secret, ok := made["secret"].(string); ok {
+				canaries = append(canaries, canary{"made secret", strings.TrimPrefix(secret, "whsec_")})
+			}
+		}
+		made, _ := p.asks(200, "POST", "endpoints/made-"+name+"/rotate", "", "Authorization", "Bearer "+token)
+		canaries = append(canaries, canary{"rotated secret", strings.TrimPrefix(made["secret"].(string), "whsec_")})
+		verified := fmt.Sprintf(`{"url":"%s/%s","verify":true}`, failing, plant("refused path "+name))
+		p.asks(422, "POST", "endpoints", verified, "Authorization", "Bearer "+token)
+	}
 	if err := publishAs(addr, "sensors", plant("wrong password"), `{"temperature":-12}`); err == nil {
 		t.Error("a wrong password is let in")
 	}
 	if err := publishAs(addr, "sensors", password, `{"temperature":-12}`); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everybody was told", func() bool { return accepted() >= 8 && failed() >= 16 })
+	eventually(t, "everybody was told", func() bool { return accepted() >= 12 && failed() >= 22 })
 
 	lookEverywhere(t, p, dir, token, canaries)
+	if len(traced.all()) == 0 {
+		t.Error("nothing was traced")
+	}
+	for _, s := range traced.all() {
+		look("the span "+s.Name, []byte(s.String()))
+	}
 }
 
 // lookFor fails the test if a text shows a canary.
@@ -193,7 +222,7 @@ func lookEverywhere(t *testing.T, p *process, dir, token string, canaries []cana
 	}
 	pages := []string{
 		"/metrics", "/readyz", "/openapi.yaml", "/api/v1/alarms", "/api/v1/rules", "/api/v1/devices", "/api/v1/devices/freezer-1",
-		"/api/v1/endpoints", "/api/v1/deliveries", "/.well-known/tocsin-keys.json",
+		"/api/v1/endpoints", "/api/v1/audit", "/api/v1/deliveries", "/.well-known/tocsin-keys.json",
 		"/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline", "/debug/pprof/heap?debug=1",
 	}
 	for _, d := range ids {

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,11 +15,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tocsin/bridge/api"
+	"tocsin/bridge/config"
 )
 
 const (
@@ -29,14 +34,16 @@ const (
 type clientFlags struct {
 	server    string
 	tokenFile string
+	cafile    string
 	asJSON    bool
 }
 
 // add declares the flags on cmd and the commands below it.
 func (f *clientFlags) add(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&f.server, "server", defaultServer, "where the bridge answers")
+	flags.StringVar(&f.server, "server", "", "where the bridge answers (default: the variable TOCSIN_SERVER, or "+defaultServer+")")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the bearer token (default: the variable TOCSIN_TOKEN)")
+	flags.StringVar(&f.cafile, "cafile", "", "PEM file with whom to trust for https, instead of the system's roots")
 	flags.BoolVar(&f.asJSON, "json", false, "print the answer as JSON")
 }
 
@@ -48,10 +55,21 @@ type apiClient struct {
 }
 
 func newClient(e env, f clientFlags) (*apiClient, error) {
+	place := "--server"
+	if f.server == "" {
+		set, _ := e.LookupEnv("TOCSIN_SERVER")
+		f.server, place = cmp.Or(set, defaultServer), "TOCSIN_SERVER"
+	}
 	base, err := url.Parse(f.server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, refused("--server: %q is no address of a bridge (as in %s)", f.server, defaultServer)
+		return nil, refused("%s: %q is no address of a bridge (as in %s)", place, f.server, defaultServer)
 	}
+	trust, err := config.ClientTLS{CA: f.cafile}.ClientConfig()
+	if err != nil {
+		return nil, refused("--cafile: %v (name a PEM file that you may read)", err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = trust
 	token, _ := e.LookupEnv("TOCSIN_TOKEN")
 	if f.tokenFile != "" {
 		data, err := os.ReadFile(f.tokenFile)
@@ -61,7 +79,8 @@ func newClient(e env, f clientFlags) (*apiClient, error) {
 		token = string(data)
 	}
 	return &apiClient{base: base, token: strings.TrimSpace(token), http: &http.Client{
-		Timeout: clientTimeout,
+		Transport: transport,
+		Timeout:   clientTimeout,
 		// A redirect would take the token along.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -106,10 +125,13 @@ func (c *apiClient) do(ctx context.Context, method string, path []string, query 
 				continue
 			}
 		}
-		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-			return answer, nil
+		if resp.StatusCode < 200 || resp.StatusCode >= 300 {
+			return nil, c.problem(resp, answer)
 		}
-		return nil, c.problem(resp, answer)
+		if resp.StatusCode != http.StatusNoContent && !json.Valid(answer) { // whoever that is, nothing was done
+			return nil, fmt.Errorf("%s: answered what is no JSON (is it a bridge of this version?)", c.base.Redacted())
+		}
+		return answer, nil
 	}
 }
 
@@ -145,7 +167,7 @@ func (c *apiClient) send(ctx context.Context, method, address string, content []
 		if errors.As(err, &failed) {
 			err = failed.Err // without the address, which is the place
 		}
-		return nil, nil, fmt.Errorf("%s: %w (is tocsin running there? --server says where it answers)", c.base.Redacted(), err)
+		return nil, nil, c.unreached(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -155,14 +177,44 @@ func (c *apiClient) send(ctx context.Context, method, address string, content []
 	return resp, answer, nil
 }
 
+// unreached is the error that no answer came.
+func (c *apiClient) unreached(err error) error {
+	remedy := "is tocsin run running there? --server says where it answers"
+	var (
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		record  tls.RecordHeaderError
+		call    syscall.Errno
+	)
+	switch {
+	case errors.As(err, &unknown):
+		remedy = "--cafile names the certificate of who signed it"
+	case errors.As(err, &name):
+		remedy = "--server must say the name that its certificate is for"
+	case errors.As(err, &record):
+		remedy = "it does not speak TLS there: --server http://" + c.base.Host
+	case errors.As(err, &call): // without the address, which is said
+		err = call
+	case errors.Is(err, io.EOF) && c.base.Scheme == "http":
+		remedy = "does it speak TLS there? --server https://" + c.base.Host
+	}
+	return fmt.Errorf("%s: %w (%s)", c.base.Redacted(), err, remedy)
+}
+
 // problem is the error that an answer tells of.
 func (c *apiClient) problem(resp *http.Response, answer []byte) error {
 	var p answered
+	if bytes.Contains(answer, []byte("an HTTP request to an HTTPS server")) {
+		return fmt.Errorf("%s: it speaks TLS there (--server https://%s)", c.base.Redacted(), c.base.Host)
+	}
 	if json.Unmarshal(answer, &p) != nil || p.Detail == "" {
 		return fmt.Errorf("%s: answered %s (is it a bridge of this version?)", c.base.Redacted(), resp.Status)
 	}
 	if resp.StatusCode == http.StatusUnauthorized && c.token == "" {
 		return fmt.Errorf("%s: a token is needed (set TOCSIN_TOKEN or --token-file to that of http.token, or one of your own)", c.base.Redacted())
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%s: %w (TOCSIN_TOKEN or --token-file must be that of http.token, or one that tocsin tokens lists)", c.base.Redacted(), &p)
 	}
 	return fmt.Errorf("%s: %w", c.base.Redacted(), &p)
 }
@@ -214,8 +266,8 @@ func list[T any](ctx context.Context, e env, f clientFlags, l listing, write fun
 			answer["next"] = next
 		}
 		return writeIndented(e.Stdout, answer)
-	case len(all) == 0:
-		_, err = fmt.Fprintln(e.Stdout, l.nothing)
+	case len(all) == 0: // words are no entry of a list
+		_, err = fmt.Fprintln(e.Stderr, l.nothing)
 		return err
 	}
 	if err := write(e.Stdout, all); err != nil || next == "" {
@@ -285,5 +337,31 @@ func show[T any](e env, asJSON bool, answer []byte, write func(io.Writer, T) err
 	if err := json.Unmarshal(answer, &v); err != nil {
 		return fmt.Errorf("reading the answer: %w (is it a bridge of this version?)", err)
 	}
-	return write(e.Stdout, v)
+	err := write(e.Stdout, v)
+	if none := noneError(""); errors.As(err, &none) {
+		_, err = fmt.Fprintln(e.Stderr, string(none))
+	}
+	return err
+}
+
+// A noneError is what there is to say of a list without entries. It goes where it
+// is not taken for one.
+type noneError string
+
+func (n noneError) Error() string { return string(n) }
+
+// A deed is what --json prints of what was done where a bridge has no more to say;
+// its names are public.
+type deed struct {
+	Done string `json:"done"` // the command
+	Name string `json:"name"` // what it was done to
+}
+
+// did says that something was done: as JSON, for programs, or in words.
+func did(e env, asJSON bool, d deed, words string) error {
+	if asJSON {
+		return writeIndented(e.Stdout, d)
+	}
+	_, err := fmt.Fprintf(e.Stdout, "%s %s\n", cleanLine(d.Name), words)
+	return err
 }

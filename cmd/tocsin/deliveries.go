@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -67,8 +69,7 @@ superseded and dropped.`,
 			if _, err := c.do(cmd.Context(), http.MethodPost, []string{"deliveries", args[0], "replay"}, nil, nil); err != nil {
 				return fmt.Errorf("deliveries: %w", err)
 			}
-			_, err = fmt.Fprintf(e.Stdout, "%s is owed again\n", args[0])
-			return err
+			return did(e, f.asJSON, deed{"deliveries replay", args[0]}, "is owed again")
 		},
 	})
 	return cmd
@@ -146,6 +147,12 @@ func writeDelivery(w io.Writer, d api.DeliveryDetail) error {
 				cut = " …"
 			}
 			line("", "answered: "+clipped(a.Answer, 500)+cut)
+		}
+	}
+	for _, r := range d.Requests {
+		line("request", cmp.Or(r.Error, r.Method+" "+r.URL))
+		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+			line("", strings.ToLower(name)+": "+strings.Join(r.Header[name], ", "))
 		}
 	}
 	line("event", string(d.Data))

@@ -22,7 +22,7 @@ func TestDeliveriesAreShownAndReplayed(t *testing.T) {
 	says := func(want string, args ...string) string {
 		t.Helper()
 		code, out, errs := p.command(args...)
-		if code != 0 || !strings.Contains(out, want) {
+		if code != 0 || !strings.Contains(out+errs, want) {
 			t.Errorf("%v: %d %s%s, want %q", args, code, out, errs, want)
 		}
 		return out

@@ -113,7 +113,7 @@ func runDemo(ctx context.Context, e env, f demoFlags) (err error) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	if f.verbose {
-		log = newLogger(e, "debug", "text")
+		log = newLogger(e, slog.LevelDebug, "text")
 	}
 	a, err := assemble(ctx, cfg, assemblyOptions{log: log, load: load})
 	if err != nil {
@@ -239,10 +239,11 @@ func (d *demo) introduce() {
 	fmt.Fprintf(d.out, `Freezers report their temperature over MQTT. A rule fires above -15 °C and clears
 below -17 °C. A receiver verifies every webhook it is sent. Ctrl-C ends it all.
 
-  broker    mqtt://%s
-  health    http://%s/readyz  and /metrics
-  receiver  http://%s/hook
-  files     %s  (tocsin.toml, rules/, secrets/)
+  page      http://%[2]s/  (open it: what burns, why, and who was told)
+  broker    mqtt://%[1]s
+  health    http://%[2]s/readyz  and /metrics
+  receiver  http://%[3]s/hook
+  files     %[4]s  (tocsin.toml, rules/, secrets/)
 
 `, d.listener("mqtt"), d.listener("http"), d.ln.Addr(), d.dir)
 }

@@ -15,25 +15,30 @@ import (
 )
 
 type doctorFlags struct {
-	path     string
-	ping     bool
-	username string
-	password string
-	patience time.Duration
-	asJSON   bool
+	path      string
+	ping      bool
+	integrity bool
+	username  string
+	password  string
+	patience  time.Duration
+	asJSON    bool
 }
 
 func newDoctorCommand(e env) *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look for what operators trip on: clock, disk, ports, certificates, endpoints",
+		Short: "Look for what operators trip on: clock, disk, store, ports, certificates, endpoints",
 		Long: `Doctor looks at what a configuration needs of the machine and of the network around
 it, on the machine that runs the bridge, or is to run it:
 
   clock         is it set, and kept
   disk          can the store be written there, and how long a sync takes
   files         who else may read keys and data
+  store         is every page of it, every event and every alarm as it was written
+  history       so is every block of the readings that are kept
+  limits        may as many connections be open as devices may connect
+  systemd       does the unit start this configuration, and may it write to the store
   certificates  until when are ours good
   ports         can tocsin listen there, or does somebody else
   bridge        is the one that runs ready
@@ -43,6 +48,9 @@ it, on the machine that runs the bridge, or is to run it:
 Endpoints are connected to and sent nothing; --ping sends each a test.ping. A
 message of its own is published to the broker under tocsin/doctor/.
 
+A store or a history of more than 256 MiB is looked through with --integrity alone,
+for as long as that takes. Nothing is changed by it, and a bridge that runs goes on.
+
 It exits with 0 when nothing is wrong, 1 when something is, and 2 when the
 configuration cannot be used. A warning is not wrong.`,
 		Args: noArgs,
@@ -51,6 +59,7 @@ configuration cannot be used. A warning is not wrong.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&f.path, "config", "c", defaultConfig, "configuration file")
 	flags.BoolVar(&f.ping, "ping", false, "send each endpoint a test.ping")
+	flags.BoolVar(&f.integrity, "integrity", false, "look through a store of any size")
 	flags.StringVarP(&f.username, "username", "u", "", "who to be at the embedded broker, which knows no password but its hash")
 	flags.StringVarP(&f.password, "pw", "P", "", "the password for that (default: the variable TOCSIN_MQTT_PASSWORD)")
 	flags.DurationVar(&f.patience, "timeout", 10*time.Second, "how long each question may take")
@@ -126,10 +135,15 @@ func examine(ctx context.Context, cfg *config.Config, f doctorFlags) []finding {
 	found := examineClock(time.Now())
 	found = append(found, examineDisk(cfg)...)
 	found = append(found, examineModes(cfg)...)
+	found = append(found, examineStore(ctx, cfg, runs, f)...)
+	found = append(found, examineHistory(ctx, cfg, runs, f)...)
+	found = append(found, examineLimits(cfg)...)
+	found = append(found, examineUnit(cfg, unitPlaces(cfg))...)
 	found = append(found, examineCertificates(cfg, time.Now())...)
 	found = append(found, examinePorts(cfg, runs)...)
 	found = append(found, examineBridge(ctx, cfg, runs, f)...)
 	found = append(found, examineBroker(ctx, cfg, runs, f)...)
+	found = append(found, examineTracing(ctx, cfg, f)...)
 	return append(found, examineEndpoints(ctx, cfg, f)...)
 }
 

@@ -37,3 +37,12 @@ func judgeFileSystem(magic int64) (finding, bool) {
 	}
 	return finding{}, false
 }
+
+// openFiles is how many files a process of ours may have open.
+func openFiles() (uint64, bool) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, false
+	}
+	return limit.Max, true // to which a program of Go raises its own
+}

@@ -94,7 +94,7 @@ func examineBroker(ctx context.Context, cfg *config.Config, runs bool, f doctorF
 	ctx, cancel := f.within(ctx)
 	defer cancel()
 	o.ClientID = "tocsin-doctor-" + rand.Text()[:8]
-	return []finding{judgeTrip(broker.RoundTrip(ctx, o, "tocsin/doctor/"+o.ClientID))}
+	return []finding{judgeTrip(broker.RoundTrip(ctx, o, broker.ProbeTopic+o.ClientID))}
 }
 
 // brokerOptions are how to reach the broker, or why it is not asked.

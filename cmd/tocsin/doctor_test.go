@@ -65,6 +65,43 @@ func TestDoctorJudgesWhatOperatorsTripOn(t *testing.T) {
 	f(judgePing("endpoint ops", preset.Reply{Result: webhook.Result{Status: 401, Err: errors.New("answered 401 Unauthorized")}}), wrong, "401")
 }
 
+func TestDoctorJudgesAUnitAndItsLimits(t *testing.T) {
+	dir := t.TempDir()
+	program, file := filepath.Join(dir, "tocsin"), filepath.Join(dir, "tocsin.toml")
+	writeFiles(t, dir, map[string]string{"tocsin": "", "tocsin.toml": "", "other.toml": ""})
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cfg := &config.Config{Path: file, Store: config.Store{Path: filepath.Join(dir, "data")}}
+	f := func(want verdict, fact, unit string) {
+		t.Helper()
+		place := filepath.Join(t.TempDir(), "tocsin.service")
+		writeFiles(t, filepath.Dir(place), map[string]string{"tocsin.service": unit})
+		got := examineUnit(cfg, []string{filepath.Join(dir, "none"), place})
+		if len(got) != 1 || got[0].Verdict != want || !strings.Contains(got[0].Fact, fact) || (got[0].Remedy == "") != (want == fine) {
+			t.Errorf("%+v, want %s and %q", got, want, fact)
+		}
+	}
+	start := "[Service]\nExecStart=" + program + " run -c "
+	f(fine, "starts this configuration", start+file+"\nProtectSystem=strict\nReadWritePaths="+dir+"\n")
+	f(fine, "starts this configuration", start+file+"\n")
+	f(wrong, "does not let tocsin write to", start+file+"\nProtectSystem=strict\nReadWritePaths=/var/lib/elsewhere\n")
+	f(wrong, "does not let tocsin write to", start+file+"\nProtectSystem=strict\nReadWritePaths="+dir+"-2\n")
+	f(suspect, "and not with this configuration", start+filepath.Join(dir, "other.toml")+"\n")
+	f(wrong, "which is no program here", "[Service]\nExecStart="+file+" run\n")
+	f(wrong, "starts nothing", "[Service]\n#ExecStart="+program+" run\n")
+	if got := examineUnit(cfg, []string{filepath.Join(dir, "none")}); got != nil {
+		t.Errorf("without a unit: %+v", got)
+	}
+
+	if got := judgeLimit(1024, 10_000); got.Verdict != suspect || !strings.Contains(got.Remedy, "LimitNOFILE=10256") {
+		t.Errorf("%+v", got)
+	}
+	if got := judgeLimit(65536, 10_000); got.Verdict != fine || got.Remedy != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // diagnose runs the command and returns its exit code and findings by verdict.
 func diagnose(t *testing.T, dir string, args ...string) (code int, out string) {
 	t.Helper()
@@ -103,6 +140,11 @@ func TestDoctorAsksARunningBridge(t *testing.T) {
 	}
 	wantFinding(t, out, fine, "bridge", "")
 	wantFinding(t, out, fine, "broker", "a message came back")
+	wantFinding(t, out, fine, "store", "tocsin.db is sound: ")
+	wantFinding(t, out, fine, "history", "history is sound: ")
+	if _, out, _ := p.command("rejected"); !strings.Contains(out, "all input was used") {
+		t.Errorf("what doctor sends is counted as somebody's mistake:\n%s", out)
+	}
 	wantFinding(t, out, fine, "ports", "as it should be")
 	wantFinding(t, out, fine, "endpoint ops", "answers after")
 	if n := ops.requests(); n != 0 {

@@ -38,7 +38,8 @@ What an endpoint is owed is kept in every state, within its limits.backlog.`,
 		},
 	}
 	f.add(cmd)
-	cmd.AddCommand(newEndpointTest(e, &f), newEndpointEnable(e, &f), newEndpointDisable(e, &f), newEndpointDiscard(e, &f))
+	cmd.AddCommand(newEndpointTest(e, &f), newEndpointEnable(e, &f), newEndpointDisable(e, &f), newEndpointDiscard(e, &f),
+		newEndpointAdd(e, &f), newEndpointShow(e, &f), newEndpointRotate(e, &f), newEndpointRemove(e, &f))
 	return cmd
 }
 
@@ -133,8 +134,7 @@ func newEndpointDisable(e env, f *clientFlags) *cobra.Command {
 			if _, err := actOn(cmd.Context(), e, f, []string{args[0], "disable"}, map[string]string{"reason": reason}); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(e.Stdout, "%s is paused; what it is owed is kept\n", args[0])
-			return err
+			return did(e, f.asJSON, deed{"endpoints disable", args[0]}, "is paused; what it is owed is kept")
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at it later")
@@ -151,8 +151,9 @@ is owed it is sent all, or with --send the latest state of each alarm, or nothin
 (discard). What is not sent is counted first, and asked for; --yes does not ask.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r struct{ Discarded int }
-			ask := func(dry bool) error {
-				answer, err := actOn(cmd.Context(), e, f, []string{args[0], "enable"}, map[string]any{"send": send, "dry_run": dry})
+			var answer []byte
+			ask := func(dry bool) (err error) {
+				answer, err = actOn(cmd.Context(), e, f, []string{args[0], "enable"}, map[string]any{"send": send, "dry_run": dry})
 				if err != nil {
 					return err
 				}
@@ -174,8 +175,10 @@ is owed it is sent all, or with --send the latest state of each alarm, or nothin
 			if err := ask(false); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(e.Stdout, "%s is enabled, %s discarded\n", args[0], count(r.Discarded, "delivery"))
-			return err
+			return show(e, f.asJSON, answer, func(w io.Writer, _ any) error {
+				_, err := fmt.Fprintf(w, "%s is enabled, %s discarded\n", args[0], count(r.Discarded, "delivery"))
+				return err
+			})
 		},
 	}
 	cmd.Flags().StringVar(&send, "send", "all", "what it is sent of what it is owed: all, latest or discard")
@@ -233,8 +236,7 @@ type endpointList struct{ Endpoints []bridge.EndpointStatus }
 
 func writeEndpoints(w io.Writer, list endpointList) error {
 	if len(list.Endpoints) == 0 {
-		_, err := fmt.Fprintln(w, "there is no endpoint")
-		return err
+		return noneError("there is no endpoint")
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "ENDPOINT\tSTATE\tOWED\tOLDEST\tDEAD\tLAST ATTEMPT\tNOTE")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tocsin/bridge"
 	"tocsin/rules"
 )
 
@@ -22,7 +25,9 @@ func newExplainCommand(e env) *cobra.Command {
 		Short: "Say why a device's alarms stand as they do",
 		Long: `Explain asks the running bridge why the alarms of a device stand as they do: what was
 read, what it is compared with and where that is written, what would fire and clear
-each level, and what keeps it from being told. DEVICE may also be a group's value.`,
+each level, and what keeps it from being told: by whom an alarm that fires was
+accepted, for whom it waits and why, and who is not told. DEVICE may also be a group's
+value, or the key of an alarm as tocsin alarms prints it.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
 				return usageError(cmd, fmt.Sprintf("takes a device and perhaps a rule, got %d arguments", len(args)))
@@ -40,19 +45,52 @@ func runExplain(ctx context.Context, e env, f clientFlags, args []string) error 
 	if err != nil {
 		return err
 	}
+	answer, err := c.explain(ctx, args)
+	if isMissing(err) {
+		var alarm bridge.Alarm
+		if len(args) == 1 && c.ask(ctx, []string{"alarms", args[0]}, nil, &alarm) == nil {
+			answer, err = c.explain(ctx, []string{alarm.Device, alarm.Rule}) // its key was named
+		} else {
+			err = c.unexplained(ctx, args, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("explain: %w", err)
+	}
+	var x explained
+	if err := json.Unmarshal(answer, &x); err != nil {
+		return fmt.Errorf("reading the answer: %w (is it a bridge of this version?)", err)
+	}
+	if x.Tellings, err = c.tellings(ctx, x.Alarms); err != nil {
+		return fmt.Errorf("explain: %w", err)
+	}
+	if !f.asJSON {
+		return writeExplained(e.Stdout, x)
+	}
+	var whole map[string]json.RawMessage
+	if err := json.Unmarshal(answer, &whole); err != nil {
+		return fmt.Errorf("reading the answer: %w (is it a bridge of this version?)", err)
+	}
+	if whole["told"], err = json.Marshal(x.Tellings); err != nil {
+		return err
+	}
+	return writeIndented(e.Stdout, whole)
+}
+
+// explain asks about a device, and perhaps one rule.
+func (c *apiClient) explain(ctx context.Context, args []string) ([]byte, error) {
 	query := url.Values{}
 	if len(args) == 2 {
 		query.Set("rule", args[1])
 	}
-	answer, err := c.do(ctx, http.MethodGet, []string{"devices", args[0], "explain"}, query, nil)
-	if err != nil {
-		return fmt.Errorf("explain: %w", err)
-	}
-	return show(e, f.asJSON, answer, writeExplained)
+	return c.do(ctx, http.MethodGet, []string{"devices", args[0], "explain"}, query, nil)
 }
 
-// explained is the answer that explains a device.
-type explained struct{ Alarms []rules.Explanation }
+// explained is what is known of a device's alarms.
+type explained struct {
+	Alarms   []rules.Explanation
+	Tellings []telling
+}
 
 func writeExplained(w io.Writer, x explained) error {
 	var b strings.Builder
@@ -60,7 +98,7 @@ func writeExplained(w io.Writer, x explained) error {
 		if i > 0 {
 			fmt.Fprintln(&b)
 		}
-		writeExplanation(&b, &x.Alarms[i])
+		writeExplanation(&b, &x.Alarms[i], x.Tellings)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -68,7 +106,7 @@ func writeExplained(w io.Writer, x explained) error {
 
 // writeExplanation prints one alarm: how it stands, and then a line for each
 // thing that is known.
-func writeExplanation(w io.Writer, x *rules.Explanation) {
+func writeExplanation(w io.Writer, x *rules.Explanation, tellings []telling) {
 	head := cleanLine(x.Key) + "  " + cleanLine(x.State)
 	if x.Severity != rules.Unset {
 		head += " " + x.Severity.String()
@@ -104,9 +142,18 @@ func writeExplanation(w io.Writer, x *rules.Explanation) {
 	}
 	line("held", x.Held)
 	line("muted", x.Muted)
-	line("told", strings.Join(x.Told, ", "))
+	told := "told"
+	for _, to := range tellings {
+		if to.Alarm == x.Key {
+			line(told, to.Endpoint+": "+to.Text)
+			told = ""
+		}
+	}
+	if told != "" {
+		line(told, strings.Join(x.Told, ", "))
+	}
 	if x.Acked {
-		line("acknowledged", strings.TrimSpace("by "+x.AckedBy))
+		line("acknowledged", cmp.Or(x.AckedBy, "by whom was not said"))
 	}
 	for _, trace := range x.Traces {
 		line("last "+trace.Outcome, fmt.Sprintf("%s at %s: %s", trace.Key, stamped(trace.At), trace.Text))

@@ -249,8 +249,9 @@ func TestFailedSyncEndsTheProcessAndLosesNothing(t *testing.T) {
 	if code := p.cmd.ProcessState.ExitCode(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
-	if log := p.log(); !strings.Contains(log, "store is broken") {
-		t.Errorf("the log does not say that the store is broken:\n%s", log)
+	log := strings.TrimSpace(p.log())
+	if last := log[strings.LastIndexByte(log, '\n')+1:]; !strings.HasPrefix(last, "tocsin: ") || !strings.Contains(last, "store is broken") || !strings.HasSuffix(last, ")") {
+		t.Errorf("the last line does not say that the store is broken, and what to do:\n%s", log)
 	}
 	ctx = t.Context()
 	p = startTocsin(t, dir)

@@ -60,6 +60,18 @@ func keygen(cmd *cobra.Command, e env, f keygenFlags) error {
 	return err
 }
 
+// freeOut refuses an --out that exists, before a secret is made that would have no
+// place to go to. "" is none.
+func freeOut(path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return refused("--out: %s exists and may be in use (choose another name, or move it away first)", path)
+	}
+	return nil
+}
+
 // writeNewSecret creates a file for its owner's eyes. A secret that may be lost
 // in a power failure after it was shared is no good, so it is synced.
 func writeNewSecret(path, text string) error {

@@ -52,7 +52,8 @@ it is signed, says which, says whether it is a repeat, prints the body, and answ
 
 A request is good when one of its signatures verifies, or with --sign when all that
 are named do; any other is answered 401. Who signs the URL (rfc9421) signs the one
-it was given: behind a proxy or a tunnel, say it with --url.
+it was given: behind a proxy or a tunnel, say it with --url. A challenge, by which a
+registered endpoint is verified, is answered with its text.
 --out appends one line of JSON a request: id, type, at, verified, schemes, attempt,
 status, method, url, headers, body, and raw, which is the body to the byte in base64.`,
 		Example: `  tocsin listen --secret @secrets/ops

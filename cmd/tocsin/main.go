@@ -69,7 +69,10 @@ func processEnv() env {
 // returns the exit code. An error is printed here, once.
 func run(ctx context.Context, e env) int {
 	root := newRootCommand(e)
-	err := root.ExecuteContext(ctx)
+	err := addCompletions(e, root)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return 0
 	}
@@ -123,6 +126,7 @@ func newRootCommand(e env) *cobra.Command {
 		newDeliveriesCommand(e),
 		newDoctorCommand(e),
 		newPreviewCommand(e),
+		newRejectedCommand(e),
 		newReplayCommand(e),
 		newTailCommand(e),
 		newTokensCommand(e),
@@ -131,6 +135,7 @@ func newRootCommand(e env) *cobra.Command {
 		newVerifyCommand(e),
 		newKeygenCommand(e),
 		newHashPasswordCommand(e),
+		newManCommand(e),
 		newSchemaCommand(e),
 		newVersionCommand(e),
 	)

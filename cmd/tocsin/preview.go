@@ -3,12 +3,11 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -18,10 +17,7 @@ import (
 
 	"tocsin/bridge"
 	"tocsin/bridge/config"
-	"tocsin/bridge/decode"
 	"tocsin/bridge/preset"
-	"tocsin/bridge/webhook"
-	"tocsin/broker"
 	"tocsin/rules"
 )
 
@@ -50,7 +46,7 @@ not, and the commands can be run as they are.
 		Example: `  tocsin preview -t plant/freezer-1/telemetry -m '{"temperature": -12}'
   tocsin preview -t plant/freezer-1/telemetry -m '{"temperature": -12}' --hold 10m`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runPreview(e, f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runPreview(cmd.Context(), e, f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.path, "config", "c", defaultConfig, "the main file")
@@ -67,7 +63,8 @@ not, and the commands can be run as they are.
 type previewed struct {
 	Sources []previewedSource `json:"sources"`
 	Events  []previewedEvent  `json:"events"`
-	Pending []string          `json:"pending"` // rules whose condition holds and that wait
+	Pending []string          `json:"pending"`       // rules whose condition holds and that wait
+	Cut     string            `json:"cut,omitempty"` // why not all of it was played
 }
 
 // A previewedSource is what one source makes of the message.
@@ -90,16 +87,11 @@ type previewedEvent struct {
 
 // A previewedRequest is one request to one endpoint.
 type previewedRequest struct {
-	Endpoint string      `json:"endpoint"`
-	Name     string      `json:"request"`
-	Method   string      `json:"method"`
-	URL      string      `json:"url"`
-	Header   http.Header `json:"header"`
-	Body     string      `json:"body"`
-	Error    string      `json:"error,omitempty"`
+	Endpoint string `json:"endpoint"`
+	bridge.Request
 }
 
-func runPreview(e env, f previewFlags) error {
+func runPreview(ctx context.Context, e env, f previewFlags) error {
 	switch {
 	case f.topic == "":
 		return refused("preview: there is no topic (as in: -t plant/freezer-1/telemetry)")
@@ -114,7 +106,7 @@ func runPreview(e env, f previewFlags) error {
 	if problems.Errors() > 0 {
 		return errors.Join(writeProblems(e.Stderr, problems, false), &exitError{code: exitUsage})
 	}
-	p, err := preview(cfg, f, payload)
+	p, err := preview(ctx, cfg, f, payload)
 	if err != nil {
 		return err
 	}
@@ -141,7 +133,7 @@ func (f *previewFlags) payload(e env) ([]byte, error) {
 }
 
 // preview plays the message to an engine of its own.
-func preview(cfg *config.Config, f previewFlags, payload []byte) (*previewed, error) {
+func preview(ctx context.Context, cfg *config.Config, f previewFlags, payload []byte) (*previewed, error) {
 	decoders, err := openDecoders(cfg)
 	if err != nil {
 		return nil, err
@@ -157,74 +149,57 @@ func preview(cfg *config.Config, f previewFlags, payload []byte) (*previewed, er
 		told[name] = d
 		endpoints = append(endpoints, d.Endpoint)
 	}
-	engine := rules.NewEngine(cfg.Rules, rules.Options{Route: func(ev *rules.Event) []string { return bridge.Route(endpoints, ev) }})
-	p := &previewed{Sources: []previewedSource{}, Events: []previewedEvent{}, Pending: []string{}}
-	begun := time.Now()
+	trial := bridge.Trial{Program: cfg.Rules, Decoders: decoders, Endpoints: endpoints, Begin: time.Now()}
 	for after := time.Duration(0); after <= f.hold; after += f.every {
-		p.play(engine, decoders, broker.Message{Topic: f.topic, Payload: payload, QoS: 1, Received: begun.Add(after)}, begun, told, f.reveal)
+		m := bridge.TrialMessage{Topic: f.topic, Payload: payload, After: f.every}
+		if after == 0 {
+			m.After = 0
+		}
+		trial.Messages = append(trial.Messages, m)
 	}
-	for c := range engine.Alarms() {
-		if c.State == "pending" {
-			p.Pending = append(p.Pending, c.Rule)
+	tried, err := bridge.Try(ctx, trial)
+	if err != nil {
+		return nil, err
+	}
+	p := &previewed{Sources: sourcesOf(&tried.Steps[0]), Events: []previewedEvent{}, Pending: append([]string{}, tried.Pending...), Cut: tried.Cut}
+	for i := range tried.Steps {
+		s := &tried.Steps[i]
+		for j := range s.Events {
+			p.Events = append(p.Events, tellOf(&s.Events[j], s.At.Sub(tried.Begin), told, f.reveal))
 		}
 	}
-	slices.Sort(p.Pending)
 	return p, nil
 }
 
-// play hands the message to the engine once.
-func (p *previewed) play(engine *rules.Engine, decoders []*decode.Decoder, m broker.Message, begun time.Time, told map[string]destination, reveal bool) {
-	first := m.Received.Equal(begun)
-	var out rules.Output
-	for _, d := range decoders {
-		if !d.Match(m.Topic) {
-			continue
-		}
-		var batch decode.Batch
-		s := previewedSource{Name: d.Name(), Readings: []rules.EventReading{}, Devices: []string{}, Problems: []string{}}
-		if err := d.Decode(m, &batch); err != nil {
-			s.Problems = append(s.Problems, err.Error())
-		}
-		for _, problem := range batch.Problems {
-			s.Problems = append(s.Problems, problem.Detail)
-		}
-		for i := range batch.Samples {
-			sample := &batch.Samples[i]
-			if !slices.Contains(s.Devices, sample.Device) {
-				s.Devices = append(s.Devices, sample.Device)
+// sourcesOf is what each source made of the message.
+func sourcesOf(s *bridge.TriedStep) []previewedSource {
+	list := []previewedSource{}
+	for _, name := range s.Read {
+		p := previewedSource{Name: name, Readings: []rules.EventReading{}, Devices: []string{}, Problems: []string{}}
+		heard := func(device string) {
+			if !slices.Contains(p.Devices, device) {
+				p.Devices = append(p.Devices, device)
 			}
-			s.Readings = append(s.Readings, readingOf(sample))
-			engine.Step(rules.Input{Now: m.Received, Sample: sample}, &out)
 		}
-		for i := range batch.Presence {
-			engine.Step(rules.Input{Now: m.Received, Presence: &batch.Presence[i]}, &out)
+		for i := range s.Readings {
+			if r := &s.Readings[i]; r.Source == name {
+				heard(r.Device)
+				p.Readings = append(p.Readings, bridge.ReadingOf(r))
+			}
 		}
-		s.Problems = append(s.Problems, out.Problems...)
-		out.Problems = out.Problems[:0]
-		if first {
-			p.Sources = append(p.Sources, s)
+		for _, x := range s.Presence {
+			if x.Source == name {
+				heard(x.Device)
+			}
 		}
-	}
-	for i := range out.Transitions {
-		for j := range out.Transitions[i].Events {
-			p.Events = append(p.Events, tellOf(&out.Transitions[i].Events[j], m.Received.Sub(begun), told, reveal))
+		for _, u := range s.Unused {
+			if u.Source == name {
+				p.Problems = append(p.Problems, cmp.Or(u.Detail, u.Reason))
+			}
 		}
+		list = append(list, p)
 	}
-}
-
-// readingOf is a reading as its source made it.
-func readingOf(s *rules.Sample) rules.EventReading {
-	r := rules.EventReading{Metric: s.Metric, Value: s.Num, Unit: s.Unit, At: s.At, Clock: s.Clock.String(), Quality: "good"}
-	switch {
-	case s.Kind == rules.Bool:
-		r.Value = s.Num != 0
-	case s.Kind == rules.Text:
-		r.Value = s.Text
-	}
-	if s.Invalid != "" {
-		r.Quality = s.Invalid
-	}
-	return r
+	return list
 }
 
 func tellOf(ev *rules.Event, after time.Duration, told map[string]destination, reveal bool) previewedEvent {
@@ -239,60 +214,14 @@ func tellOf(ev *rules.Event, after time.Duration, told map[string]destination, r
 			continue
 		}
 		if err != nil {
-			p.Requests = append(p.Requests, previewedRequest{Endpoint: name, Error: err.Error()})
+			p.Requests = append(p.Requests, previewedRequest{name, bridge.Request{Error: err.Error()}})
 			continue
 		}
-		p.Requests = append(p.Requests, d.requests(preset.Notice{ID: ev.ID, Type: ev.Type, Alarm: ev.Alarm.Key, At: ev.At, Data: data}, reveal)...)
+		for _, r := range d.requests(preset.Notice{ID: ev.ID, Type: ev.Type, Alarm: ev.Alarm.Key, At: ev.At, Data: data}, reveal) {
+			p.Requests = append(p.Requests, previewedRequest{name, r})
+		}
 	}
 	return p
-}
-
-// requests are those of one event, each signed as it would be now.
-func (d *destination) requests(n preset.Notice, reveal bool) (list []previewedRequest) {
-	whole, err := d.told.Preview(n, true)
-	if err != nil {
-		return []previewedRequest{{Endpoint: d.Name, Error: err.Error()}}
-	}
-	shown := whole
-	if !reveal {
-		if shown, err = d.told.Preview(n, false); err != nil {
-			return []previewedRequest{{Endpoint: d.Name, Error: err.Error()}}
-		}
-	}
-	for i, w := range whole {
-		r := previewedRequest{Endpoint: d.Name, Name: w.Name, Method: cmp.Or(w.Method, http.MethodPost), URL: shown[i].URL, Body: string(shown[i].Body)}
-		to, err := url.Parse(w.URL)
-		if err == nil {
-			var req *http.Request
-			req, err = d.sender.Preview(webhook.Message{ID: n.ID, Body: w.Body, ContentType: w.ContentType, Method: w.Method, URL: to, Header: w.Header}, time.Now())
-			if err == nil {
-				r.Header = d.header(req.Header, shown[i].Header, reveal)
-			}
-		}
-		if err != nil {
-			r.Error = err.Error()
-		}
-		list = append(list, r)
-	}
-	return list
-}
-
-// header is that of the request with the credential, each hidden unless revealed.
-func (d *destination) header(sent, shown http.Header, reveal bool) http.Header {
-	sent = sent.Clone()
-	maps.Copy(sent, shown)
-	auth := d.config.Auth.Webhook()
-	credential := auth.Value.Reveal()
-	switch {
-	case auth.OAuth2 != nil:
-		credential = cmp.Or(auth.OAuth2.Scheme, "Bearer") + " <an access token>"
-	case credential != "" && !reveal:
-		credential = "<secret>"
-	}
-	if credential != "" {
-		sent[http.CanonicalHeaderKey(cmp.Or(auth.Header, "Authorization"))] = []string{credential}
-	}
-	return sent
 }
 
 // write prints the preview for people.
@@ -312,6 +241,9 @@ func (p *previewed) write(w io.Writer, f previewFlags) error {
 	}
 	if len(p.Pending) > 0 {
 		fmt.Fprintf(&b, "waiting: %s (--hold shows what is told when the wait is over; tocsin check says how long it is)\n", strings.Join(p.Pending, ", "))
+	}
+	if p.Cut != "" {
+		fmt.Fprintf(&b, "not all of it was played: %s\n", cleanLine(p.Cut))
 	}
 	if len(p.Events) == 0 {
 		fmt.Fprintln(&b, "nobody is told of anything")

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"tocsin/bridge"
 	"tocsin/bridge/webhook"
 )
 
@@ -62,7 +63,7 @@ func TestPreviewedRequestVerifies(t *testing.T) {
 // What a device says stays one word of the command, and no file is read for it.
 func TestPreviewedCommandSendsWhatTheDeviceSaid(t *testing.T) {
 	const said = "@/etc/passwd '$(id)' `id` \\\n--next"
-	r := previewedRequest{Endpoint: "ops", Method: "POST", URL: "https://example.com/'$(id)", Header: http.Header{"X-Said": {said}}, Body: said}
+	r := previewedRequest{"ops", bridge.Request{Method: "POST", URL: "https://example.com/'$(id)", Header: http.Header{"X-Said": {said}}, Body: said}}
 	var script bytes.Buffer
 	script.WriteString("curl() { printf '%s\\0' \"$@\"; }\n")
 	r.write(&script)
@@ -109,7 +110,7 @@ with   = { routing_key = { file = "secrets/pager" } }
 	f("waiting: slow", "-t", topic, "-m", `{"temperature": 5}`)
 	f("alarm.fired after 5m0s", "-t", topic, "-m", `{"temperature": 5}`, "--hold", "6m")
 	f("no source reads the topic x/y", "-t", "x/y", "-m", "3")
-	f("not used: message refused (json)", "-t", topic, "-m", "{")
+	f("not used: the JSON document ends too early", "-t", topic, "-m", "{")
 	if code, _, errs := previewIn(t, dir, "-m", "{}"); code != 2 || !strings.Contains(errs, "there is no topic") {
 		t.Errorf("%d %s", code, errs)
 	}

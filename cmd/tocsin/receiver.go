@@ -155,8 +155,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	got.Text = unpacked(req.Header, body)
 	got.Type, got.Title = summary(got.Text)
-	if got.Problem == nil && r.o.verifying() {
-		r.verify(&got)
+	if keys := r.keys(); got.Problem == nil && len(keys.Secrets)+len(keys.Public) > 0 {
+		r.verify(&got, keys)
 	}
 	// An answer may take as long as a fault wants; only reading had a deadline.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && got.Problem == nil {
@@ -167,17 +167,40 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if got.Status == http.StatusOK {
-		w.WriteHeader(http.StatusOK)
+		proveWanted(w, &got)
 		return
 	}
 	http.Error(w, got.Problem.Error(), got.Status)
 }
 
+// proveWanted accepts, and answers a challenge with its text, as who wants to be told
+// does.
+func proveWanted(w http.ResponseWriter, got *reception) {
+	var m struct {
+		Data struct {
+			Challenge string `json:"challenge"`
+		} `json:"data"`
+	}
+	if got.Type != "endpoint.verification" || json.Unmarshal(got.Text, &m) != nil || m.Data.Challenge == "" {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]string{"challenge": m.Data.Challenge}) // who has gone does not want it
+}
+
+// keys are what a request may be signed with.
+func (r *receiver) keys() webhook.Keys {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return webhook.Keys{Secrets: r.o.Secrets, Public: r.o.Public}
+}
+
 // verify looks for every signature, and says whether those that have to be there
 // are.
-func (r *receiver) verify(got *reception) {
+func (r *receiver) verify(got *reception, keys webhook.Keys) {
 	got.Found, got.Problem = webhook.Verify(
-		webhook.Keys{Secrets: r.o.Secrets, Public: r.o.Public},
+		keys,
 		webhook.Request{Method: got.Method, URL: got.URL, Header: got.Header, Body: got.Body},
 		webhook.VerifyOptions{Now: got.At, Schemes: r.o.Schemes})
 	if got.Verified = got.Problem == nil; !got.Verified {

@@ -31,16 +31,17 @@ type reloader struct {
 	load    func(path string) (*config.Config, config.Problems)
 	bridge  *bridge.Bridge // set before anything is reloaded
 	log     *slog.Logger
+	level   *slog.LevelVar   // of log; nil: it stays
 	success prometheus.Gauge // 1 when the configuration was last read without an error
 
-	// endpoints are those of running: replaced with mu held, and read also by who
-	// must not wait for a reload.
-	endpoints atomic.Pointer[map[string]destination]
+	// roll is replaced with mu held, and read also by who must not wait for a reload.
+	roll atomic.Pointer[roll]
+
+	registry bridge.Registry // what was registered over HTTP
+	started  *config.Config
 
 	mu       sync.Mutex // one at a time
-	started  *config.Config
-	running  *config.Config // rules and endpoints; the rest is as it was started
-	rejected string         // what was wrong the last time, "" when nothing was
+	rejected string     // what was wrong the last time, "" when nothing was
 }
 
 // A destination is an endpoint with what it was made from, and what has to be
@@ -52,25 +53,43 @@ type destination struct {
 	sender *webhook.Sender
 }
 
-// newReloader starts out from the configuration that the bridge starts with.
-func newReloader(cfg *config.Config, o assemblyOptions) (*reloader, error) {
+// newReloader starts out from the configuration that the bridge starts with, and
+// what was registered beside it.
+func newReloader(ctx context.Context, cfg *config.Config, o assemblyOptions, registry bridge.Registry) (*reloader, error) {
 	r := &reloader{
-		load: o.load, log: o.log, started: cfg, running: cfg,
+		load: o.load, log: o.log, level: o.level, started: cfg, registry: registry,
 		success: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "tocsin_config_last_reload_success", Help: "1 when the configuration was last read without an error.",
 		}),
 	}
 	r.success.Set(1) // with an error there would be no bridge
-	r.endpoints.Store(new(map[string]destination))
-	all, err := r.destinations(cfg)
-	r.endpoints.Store(&all)
-	return r, err
+	r.roll.Store(new(roll))
+	members, err := readRegistered(ctx, registry, o.log)
+	if err != nil {
+		return nil, err
+	}
+	if taken := cfg.Taken(members.has); len(taken) > 0 {
+		return nil, refused("%v", taken[0])
+	}
+	first, err := r.enrol(cfg, members)
+	if err != nil {
+		return nil, err
+	}
+	r.roll.Store(first)
+	r.tellHeld(first.held, nil)
+	for _, name := range o.enable {
+		if _, ok := first.endpoints[name]; !ok {
+			r.close()
+			return nil, refused("--enable: there is no endpoint %q (%s names them, and tocsin endpoints lists those that were registered)", name, cfg.Path)
+		}
+	}
+	return r, nil
 }
 
 // configured are the endpoints as they are configured now.
 func (r *reloader) configured() map[string]*config.Endpoint {
 	all := map[string]*config.Endpoint{}
-	for name, d := range *r.endpoints.Load() {
+	for name, d := range r.roll.Load().endpoints {
 		all[name] = d.config
 	}
 	return all
@@ -80,29 +99,68 @@ func (r *reloader) configured() map[string]*config.Endpoint {
 func (r *reloader) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, d := range *r.endpoints.Load() {
+	for _, d := range r.roll.Load().endpoints {
 		d.sender.Close()
 	}
 }
 
-// destinations makes an endpoint for each that cfg names. One that is configured
+// enrol makes an endpoint for each that cfg names, and each that was registered; of
+// these it holds what does not work under cfg, and says why. One that is configured
 // as it was is the one that there is.
-func (r *reloader) destinations(cfg *config.Config) (map[string]destination, error) {
-	all, current := make(map[string]destination, len(cfg.Endpoints)), *r.endpoints.Load()
-	for name, e := range cfg.Endpoints {
-		old, ok := current[name]
+func (r *reloader) enrol(cfg *config.Config, members members) (next *roll, err error) {
+	was := r.roll.Load()
+	all, held := make(map[string]destination, len(cfg.Endpoints)+len(members)), make(map[string]string)
+	defer func() {
+		if err != nil {
+			closeReplaced(all, was.endpoints)
+		}
+	}()
+	add := func(name string, e *config.Endpoint) error {
+		old, ok := was.endpoints[name]
 		if ok && reflect.DeepEqual(e, old.config) {
 			all[name] = old
-			continue
+			return nil
 		}
 		d, err := newDestination(name, e, r.started.OwnListeners())
 		if err != nil {
-			return nil, err
+			return err
 		}
 		d.Revision = old.Revision + 1
 		all[name] = d
+		return nil
 	}
-	return all, nil
+	for name, e := range cfg.Endpoints {
+		if err := add(name, e); err != nil {
+			return nil, err
+		}
+	}
+	for name, m := range members {
+		if was.config == cfg && was.members[name] == m { // one more need not cost as much as all
+			if d, ok := was.endpoints[name]; ok {
+				all[name] = d
+			} else {
+				held[name] = was.held[name]
+			}
+			continue
+		}
+		e, err := m.endpoint(cfg)
+		if err == nil {
+			err = add(name, e)
+		}
+		if err != nil {
+			held[name] = err.Error()
+		}
+	}
+	return &roll{cfg, all, members, held}, nil
+}
+
+// closeReplaced ends the connections of all that the others do not have.
+func closeReplaced(all, others map[string]destination) {
+	for name, d := range all {
+		if others[name].sender != d.sender {
+			d.sender.Close()
+		}
+	}
 }
 
 // newDestination makes an endpoint. Nothing is sent to own, which are our listeners.
@@ -118,8 +176,11 @@ func newDestination(name string, e *config.Endpoint, own []netip.AddrPort) (dest
 	send := func(ctx context.Context, batch []preset.Notice) preset.Reply {
 		return told.Send(ctx, sender.Send, batch)
 	}
+	shown := func(n preset.Notice) []bridge.Request {
+		return (&destination{config: e, told: told, sender: sender}).shown(n)
+	}
 	return destination{config: e, told: told, sender: sender, Endpoint: treat(bridge.Endpoint{
-		Name: name, Target: told.Target(), Send: send,
+		Name: name, Target: told.Target(), Send: send, Requests: shown,
 		Match: bridge.Match{Types: e.Match.Types, Severity: e.Match.Severity, Labels: e.Match.Labels},
 		Sync:  e.Sync,
 	}, told, e)}, nil
@@ -139,36 +200,67 @@ func listed(all map[string]destination) []bridge.Endpoint {
 func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cfg, problems := r.load(r.started.Path)
+	cfg, problems := r.read(r.started.Path)
 	if problems.Errors() > 0 {
 		r.reject(ctx, problems, asked)
 		return api.Reloaded{}, &api.Rejected{Problems: shownProblems(problems)}
 	}
-	if sameRules(r.running.RuleFile, cfg.RuleFile) {
-		cfg.Rules = r.running.Rules // which spares the engine a reload
+	was := r.roll.Load()
+	if sameRules(was.config.RuleFile, cfg.RuleFile) {
+		cfg.Rules = was.config.Rules // which spares the engine a reload
 	}
-	next, err := r.destinations(cfg)
-	if err != nil {
-		return api.Reloaded{}, err
-	}
-	diff, err := r.bridge.Reload(ctx, bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
+	about, told := r.elsewhere(cfg, problems), r.needRestart(was.config)
+	diff, err := r.turn(ctx, cfg, was.members)
 	if err != nil && diff.Empty() {
 		return api.Reloaded{}, err
 	}
-	about, told := r.elsewhere(cfg, problems), r.needRestart(r.running)
-	for name, old := range *r.endpoints.Load() {
-		if next[name].sender != old.sender {
-			old.sender.Close()
-		}
-	}
+	report := api.Reloaded{Changes: diff, Elsewhere: about}
+	r.relevel(cfg.Log.Level)
 	mended := r.rejected != ""
-	r.running, r.rejected = cfg, ""
-	r.endpoints.Store(&next)
+	r.rejected = ""
 	r.success.Set(1)
 	if asked || mended || !diff.Empty() || len(about.Definitions) > 0 || !slices.Equal(about.Restart, told) {
-		r.tell(diff, about, problems)
+		r.tell(&report, problems)
 	}
-	return api.Reloaded{Changes: diff, Elsewhere: about}, err
+	return report, err
+}
+
+// read reads a configuration that has no name which somebody has registered.
+func (r *reloader) read(path string) (*config.Config, config.Problems) {
+	cfg, problems := r.load(path)
+	if problems.Errors() == 0 {
+		problems = append(problems, cfg.Taken(r.roll.Load().members.has)...)
+	}
+	return cfg, problems
+}
+
+// turn has the bridge go by cfg and what is registered. The change has been made
+// even when the error is not nil, as long as the diff is not empty.
+func (r *reloader) turn(ctx context.Context, cfg *config.Config, members members) (bridge.Diff, error) {
+	was := r.roll.Load()
+	next, err := r.enrol(cfg, members)
+	if err != nil {
+		return bridge.Diff{}, err
+	}
+	diff, err := r.bridge.Reload(ctx, bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next.endpoints)})
+	if err != nil && diff.Empty() {
+		closeReplaced(next.endpoints, was.endpoints)
+		return diff, err
+	}
+	closeReplaced(was.endpoints, next.endpoints)
+	r.tellHeld(next.held, was.held)
+	r.roll.Store(next)
+	return diff, err
+}
+
+// tellHeld logs which registered endpoints are told nothing, and were or for another
+// reason.
+func (r *reloader) tellHeld(held, before map[string]string) {
+	for name, why := range held {
+		if before[name] != why {
+			r.log.Error("a registered endpoint is told nothing as things stand; what it is owed is kept", "endpoint", name, "reason", why)
+		}
+	}
 }
 
 // plan says what going by the configuration at path would do, and does nothing.
@@ -185,22 +277,24 @@ func (r *reloader) plan(ctx context.Context, path string) (api.Planned, error) {
 		}
 		path = near
 	}
-	cfg, problems := r.load(path)
+	cfg, problems := r.read(path)
 	if problems.Errors() > 0 {
 		return api.Planned{}, &api.Rejected{Problems: shownProblems(problems)}
 	}
-	next, err := r.destinations(cfg)
+	was := r.roll.Load()
+	next, err := r.enrol(cfg, was.members)
 	if err != nil {
 		return api.Planned{}, err
 	}
-	current := *r.endpoints.Load()
-	for name, d := range next {
-		if current[name].sender != d.sender {
-			d.sender.Close()
-		}
-	}
-	plan, err := r.bridge.Plan(ctx, bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next)})
+	closeReplaced(next.endpoints, was.endpoints)
+	plan, err := r.bridge.Plan(ctx, bridge.Reloaded{Program: cfg.Rules, Endpoints: listed(next.endpoints)})
 	return api.Planned{Plan: plan, Elsewhere: r.elsewhere(cfg, problems)}, err
+}
+
+// compile compiles the text of a rule file beside what runs.
+func (r *reloader) compile(name, text string) (*rules.Program, []api.Problem) {
+	program, problems := r.roll.Load().config.CompileText(name, text)
+	return program, shownProblems(problems)
 }
 
 // near refuses a file that is not beside the running configuration: what is wrong
@@ -263,40 +357,28 @@ func (r *reloader) reject(ctx context.Context, problems config.Problems, asked b
 }
 
 // tell logs what a reload changed.
-func (r *reloader) tell(diff bridge.Diff, about api.Elsewhere, problems config.Problems) {
+func (r *reloader) tell(report *api.Reloaded, problems config.Problems) {
 	for _, p := range problems {
 		r.log.Warn("configuration problem", "problem", p.String())
 	}
 	attrs := []any{"config", r.started.Path}
-	list := func(key string, names []string) {
-		if len(names) > 0 {
-			attrs = append(attrs, key, strings.Join(names, " "))
-		}
+	for _, said := range report.Said() {
+		attrs = append(attrs, said)
 	}
-	list("rules_added", diff.Rules.Added)
-	list("rules_changed", diff.Rules.Changed)
-	list("rules_removed", diff.Rules.Removed)
-	for _, was := range slices.Sorted(maps.Keys(diff.Rules.Renamed)) {
-		attrs = append(attrs, "rule_renamed", was+" "+diff.Rules.Renamed[was])
-	}
-	list("definitions", about.Definitions)
-	list("endpoints_added", diff.Endpoints.Added)
-	list("endpoints_changed", diff.Endpoints.Changed)
-	list("endpoints_removed", diff.Endpoints.Removed)
-	if diff.Empty() && len(about.Definitions) == 0 {
+	if report.Changes.Empty() && len(report.Definitions) == 0 {
 		r.log.Info("configuration read again: rules and endpoints are as they were", attrs...)
 	} else {
 		r.log.Info("configuration reloaded", attrs...)
 	}
-	if len(about.Restart) > 0 {
-		r.log.Warn("some of the configuration takes effect at the next start only (restart tocsin)", "sections", strings.Join(about.Restart, " "))
+	if len(report.Restart) > 0 {
+		r.log.Warn("some of the configuration takes effect at the next start only (restart tocsin)", "sections", strings.Join(report.Restart, " "))
 	}
 }
 
 // elsewhere is what there is to say of cfg beside its rules and endpoints.
 func (r *reloader) elsewhere(cfg *config.Config, problems config.Problems) api.Elsewhere {
 	return api.Elsewhere{
-		Definitions: differing(definitions(r.running.RuleFile, cfg.RuleFile)),
+		Definitions: differing(definitions(r.roll.Load().config.RuleFile, cfg.RuleFile)),
 		Restart:     r.needRestart(cfg),
 		Warnings:    shownProblems(problems),
 	}
@@ -329,10 +411,17 @@ func (r *reloader) needRestart(cfg *config.Config) []string {
 		{"broker", r.started.Broker, cfg.Broker},
 		{"source", r.started.Sources, cfg.Sources},
 		{"store", r.started.Store, cfg.Store},
-		{"http", r.started.HTTP, cfg.HTTP},
+		{"http", unregistered(r.started.HTTP), unregistered(cfg.HTTP)},
 		{"limits", r.started.Limits, cfg.Limits},
-		{"log", r.started.Log, cfg.Log},
+		{"log", r.started.Log.Format, cfg.Log.Format},
+		{"tracing", r.started.Tracing, cfg.Tracing},
 	})
+}
+
+// unregistered is what of the HTTP server is as it was started.
+func unregistered(h config.HTTP) config.HTTP {
+	h.Registration = nil
+	return h
 }
 
 // A pair is a part of two configurations.

@@ -147,7 +147,7 @@ func TestWhatNeedsARestartIsNamed(t *testing.T) {
 	dir, p, _ := reloadable(t)
 	path := filepath.Join(dir, "tocsin.toml")
 	text := strings.Replace(read(t, path), `path = "data"`, `path = "elsewhere"`, 1)
-	save(t, path, strings.Replace(text, `[endpoint.ops]`, "[log]\nlevel = \"debug\"\n[endpoint.ops]", 1))
+	save(t, path, strings.Replace(text, `[endpoint.ops]`, "[log]\nformat = \"json\"\n[endpoint.ops]", 1))
 	eventually(t, "the sections are named", func() bool { return strings.Contains(p.log(), `"sections":"store log"`) })
 	if _, err := os.Stat(filepath.Join(dir, "elsewhere")); err == nil {
 		t.Error("the store was moved")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"tocsin/bridge"
 	"tocsin/bridge/api"
 	"tocsin/bridge/config"
 )
@@ -61,19 +63,57 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 		case <-quiet:
 		}
 		quiet = nil
-		_, err := r.reload(ctx, asked)
-		if rejected := (*api.Rejected)(nil); err != nil && ctx.Err() == nil && !errors.As(err, &rejected) {
-			r.log.Error("reloading the configuration", "error", err) // a rejection has been told
-		}
+		r.unrequested(ctx, asked)
 		follow()
 	}
 }
 
-// watched is what the running configuration was read from.
-func (r *reloader) watched() []string {
+// unrequested reloads, and has the audit log say so where it was asked for by a
+// signal, or came to anything.
+func (r *reloader) unrequested(ctx context.Context, asked bool) {
+	before := r.wrong()
+	report, err := r.reload(ctx, asked)
+	rejected := (*api.Rejected)(nil)
+	wrong := errors.As(err, &rejected)
+	if err != nil && ctx.Err() == nil && !wrong {
+		r.log.Error("reloading the configuration", "error", err) // a rejection has been told
+	}
+	who := api.ByFile
+	if asked {
+		who = api.BySignal
+	}
+	if !asked && before == r.wrong() && report.Changes.Empty() && len(report.Definitions) == 0 {
+		return
+	}
+	said := report.Said()
+	entry := bridge.AuditEntry{At: time.Now().UTC(), Who: who, Method: "RELOAD", Path: r.started.Path, Status: http.StatusOK, Said: make(map[string]string)}
+	for i := 0; i+1 < len(said); i += 2 {
+		entry.Said[said[i]] = clipped(said[i+1], maxSaid)
+	}
+	switch {
+	case wrong:
+		entry.Status, entry.Error = http.StatusUnprocessableEntity, clipped(r.wrong(), maxSaid)
+	case err != nil:
+		entry.Status, entry.Error = http.StatusServiceUnavailable, clipped(err.Error(), maxSaid)
+	}
+	if err := r.bridge.Access().Audit(ctx, entry, api.AuditKept); err != nil && ctx.Err() == nil {
+		r.log.Error("audit entry not written", "error", err, "who", entry.Who, "path", entry.Path, "status", entry.Status)
+	}
+}
+
+// maxSaid bounds each thing that an entry says: many are kept.
+const maxSaid = 500
+
+// wrong is what is wrong with the configuration as it was last read.
+func (r *reloader) wrong() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return config.Watched(r.running)
+	return r.rejected
+}
+
+// watched is what the running configuration was read from.
+func (r *reloader) watched() []string {
+	return config.Watched(r.roll.Load().config)
 }
 
 // notifyHangup has SIGHUP no longer end the process.

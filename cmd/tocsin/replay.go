@@ -100,7 +100,11 @@ func replay(ctx context.Context, e env, f replayFlags) error {
 		}
 	}
 	return show(e, f.asJSON, answer, func(w io.Writer, r api.Replayed) error {
-		_, err := fmt.Fprintf(w, "%s owed again\n", count(r.Deliveries, "delivery"))
+		why := ""
+		if r.Deliveries == 0 {
+			why = ": none of those has ended (what still waits is sent by itself; tocsin deliveries --endpoint " + cleanLine(f.endpoint) + " lists it)"
+		}
+		_, err := fmt.Fprintf(w, "%s owed again%s\n", count(r.Deliveries, "delivery"), why)
 		return err
 	})
 }

@@ -51,8 +51,7 @@ type ruleList struct{ Rules []rules.Health }
 
 func writeRules(w io.Writer, list ruleList) error {
 	if len(list.Rules) == 0 {
-		_, err := fmt.Fprintln(w, "there is no rule")
-		return err
+		return noneError("there is no rule")
 	}
 	slices.SortStableFunc(list.Rules, func(a, b rules.Health) int {
 		return cmp.Or(cmp.Compare(concern(&a), concern(&b)), strings.Compare(a.Rule, b.Rule))

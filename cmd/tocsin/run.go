@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
 	"tocsin/bridge/config"
@@ -54,22 +52,24 @@ func runBridge(ctx context.Context, e env, f runFlags) error {
 	if problems.Errors() > 0 {
 		return &exitError{code: exitUsage}
 	}
-	for _, name := range f.enable {
-		if cfg.Endpoints[name] == nil {
-			return refused("--enable: there is no endpoint %q (%s names them)", name, f.path)
-		}
-	}
-	level := cfg.Log.Level
+	level, configured := new(slog.LevelVar), (*slog.LevelVar)(nil)
 	switch {
 	case f.verbose:
-		level = "debug"
+		level.Set(slog.LevelDebug)
 	case f.quiet:
-		level = "error"
+		level.Set(slog.LevelError)
+	default:
+		level.Set(levelOf(cfg.Log.Level))
+		configured = level
 	}
 	log := newLogger(e, level, cfg.Log.Format)
 	hangup, stop := notifyHangup() // from here on it does not end the process
 	defer stop()
-	a, err := assemble(ctx, cfg, assemblyOptions{log: log, enable: f.enable, load: load})
+	a, err := assemble(ctx, cfg, assemblyOptions{log: log, level: configured, enable: f.enable, load: load})
+	if err != nil && ctx.Err() != nil {
+		log.Info("stopped as asked, before it was ready", "while", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -89,20 +89,4 @@ func runBridge(ctx context.Context, e env, f runFlags) error {
 		log.Info("stopped as asked")
 	}
 	return err
-}
-
-// newLogger logs to standard error: for people on a terminal, otherwise JSON.
-func newLogger(e env, level, format string) *slog.Logger {
-	var l slog.Level
-	_ = l.UnmarshalText([]byte(level)) // the configuration has checked it; info otherwise
-	var h slog.Handler
-	switch {
-	case format == "json", format != "text" && !isTerminal(e.Stderr):
-		h = slog.NewJSONHandler(e.Stderr, &slog.HandlerOptions{Level: l})
-	default:
-		h = tint.NewTextHandler(e.Stderr, &tint.Options{
-			Level: l, TimeFormat: time.TimeOnly, NoColor: !bool(paletteFor(e.Stderr, e.LookupEnv)),
-		})
-	}
-	return slog.New(h)
 }

@@ -71,7 +71,7 @@ func (c *certificates) Describe(ch chan<- *prometheus.Desc) { ch <- c.expiry }
 
 // Collect implements prometheus.Collector.
 func (c *certificates) Collect(ch chan<- prometheus.Metric) {
-	for name, d := range *c.reloader.endpoints.Load() {
+	for name, d := range c.reloader.roll.Load().endpoints {
 		if at := d.sender.CertificateExpiry(); !at.IsZero() {
 			ch <- prometheus.MustNewConstMetric(c.expiry, prometheus.GaugeValue, float64(at.Unix()), name)
 		}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +20,9 @@ import (
 	"tocsin/bridge/config"
 	"tocsin/bridge/decode"
 	"tocsin/bridge/history"
+	"tocsin/bridge/page"
 	"tocsin/bridge/store"
+	"tocsin/bridge/trace"
 	"tocsin/broker"
 )
 
@@ -29,8 +32,9 @@ type assembly struct {
 	source   source
 	bridge   *bridge.Bridge
 	reloader *reloader
-	http     *api.Server // nil when it is switched off
-	scheme   string      // of http
+	http     *api.Server   // nil when it is switched off
+	tracer   *trace.Tracer // nil when nothing is traced
+	scheme   string        // of http
 	log      *slog.Logger
 	close    []func() // what has been opened, in that order
 }
@@ -54,6 +58,7 @@ func assemble(ctx context.Context, cfg *config.Config, o assemblyOptions) (*asse
 // assemblyOptions are what the configuration does not say.
 type assemblyOptions struct {
 	log    *slog.Logger
+	level  *slog.LevelVar                                      // of log, if the configuration decides it; nil: a flag does
 	enable []string                                            // endpoints to be switched on again
 	load   func(path string) (*config.Config, config.Problems) // reads the configuration again
 }
@@ -80,7 +85,7 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 	if err != nil {
 		return err
 	}
-	if a.reloader, err = newReloader(cfg, o); err != nil {
+	if a.reloader, err = newReloader(ctx, cfg, o, db.Registry()); err != nil {
 		return err
 	}
 	a.close = append(a.close, a.reloader.close)
@@ -94,10 +99,13 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 	if err := registerState(registry, cfg, a.source, a.reloader); err != nil {
 		return fmt.Errorf("registering metrics: %w", err)
 	}
+	if a.tracer, err = openTracer(cfg, registry, a.log); err != nil {
+		return err // it says that it is about tracing
+	}
 	a.bridge, err = bridge.New(ctx, bridge.Options{
 		Program: cfg.Rules, Decoders: decoders, Unattended: unattended(cfg), Source: a.source, Store: db, History: past, Enable: o.enable,
-		Endpoints: listed(*a.reloader.endpoints.Load()), Connected: func(string) bool { return a.source.Ready() == nil },
-		LastAlive: db.LastAlive(), Born: db.Born(), MaxDevices: cfg.Limits.Devices, HostRate: float64(cfg.Limits.PerHost), Registerer: registry, Log: a.log,
+		Endpoints: listed(a.reloader.roll.Load().endpoints), Connected: func(string) bool { return a.source.Ready() == nil },
+		LastAlive: db.LastAlive(), Born: db.Born(), MaxDevices: cfg.Limits.Devices, HostRate: float64(cfg.Limits.PerHost), Registerer: registry, Log: a.log, Tracer: a.tracer,
 		Retention: bridge.Retention{Age: cfg.Store.Retention.Age, Bytes: int64(cfg.Store.Retention.Size)},
 	})
 	if err != nil {
@@ -159,9 +167,15 @@ func (a *assembly) serve(ctx context.Context, ready func()) error {
 		defer close(announced)
 		a.announce(ctx, ready)
 	}()
+	tracing, stopTracing := context.WithCancel(background)
+	defer stopTracing()
+	var traced sync.WaitGroup
+	traced.Go(func() { a.tracer.Run(tracing) })
 	err := a.bridge.Run(ctx)
 	stop(err)
 	<-announced
+	stopTracing() // what the last attempts said is sent
+	traced.Wait()
 	stopHTTP()
 	return errors.Join(err, <-served)
 }
@@ -218,6 +232,17 @@ func (a *assembly) openHistory(cfg *config.Config, registry prometheus.Registere
 		}
 	})
 	return past, nil
+}
+
+// openTracer opens what sends traces; nil when nothing is traced.
+func openTracer(cfg *config.Config, registry prometheus.Registerer, log *slog.Logger) (*trace.Tracer, error) {
+	t := cfg.Tracing
+	if t == nil || t.OTLP == "" {
+		return nil, nil
+	}
+	return trace.New(trace.Options{
+		URL: t.OTLP, Headers: t.Sent(), Ratio: t.Ratio, Service: t.Service, Version: buildVersion(), Registerer: registry, Log: log,
+	})
 }
 
 func openDecoders(cfg *config.Config) ([]*decode.Decoder, error) {
@@ -290,13 +315,19 @@ func (a *assembly) openHTTP(cfg *config.Config, registry *prometheus.Registry) (
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
+	browser, err := page.New()
+	if err != nil {
+		return nil, err // it says that it is the page's
+	}
 	return api.New(api.Options{
 		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
 		Gatherer: registry, Ready: a.notReady, Log: a.log,
+		Page: browser, Version: buildVersion(),
 		Keys:   func() any { return publicKeys(a.reloader.configured(), time.Now()) },
 		Bridge: a.bridge,
 		Reload: func(ctx context.Context) (api.Reloaded, error) { return a.reloader.reload(ctx, true) },
-		Plan:   a.reloader.plan,
+		Plan:   a.reloader.plan, Compile: a.reloader.compile,
+		Registrar: a.reloader.registrar(),
 	})
 }
 

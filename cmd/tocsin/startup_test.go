@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"tocsin/bridge/webhook"
 )
@@ -57,4 +60,22 @@ func TestFailureToStartIsOneClearLine(t *testing.T) {
 	f("another process", "data is in use by process", func(dir string) {
 		startTocsin(t, dir).waitReady()
 	})
+}
+
+// Who asks for a stop while it starts gets one, and no failure: a service manager
+// would take that for a program that cannot run.
+func TestStopWhileStartingIsNoFailure(t *testing.T) {
+	dir := plant(t, embedded("127.0.0.1:0"), webhook.NewSecret(), "http://127.0.0.1:9/hook")
+	for _, what := range []string{"a new store", "a store that is there"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		if what == "a new store" {
+			cancel()
+		}
+		time.AfterFunc(20*time.Millisecond, cancel)
+		var stdout, stderr bytes.Buffer
+		e := env{Args: []string{"run", "-c", filepath.Join(dir, "tocsin.toml")}, Stdout: &stdout, Stderr: &stderr, LookupEnv: os.LookupEnv}
+		if code := run(ctx, e); code != 0 || !strings.Contains(stderr.String(), "stopped as asked") {
+			t.Errorf("with %s: exit code %d:\n%s%s", what, code, stdout.String(), stderr.String())
+		}
+	}
 }

@@ -124,7 +124,7 @@ func (t *tailing) follow(ctx context.Context) error {
 	}
 	resp, err := t.c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s: %w (is tocsin running there? --server says where it answers)", t.c.base.Redacted(), cmp.Or(context.Cause(ctx), errors.Unwrap(err), err))
+		return t.c.unreached(cmp.Or(context.Cause(ctx), errors.Unwrap(err), err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -133,6 +133,9 @@ func (t *tailing) follow(ctx context.Context) error {
 			return err
 		}
 		return t.c.problem(resp, answer)
+	}
+	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		return fmt.Errorf("%s: answered no stream (is it a bridge of this version?)", t.c.base.Redacted())
 	}
 	t.began, t.told = true, false
 	lines := bufio.NewScanner(resp.Body)

@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
-	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -23,7 +24,7 @@ func newTokensCommand(e env) *cobra.Command {
 		Use:   "tokens",
 		Short: "List, make and revoke the tokens that may ask the bridge",
 		Long: `Tokens lists who may ask the running bridge over HTTP, beside the bearer of
-http.token, who may everything. Each token has a scope:
+http.token, who may do everything. Each token has a scope:
 
   read   looks at alarms, devices, rules, endpoints, deliveries and metrics
   ops    and acts on alarms, endpoints and deliveries
@@ -45,8 +46,7 @@ The bridge keeps a digest of each, when it was made and last used, and no token.
 			if _, err := askTokens(cmd.Context(), e, f, http.MethodDelete, args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(e.Stdout, "%s is revoked\n", cleanLine(args[0]))
-			return err
+			return did(e, f.asJSON, deed{"tokens revoke", args[0]}, "is revoked")
 		},
 	})
 	return cmd
@@ -87,11 +87,8 @@ It goes to standard output, or with --out to a new file that only you can read.`
 			if scope == "" {
 				return usageError(cmd, "--scope is read, ops or admin")
 			}
-			if out != "" {
-				// A token that has no place to go to must not be made.
-				if _, err := os.Lstat(out); err == nil {
-					return refused("--out: %s exists and may be in use (choose another name, or move it away first)", out)
-				}
+			if err := freeOut(out); err != nil {
+				return err
 			}
 			wanted := map[string]any{"name": args[0], "scope": scope}
 			if cmd.Flags().Changed("for") {
@@ -118,6 +115,9 @@ It goes to standard output, or with --out to a new file that only you can read.`
 				_, revoked := askTokens(context.WithoutCancel(cmd.Context()), e, *f, http.MethodDelete, made.ID)
 				return errors.Join(err, revoked)
 			}
+			if f.asJSON { // without the token: that is in the file
+				return writeIndented(e.Stdout, map[string]any{"id": made.ID, "name": made.Name, "scope": made.Scope, "file": out})
+			}
 			_, err = fmt.Fprintf(e.Stdout, "wrote the token of %s to %s\n", args[0], out)
 			return err
 		},
@@ -134,8 +134,7 @@ type tokenList struct{ Tokens []api.TokenView }
 
 func writeTokens(w io.Writer, list tokenList) error {
 	if len(list.Tokens) == 0 {
-		_, err := fmt.Fprintln(w, "there is no token beside that of http.token")
-		return err
+		return noneError("there is no token beside that of http.token")
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tSCOPE\tSTATE\tCREATED\tLAST USED\tENDS\tID")
@@ -160,7 +159,8 @@ func newAuditCommand(e env) *cobra.Command {
 		Short: "List who changed what over HTTP, or tried to",
 		Long: `Audit asks the running bridge for its log of requests that changed something, or would
 have: who sent them (the name of a token), from where, when, what for, and how they
-were answered. The newest come first.`,
+were answered. The newest come first. RELOAD stands for a configuration that was read
+again without a request: on SIGHUP, or because a file of it was saved (file).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return list(cmd.Context(), e, f, listing{name: "audit", since: since, limit: limit, nothing: "there is no such request",
@@ -181,7 +181,7 @@ func writeAudit(w io.Writer, requests []api.AuditView) error {
 	for i := range requests {
 		v := &requests[i]
 		note := v.Error
-		for _, name := range []string{"name", "scope", "by", "reason", "endpoint", "deliveries"} {
+		for _, name := range slices.Sorted(maps.Keys(v.Said)) {
 			if v.Said[name] != "" {
 				note += " " + name + "=" + v.Said[name]
 			}

@@ -29,7 +29,7 @@ func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
 	says := func(want, token string, args ...string) string {
 		t.Helper()
 		code, out, errs := p.command(append(args, with(token)...)...)
-		if code != 0 || !strings.Contains(out, want) {
+		if code != 0 || !strings.Contains(out+errs, want) {
 			t.Errorf("%v: %d %s%s, want %q", args, code, out, errs, want)
 		}
 		return out

@@ -29,6 +29,7 @@ type verifyFlags struct {
 	body      string
 	tolerance time.Duration
 	now       string
+	asJSON    bool
 }
 
 func newVerifyCommand(e env) *cobra.Command {
@@ -60,6 +61,7 @@ A capture is old by the time it is looked at: --now judges it as of then.`,
 	flags.StringVar(&f.body, "body", "", "file with the request's body, to the byte")
 	flags.DurationVar(&f.tolerance, "tolerance", 5*time.Minute, "how far the timestamp may be from now")
 	flags.StringVar(&f.now, "now", "", "judge as of this time: RFC 3339 or Unix seconds")
+	flags.BoolVar(&f.asJSON, "json", false, "print the verdict as JSON")
 	return cmd
 }
 
@@ -97,7 +99,11 @@ func verify(cmd *cobra.Command, e env, f verifyFlags) error {
 		return err
 	}
 	r.URL = cmp.Or(f.url, r.URL)
-	return printVerdict(e, keys.Keys, r, webhook.VerifyOptions{Now: now, Tolerance: f.tolerance, Schemes: keys.schemes})
+	print := printVerdict
+	if f.asJSON {
+		print = printVerdictJSON
+	}
+	return print(e, keys.Keys, r, webhook.VerifyOptions{Now: now, Tolerance: f.tolerance, Schemes: keys.schemes})
 }
 
 func parseNow(s string) (time.Time, error) {
@@ -205,6 +211,43 @@ func printVerdict(e env, keys webhook.Keys, r webhook.Request, o webhook.VerifyO
 		}
 	}
 	if _, err := io.WriteString(e.Stdout, b.String()); err != nil {
+		return err
+	}
+	if verdict != nil {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// printVerdictJSON prints the same for programs; its names are public.
+func printVerdictJSON(e env, keys webhook.Keys, r webhook.Request, o webhook.VerifyOptions) error {
+	type signature struct {
+		Scheme   webhook.Scheme `json:"scheme"`
+		Verified bool           `json:"verified"`
+		Error    string         `json:"error,omitempty"`
+		Why      []string       `json:"why,omitempty"`
+	}
+	found, verdict := webhook.Verify(keys, r, o)
+	out := struct {
+		ID         string      `json:"id"`
+		Verified   bool        `json:"verified"`
+		Error      string      `json:"error,omitempty"`
+		Signatures []signature `json:"signatures"`
+	}{ID: r.Header.Get("webhook-id"), Verified: verdict == nil, Signatures: []signature{}}
+	if verdict != nil {
+		out.Error = verdict.Error()
+	}
+	for _, f := range found {
+		s := signature{Scheme: f.Scheme, Verified: f.Err == nil}
+		if f.Err != nil {
+			s.Error = f.Err.Error()
+			for line := range strings.Lines(explain(f.Err, keys, r, f.Scheme, "")) {
+				s.Why = append(s.Why, strings.TrimSpace(line))
+			}
+		}
+		out.Signatures = append(out.Signatures, s)
+	}
+	if err := writeIndented(e.Stdout, out); err != nil {
 		return err
 	}
 	if verdict != nil {
