@@ -37,10 +37,11 @@ build: ## bin/tocsin and bin/firmware-sim
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/tocsin ./cmd/firmware-sim
 
 test: ## every test of PKG=./...
-	go test $(PKG)
+	go test -timeout 20m $(PKG)
 
+# Package torture tries processes of its own, which are not built with the detector.
 race: ## every test of PKG=./... under the race detector, the longest in short
-	go test -race -short -timeout 20m $(PKG)
+	go test -race -short -timeout 20m $$(go list $(PKG) | grep -v '/torture$$')
 
 check: ## gofmt, go vet, staticcheck, gosec, and who may import whom
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -71,6 +72,10 @@ fuzz: ## every fuzz target for FUZZTIME=30s
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 	done
 
-# TOCSIN_SEED repeats the moments of an earlier run, which printed its seed.
-torture: ## the long forms of the crash tests: kill -9, power failure, a model of the store
-	TOCSIN_TORTURE=1 go test -count=1 -timeout 3h -v ./bridge/store ./cmd/tocsin
+# A failure prints the line that repeats it; TOCSIN_SEED repeats the moments of a run.
+# TOCSIN_REPORT=FILE keeps the table of scenes. Hours: the scenes are most of it.
+torture: export TOCSIN_TORTURE := 1
+torture: ## the long forms: each fault of torture with TOCSIN_SEEDS=200, planted bugs, kill -9, power failure, a model of the store
+	go test -count=1 -timeout 3h -v ./bridge/store ./bridge/simulate ./cmd/tocsin
+	go test -count=1 -timeout 3h -v -skip '^TestTorture$$' ./torture
+	TOCSIN_SEEDS=$${TOCSIN_SEEDS:-200} go test -count=1 -timeout 24h -v -run '^TestTorture$$' ./torture
