@@ -167,7 +167,7 @@ func New(ctx context.Context, o Options) (*Bridge, error) {
 	if err := b.load(ctx, from, now); err != nil {
 		return nil, err
 	}
-	if b.engine.Warming() {
+	if b.engine.Warming() && o.Born.After(o.LastAlive) { // later starts warm up on it still
 		b.log.Info("the store is new: whatever an earlier one knew of alarms is not known", "since", o.Born)
 	}
 	// The timers that the downtime has moved are on disk before this process

@@ -155,6 +155,7 @@ type world struct {
 	limit     int      // of undeclared devices
 	treat     func(*bridge.Endpoint)
 	hostRate  float64
+	level     slog.Level // of the log that is kept
 
 	*bridge.Bridge
 	db   *store.DB
@@ -167,7 +168,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T, endpoints ...string) *world {
-	w := &world{t: t, dir: t.TempDir(), endpoints: map[string]*receiver{}, targets: map[string]string{}, rules: freezerRules(), log: testLog{t: t}}
+	w := &world{t: t, dir: t.TempDir(), endpoints: map[string]*receiver{}, targets: map[string]string{}, rules: freezerRules(), level: slog.LevelWarn, log: testLog{t: t}}
 	for _, name := range endpoints {
 		w.endpoints[name] = new(receiver)
 	}
@@ -226,7 +227,7 @@ func (w *world) create() {
 	o := bridge.Options{
 		Program: w.compile(), Decoders: decoders, Source: devices{}, Store: s,
 		Endpoints: w.destinations(), Connected: w.connected, MaxDevices: w.limit, HostRate: w.hostRate, Unattended: w.loose,
-		LastAlive: w.db.LastAlive(), Born: w.db.Born(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		LastAlive: w.db.LastAlive(), Born: w.db.Born(), Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: w.level})),
 	}
 	if w.registry != nil {
 		o.Registerer = w.registry
@@ -290,7 +291,7 @@ func (w *world) fillable() *atomic.Bool {
 	return full
 }
 
-// A testLog keeps the bridge's warnings and shows them with the test's.
+// A testLog keeps what the bridge logs and shows them with the test's.
 type testLog struct {
 	t     *testing.T // nil: nobody looks at them
 	mu    sync.Mutex

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +61,49 @@ func TestLostStoreIsToldToWhomAsksOnceOverACrash(t *testing.T) {
 				t.Errorf("told %s", body)
 			}
 		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestNewStoreIsSaidByTheStartThatMadeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		w.level = slog.LevelInfo
+		said := func(when string, want int) {
+			t.Helper()
+			if got := w.logged("the store is new"); len(got) != want {
+				t.Errorf("%s: the store was said to be new %d times, want %d: %q", when, len(got), want, got)
+			}
+		}
+		w.start()
+		said("the first start", 1)
+		time.Sleep(time.Minute) // it warms up still
+		w.crash()
+		w.start()
+		said("a start after a crash", 1)
+		time.Sleep(time.Hour)
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		said("a later start", 1)
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+		lost, err := filepath.Glob(filepath.Join(w.dir, "data", "tocsin.db*"))
+		if err != nil || len(lost) == 0 {
+			t.Fatalf("the files of the store: %q, %v", lost, err)
+		}
+		for _, name := range lost {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		w.start()
+		said("a start without the file", 2)
 		if err := w.halt(); err != nil {
 			t.Fatal(err)
 		}
