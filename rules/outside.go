@@ -37,7 +37,7 @@ func (e *Engine) sourceEvent(l *link, typ Type, at int64) Event {
 	}
 	if typ == SourceReconnected {
 		ev.Title = "source " + l.name + " is connected again"
-		ev.Duration = time.Duration(at - l.down).String()
+		ev.Duration = whole(time.Duration(at - l.down)).String()
 		ev.Because = "was not connected for " + spell(time.Duration(at-l.down)) + "; no device counts as silent for that"
 	}
 	return ev

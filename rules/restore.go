@@ -289,7 +289,7 @@ func (e *Engine) cancel(s *State, reason string, out *Output) {
 
 		ValueAtFire: s.ValueAtFire,
 		Peak:        s.Peak,
-		Duration:    max(0, at.Sub(s.StartedAt)).String(),
+		Duration:    whole(max(0, at.Sub(s.StartedAt))).String(),
 		Reason:      reason,
 		Endpoints:   s.Told,
 	}

@@ -81,7 +81,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	switch s.typ {
 	case AlarmFired:
 		if late := at - ep.fired; late > 0 {
-			ev.DelayedBy = time.Duration(late).String()
+			ev.DelayedBy = whole(time.Duration(late)).String()
 		}
 		if r.explained {
 			for _, child := range c.device.children {
@@ -144,7 +144,7 @@ func (a *instance) sum(ev *Event, t *timer, at int64) {
 		ended = a.channel.axis(at)
 	}
 	ev.ValueAtFire = kind.public(ep.valueAtFire)
-	ev.Duration = time.Duration(max(0, ended-a.started)).String()
+	ev.Duration = whole(time.Duration(max(0, ended-a.started))).String()
 	if ev.Reason == "" {
 		ev.Reason = "cleared"
 		switch {
@@ -300,6 +300,9 @@ func (e *Engine) because(a *instance, s saying, g *rung, t *timer, now standing,
 		if t.ended == 0 { // not by a reading: a latched or flapping alarm that was clear already
 			return "clear, and nothing holds it any more; in alarm for " + spell(time.Duration(at-ep.fired))
 		}
+		if ep.changed {
+			return itsRuleChanged + a.decided(s, g, t, now, at)
+		}
 	}
 	return a.decided(s, g, t, now, at)
 }
@@ -310,10 +313,13 @@ const untilSeen = "; it stays in alarm until somebody acknowledges or resets it"
 // ruleChanged is why a level changed without a reading.
 const ruleChanged = "rule_changed"
 
+// itsRuleChanged comes before what a reload decided.
+const itsRuleChanged = "its rule has changed: "
+
 // changed puts the reason before what a level was and is.
 func (s saying) changed(text string) string {
 	if s.reason == ruleChanged {
-		return "its rule has changed: " + text
+		return itsRuleChanged + text
 	}
 	return text
 }

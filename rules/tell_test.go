@@ -201,3 +201,37 @@ func FuzzTitle(f *testing.F) {
 		}
 	})
 }
+
+// The text and the field of one event say the same.
+func TestDurationsOfAnEpisodeAreToldInWholeSeconds(t *testing.T) {
+	s := newScene(t, bareLimit)
+	s.play("0m freezer-1 temperature=-10")
+	s.play("3m27.982s freezer-1 temperature=-20")
+	s.play("4m freezer-1 temperature=-10\n4m0.25s freezer-1 temperature=-20")
+	for i, want := range map[int]string{1: "3m27s", 3: "250ms"} {
+		if got := s.events[i].Duration; got != want {
+			t.Errorf("event %d lasted %q, want %q", i, got, want)
+		}
+	}
+	if because := s.events[1].Because; !strings.Contains(because, "in alarm for 3m 27s") {
+		t.Errorf("because %q, and its duration says 3m27s", because)
+	}
+}
+
+func TestEndByAChangedRuleSaysSo(t *testing.T) {
+	s := newScene(t, bareLimit)
+	s.play("0m freezer-1 temperature=-10")
+	s.change(func(f *File) {
+		for _, r := range f.Rule {
+			r.Above = &Quantity{Value: 0}
+			r.Clear = nil
+		}
+	}).play("1m reload")
+	if len(s.events) != 2 {
+		t.Fatalf("told %q", s.told)
+	}
+	ev := &s.events[1]
+	if ev.Type != AlarmResolved || ev.Reason != "rule_changed" || !strings.HasPrefix(ev.Because, "its rule has changed: ") {
+		t.Errorf("%s, reason %q, because %q; want an end that says that its rule has changed", ev.Type, ev.Reason, ev.Because)
+	}
+}

@@ -37,7 +37,7 @@ func spell(d time.Duration) string {
 		d = 0
 	}
 	if d < time.Second {
-		return d.Round(time.Millisecond).String()
+		return whole(d).String()
 	}
 	s := int64(d / time.Second)
 	var b strings.Builder
@@ -55,6 +55,15 @@ func spell(d time.Duration) string {
 		s %= part.size
 	}
 	return b.String()
+}
+
+// whole leaves out what nobody says of a duration: parts of a second, where there are
+// seconds.
+func whole(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Truncate(time.Second)
 }
 
 // written writes a duration as a rule file has it: "10m", "1h30m", "90s", "7d".
