@@ -70,12 +70,12 @@ func TestSlackBotEditsTheMessageOfItsAlarm(t *testing.T) {
 	r := connect(t, s, Options{Preset: "slack-bot", URL: "/api", With: map[string]Value{"token": Hidden("canary-token"), "channel": Plain("ops")}})
 	r.accepted(rules.AlarmFired)
 	r.accepted(rules.AlarmAcked)
-	if len(messages) != 1 || !strings.HasPrefix(messages["17000.1"], "ACKNOWLEDGED ") {
+	if len(messages) != 1 || !strings.HasPrefix(messages["17000.1"], "Acknowledged: ") {
 		t.Errorf("messages: %v", messages)
 	}
 	delete(messages, "17000.1")
 	r.accepted(rules.AlarmResolved)
-	if len(messages) != 1 || !strings.HasPrefix(messages["17000.2"], "RESOLVED ") {
+	if len(messages) != 1 || !strings.HasPrefix(messages["17000.2"], "Resolved: ") {
 		t.Errorf("messages after one was removed: %v", messages)
 	}
 	r.accepted(rules.AlarmFired, func(e *rules.Event) { e.Alarm.Episode = "ep_ANOTHER" })
@@ -120,7 +120,7 @@ func TestDiscordEditsTheMessageOfItsAlarmAndPingsNobody(t *testing.T) {
 	})
 	r := connect(t, s, Options{Preset: "discord", URL: "/api/webhooks/1/canary", Link: "https://tocsin.example.com/a-list_of/alarms"})
 	r.accepted(rules.AlarmFired, func(e *rules.Event) { e.Device.ID, e.Title = "cold-room_(7)", "**now**" })
-	same(t, "title", s.last().json("$.embeds[0].title"), `🟠 \*\*now\*\*`)
+	same(t, "title", s.last().json("$.embeds[0].title"), `🟠 Major\: \*\*now\*\*`)
 	same(t, "footer, which is plain text", s.last().json("$.embeds[0].footer.text"), "alarm.fired | cold-room_(7) | freezer-warm")
 	if link := text(s.last().json("$.embeds[0].url")); !strings.HasPrefix(link, "https://tocsin.example.com/a-list_of/alarms/") {
 		t.Errorf("link: %s", link)
@@ -202,7 +202,7 @@ func TestTelegramEditsTheMessageOfItsAlarm(t *testing.T) {
 	r.accepted(rules.AlarmAcked)
 	r.accepted(rules.AlarmAcked) // the answer was lost: it says so already
 	r.accepted(rules.AlarmResolved)
-	if len(messages) != 1 || !strings.HasPrefix(messages["42"], "✅ <b>freezer-07") {
+	if len(messages) != 1 || !strings.HasPrefix(messages["42"], "✅ <b>Resolved: freezer-07") {
 		t.Errorf("messages: %v", messages)
 	}
 	messages = map[string]string{}
@@ -324,7 +324,7 @@ func TestTwilioMessageIsNotSaidThreeTimes(t *testing.T) {
 		"account": Plain("AC1"), "token": Hidden("canary-token"), "to": Plain("+4915100000"), "from": Plain("+4917200000"),
 	}})
 	r.accepted(rules.AlarmFired)
-	same(t, "text", s.last().form("Body"), "MAJOR: freezer-07 at -11.2 °C, limit -12 °C")
+	same(t, "text", s.last().form("Body"), "Major: freezer-07 at -11.2 °C, limit -12 °C")
 	r.accepted(rules.AlarmResolved) // which costs, and is not asked for
 	if sent != 1 {
 		t.Errorf("%d messages were sent", sent)

@@ -32,6 +32,7 @@ func roots() map[string]*shape {
 		"key":      value, // of the alarm, or of what else begins and ends; otherwise the event's id
 		"case":     value, // the episode of the alarm; without one, the key
 		"severity": value, // of the alarm; major of what else begins and ends; otherwise info
+		"headline": value, // the title behind what has happened
 		"link":     value, // to the alarm, where link is configured
 		"event":    value, // all of it, as JSON
 		"envelope": value, // all of it in the envelope of preset standard
@@ -103,6 +104,7 @@ func (d *Destination) scope(n *Notice, reveal bool) (scope, error) {
 	s["case"] = orElse(alarm["episode"], text(s["key"]))
 	s["severity"] = orElse(alarm["severity"], map[bool]string{true: "info", false: "major"}[kind == Note])
 	s["title"] = orElse(s["title"], string(n.Type))
+	s["headline"] = headline(n.Type, text(s["severity"]), text(s["reason"]), text(s["title"]))
 	s["id"], s["type"] = n.ID, string(n.Type)
 	s["receiver"] = d.name
 	s["link"] = d.linkTo(n.Alarm)
