@@ -99,7 +99,7 @@ with = { routing_key = { file = "secrets/pager" } }` + common,
 			t.Errorf("the pager got %v at %s", got, pager.paths[i])
 		}
 		said, _ := chat.bodies[i]["text"].(string)
-		if word := []string{"WARNING", "RESOLVED"}[i]; !strings.HasPrefix(said, word+" ") || chat.paths[i] != "/services/T/B/canary" {
+		if word := []string{"Warning", "Resolved"}[i]; !strings.HasPrefix(said, word+": ") || chat.paths[i] != "/services/T/B/canary" {
 			t.Errorf("the chat got %v at %s", chat.bodies[i], chat.paths[i])
 		}
 	}
