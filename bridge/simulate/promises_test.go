@@ -202,7 +202,7 @@ func (w *world) judgeSilence(device string, at, ended time.Time) {
 	acked, _ := w.device(device).settled()
 	for _, c := range acked {
 		if c.contact && !c.at.After(at) && (!ended.Before(c.at) || !w.killedAfter(c.at)) {
-			last = c.at
+			last = c.heard
 		}
 	}
 	least := quietFor
