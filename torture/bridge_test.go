@@ -48,6 +48,13 @@ var builtBridge = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if code, ok := secluded(); ok {
+		os.Exit(code)
+	}
+	if err := settleIn(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if dir, err := workshop(); err == nil {
 		_ = os.RemoveAll(dir)

@@ -183,7 +183,7 @@ func (p *plant) torture(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "build", "-pgo=off", "-overlay", overlay, "-o", binary, "tocsin/cmd/tocsin").CombinedOutput(); err != nil {
+	if out, err := building("go", "build", "-pgo=off", "-overlay", overlay, "-o", binary, "tocsin/cmd/tocsin").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	self, err := os.Executable()

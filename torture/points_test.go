@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -121,7 +120,7 @@ func layOver(dir string, replace map[string]string) (path string, err error) {
 
 // run runs a command and returns what it wrote.
 func run(dir, name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
+	cmd := building(name, args...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
