@@ -29,6 +29,7 @@ type Options struct {
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
 	Keys     func() any          // the public keys that messages are signed with, as JSON; served to everybody; nil: not served
 	Ready    func() []string     // why the bridge is not ready, empty when it is; called concurrently, must not block; nil: always ready
+	Later    func() []string     // what of the configuration takes a restart, told beside that; as Ready; nil: nothing
 	MaxConns int                 // connections at a time, more are closed at once; 0: 256
 	Rates    Rates               // how often anybody is answered
 	Log      *slog.Logger        // nil: nothing is logged

@@ -190,7 +190,8 @@ func TestOnlyReadingMethodsAreAnswered(t *testing.T) {
 
 func TestReadinessSaysWhyNot(t *testing.T) {
 	var reasons []string
-	h := newHandler(&Options{Ready: func() []string { return reasons }}, true)
+	var later []string
+	h := newHandler(&Options{Ready: func() []string { return reasons }, Later: func() []string { return later }}, true)
 	f := func(accept string, status int, contentType, body string) {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodGet, "http://localhost/readyz", nil)
@@ -206,6 +207,10 @@ func TestReadinessSaysWhyNot(t *testing.T) {
 	const text = "text/plain; charset=utf-8"
 	f("", 200, text, "ready\n")
 	f("application/json", 200, "application/json", `{"ready":true,"reasons":[]}`+"\n")
+	later = []string{"source.stores"}
+	f("", 200, text, "ready\n")
+	f("application/json", 200, "application/json", `{"ready":true,"reasons":[],"restart":["source.stores"]}`+"\n")
+	later = nil
 	reasons = []string{"store: full", "source: not\nconnected"}
 	f("*/*", 503, text, "store: full\nsource: not; connected\n")
 	f("text/html, application/json;q=0.9", 503, "application/json", `{"ready":false,"reasons":["store: full","source: not; connected"]}`+"\n")

@@ -45,7 +45,7 @@ func newHandler(o *Options, loopback bool) *handler {
 	h := &handler{
 		open: map[string]http.Handler{
 			"/healthz": http.HandlerFunc(healthz),
-			"/readyz":  readyz(o.Ready),
+			"/readyz":  readyz(o.Ready, o.Later),
 		},
 		page:    o.Page,
 		routes:  make(map[string]guarded),
@@ -255,7 +255,7 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n")) // a client that has gone needs no answer, here and below
 }
 
-func readyz(ready func() []string) http.HandlerFunc {
+func readyz(ready, later func() []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		reasons := []string{}
 		if ready != nil {
@@ -271,7 +271,11 @@ func readyz(ready func() []string) http.HandlerFunc {
 			body := struct {
 				Ready   bool     `json:"ready"`
 				Reasons []string `json:"reasons"`
-			}{len(reasons) == 0, reasons}
+				Restart []string `json:"restart,omitempty"` // sections of the configuration that take one
+			}{Ready: len(reasons) == 0, Reasons: reasons}
+			if later != nil {
+				body.Restart = later()
+			}
 			writeJSON(w, status, "application/json", body)
 			return
 		}

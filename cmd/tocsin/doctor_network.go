@@ -61,14 +61,18 @@ func examineBridge(ctx context.Context, cfg *config.Config, runs bool, f doctorF
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if resp.StatusCode == http.StatusOK {
-		return []finding{{fine, "bridge", "it is ready", ""}}
-	}
 	var said struct {
-		Reasons []string
-		Detail  string // of who does not answer to that name
+		Reasons, Restart []string
+		Detail           string // of who does not answer to that name
 	}
 	_ = json.Unmarshal(body, &said) // of what is no JSON the status is said
+	if resp.StatusCode == http.StatusOK {
+		found := []finding{{fine, "bridge", "it is ready", ""}}
+		if len(said.Restart) > 0 {
+			found = append(found, finding{suspect, "bridge", strings.Join(said.Restart, ", ") + ": what " + cfg.Path + " says takes effect at the next start only", "restart tocsin"})
+		}
+		return found
+	}
 	why := cmp.Or(strings.Join(said.Reasons, "; "), said.Detail, resp.Status)
 	return []finding{{wrong, "bridge", "it is not ready: " + why, "its log says more"}}
 }

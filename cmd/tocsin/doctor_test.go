@@ -185,6 +185,27 @@ func TestDoctorSaysWhyABridgeIsNotReady(t *testing.T) {
 	}
 }
 
+func TestDoctorSaysWhatTakesARestart(t *testing.T) {
+	s, err := api.New(api.Options{Later: func() []string { return []string{"source.stores", "store"} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Run(ctx) }()
+	cfg := &config.Config{Path: "tocsin.toml", HTTP: config.HTTP{Listen: s.Addr().String()}}
+	got := examineBridge(ctx, cfg, true, doctorFlags{patience: time.Minute})
+	want := []finding{{fine, "bridge", "it is ready", ""},
+		{suspect, "bridge", "source.stores, store: what tocsin.toml says takes effect at the next start only", "restart tocsin"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	is := newIssuer(t)
 	cert, key := is.pair(t, "us")

@@ -407,16 +407,23 @@ func sameRules(was, is *rules.File) bool {
 // needRestart names the sections of cfg that differ from what was started and
 // cannot change while the bridge runs.
 func (r *reloader) needRestart(cfg *config.Config) []string {
-	return differing([]pair{
-		{"broker", r.started.Broker, cfg.Broker},
-		{"source", r.started.Sources, cfg.Sources},
+	parts := []pair{{"broker", r.started.Broker, cfg.Broker}}
+	names := slices.AppendSeq(slices.Collect(maps.Keys(r.started.Sources)), maps.Keys(cfg.Sources))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		parts = append(parts, pair{"source." + name, r.started.Sources[name], cfg.Sources[name]})
+	}
+	return differing(append(parts, []pair{
 		{"store", r.started.Store, cfg.Store},
 		{"http", unregistered(r.started.HTTP), unregistered(cfg.HTTP)},
 		{"limits", r.started.Limits, cfg.Limits},
 		{"log", r.started.Log.Format, cfg.Log.Format},
 		{"tracing", r.started.Tracing, cfg.Tracing},
-	})
+	}...))
 }
+
+// later names the sections of what was read last that take a restart.
+func (r *reloader) later() []string { return r.needRestart(r.roll.Load().config) }
 
 // unregistered is what of the HTTP server is as it was started.
 func unregistered(h config.HTTP) config.HTTP {

@@ -154,6 +154,41 @@ func TestWhatNeedsARestartIsNamed(t *testing.T) {
 	}
 }
 
+// Who adds a source to what runs finds everything well, and sees nothing come in.
+func TestSourceThatTakesARestartIsSaidWhereverOneLooks(t *testing.T) {
+	dir, p, _ := reloadable(t)
+	path := filepath.Join(dir, "tocsin.toml")
+	text := read(t, path)
+	readiness := func() string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+p.listen["http"]+"/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(body))
+	}
+	save(t, path, text+"\n[source.stores]\ntopic = \"stores/{device}\"\ndecoder = \"json\"\n")
+	eventually(t, "the source is named", func() bool { return strings.Contains(p.log(), `"sections":"source.stores"`) })
+	if got, want := readiness(), `{"ready":true,"reasons":[],"restart":["source.stores"]}`; got != want {
+		t.Errorf("/readyz says %s, want %s", got, want)
+	}
+	if _, out, _ := p.command("plan"); !strings.Contains(out, "at the next start only: source.stores") {
+		t.Errorf("plan says\n%s", out)
+	}
+	save(t, path, text)
+	eventually(t, "it is as it runs again", func() bool { return readiness() == `{"ready":true,"reasons":[]}` })
+}
+
 // publish sends a reading and waits for its acknowledgement.
 func publish(t *testing.T, p *process, device, payload string) {
 	t.Helper()

@@ -321,7 +321,7 @@ func (a *assembly) openHTTP(cfg *config.Config, registry *prometheus.Registry) (
 	}
 	return api.New(api.Options{
 		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
-		Gatherer: registry, Ready: a.notReady, Log: a.log,
+		Gatherer: registry, Ready: a.notReady, Later: a.reloader.later, Log: a.log,
 		Page: browser, Version: buildVersion(),
 		Keys:   func() any { return publicKeys(a.reloader.configured(), time.Now()) },
 		Bridge: a.bridge,

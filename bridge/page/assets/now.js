@@ -144,12 +144,18 @@ function figures(f) {
   const owed = f.endpoints?.reduce((n, e) => n + e.owed, 0) ?? 0;
   const firing = f.rules?.filter((r) => r.firing > 0).length ?? 0;
   return [
-    f.ready && figure(f.ready.ready ? 'Ready' : 'Not ready', f.ready.ready ? 'takes input in and stores it' : f.ready.reasons.join('; '), { tone: f.ready.ready ? 'good' : 'bad' }),
+    f.ready && readyFigure(f.ready),
     f.endpoints && figure(bad.length ? `${bad.length} of ${f.endpoints.length}` : String(f.endpoints.length), bad.length ? `endpoints not accepting${owed ? `, ${number(owed)} owed` : ''}` : `endpoints accepting${owed ? `, ${owed} owed` : ''}`, { href: '#/endpoints', tone: bad.length ? 'bad' : '', title: bad.map((e) => `${e.name}: ${e.reason || e.condition}`).join('\n') }),
     f.lost && figure(f.more ? `${f.lost.length}+` : String(f.lost.length), f.lost.length === 1 ? 'device lost' : 'devices lost', { href: '#/devices?presence=lost', tone: f.lost.length ? 'late' : '' }),
     f.rules && figure(`${firing} of ${f.rules.length}`, 'rules have alarms', { href: '#/rules' }),
     f.rejects && rejected(f.rejects),
   ].filter(Boolean);
+}
+
+function readyFigure(r) {
+  if (!r.ready) return figure('Not ready', r.reasons.join('; '), { tone: 'bad' });
+  if (r.restart) return figure('Ready', `${r.restart.join(', ')}: takes effect when tocsin is restarted`, { tone: 'late' });
+  return figure('Ready', 'takes input in and stores it', { tone: 'good' });
 }
 
 function rejected(r) {
