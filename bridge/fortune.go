@@ -30,14 +30,15 @@ type fortune struct {
 
 // A memo is what a lane has to know after a restart; in the store it is JSON.
 type memo struct {
-	Paused  bool       `json:"paused,omitempty"` // by an operator; otherwise the endpoint itself said that it is gone
-	Written time.Time  `json:"written,omitzero"` // when it was
-	Floor   time.Time  `json:"floor,omitzero"`   // of the fortune
-	Opened  int        `json:"opened,omitempty"` // of the breaker
-	Until   time.Time  `json:"until,omitzero"`   // of the breaker
-	Failing time.Time  `json:"failing,omitzero"` // since when nothing was accepted, as far as that was told
-	Told    rules.Type `json:"told,omitempty"`   // the last of its owner's notices, while it is not over
-	ToldAt  time.Time  `json:"told_at,omitzero"` // when what that says began
+	Paused  bool        `json:"paused,omitempty"` // by an operator; otherwise the endpoint itself said that it is gone
+	Written time.Time   `json:"written,omitzero"` // when it was
+	Floor   time.Time   `json:"floor,omitzero"`   // of the fortune
+	Opened  int         `json:"opened,omitempty"` // of the breaker
+	Until   time.Time   `json:"until,omitzero"`   // of the breaker
+	Last    LastAttempt `json:"last,omitzero"`    // of the fortune, while the breaker is open
+	Failing time.Time   `json:"failing,omitzero"` // since when nothing was accepted, as far as that was told
+	Told    rules.Type  `json:"told,omitempty"`   // the last of its owner's notices, while it is not over
+	ToldAt  time.Time   `json:"told_at,omitzero"` // when what that says began
 
 	Dropped   int       `json:"dropped,omitempty"`   // of all drops those that its owner was told of
 	DroppedAt time.Time `json:"dropped_at,omitzero"` // and when that was
@@ -61,7 +62,7 @@ func (s *fortune) restore(now time.Time, state EndpointState) error {
 	s.memo.Written = time.Time{}
 	s.written = s.memo
 	s.floor, s.digested = asLong(now, s.memo.Floor, at), asLong(now, s.memo.Digested, at)
-	s.breaker.until, s.breaker.opened = asLong(now, s.memo.Until, at), s.memo.Opened
+	s.breaker.until, s.breaker.opened, s.last = asLong(now, s.memo.Until, at), s.memo.Opened, s.memo.Last
 	return nil
 }
 
@@ -84,9 +85,9 @@ func asLong(now, until, written time.Time) time.Time {
 // A floor that is near is not worth a write.
 func (s *fortune) remember(now time.Time) bool {
 	s.memo.Floor, s.memo.Digested = stored(s.floor), stored(s.digested)
-	s.memo.Until, s.memo.Opened = stored(s.breaker.until), 0
+	s.memo.Until, s.memo.Opened, s.memo.Last = stored(s.breaker.until), 0, LastAttempt{}
 	if s.breaker.isOpen() {
-		s.memo.Opened = s.breaker.opened
+		s.memo.Opened, s.memo.Last = s.breaker.opened, s.last
 	}
 	m := s.memo
 	if m.Told == "" {

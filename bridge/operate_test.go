@@ -148,6 +148,51 @@ func TestEnablingClosesTheBreaker(t *testing.T) {
 	})
 }
 
+// An endpoint that is left alone is not asked again for a while, so nothing else would
+// say why.
+func TestOpenBreakerNamesItsCauseAlsoAfterACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops")
+		ops := w.endpoints["ops"]
+		ops.answer = always(failing(503))
+		w.treat = func(e *bridge.Endpoint) { e.Breaker = bridge.Breaker{Failures: 2, Open: time.Hour, MaxOpen: time.Hour} }
+		w.retry = bridge.RetryPolicy{Schedule: []time.Duration{0, time.Second}}
+		w.start()
+		w.mustSend("freezer-1", "temperature", -12)
+		time.Sleep(time.Minute)
+		names := func(when string) bridge.LastAttempt {
+			t.Helper()
+			list, err := w.Endpoints(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := list[0]
+			if e.Condition != "open" || e.Reason != "answered 503" || e.WaitsFor != "breaker" || e.Last.Status != 503 {
+				t.Errorf("%s: %+v, want an open breaker and why", when, e)
+			}
+			return e.Last
+		}
+		before := names("when it has opened")
+		w.crash()
+		w.start()
+		if after := names("after a crash"); !after.At.Equal(before.At) {
+			t.Errorf("the last attempt was at %v, and after a crash at %v", before.At, after.At)
+		}
+		ops.answering(nil)
+		time.Sleep(3 * time.Hour)
+		list, err := w.Endpoints(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := list[0]; e.Condition != "active" || e.Reason != "" || !e.Last.Accepted {
+			t.Errorf("when it accepts: %+v", e)
+		}
+		if err := w.halt(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // What an operator decided meanwhile could not be written: he was told so.
 func TestStoppingWhileTheStoreIsFullIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

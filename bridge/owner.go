@@ -57,7 +57,7 @@ func (l *lane) judge(now time.Time, a *attempt, how lesson) (told rules.Type, di
 		return "", false
 	}
 	res := &a.result
-	l.last = LastAttempt{At: now, Accepted: how == accepted, Status: res.Status}
+	l.last = LastAttempt{At: stored(now), Accepted: how == accepted, Status: res.Status}
 	if res.Err != nil {
 		l.last.Error = res.Err.Error()
 	}

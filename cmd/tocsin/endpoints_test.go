@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -60,4 +61,36 @@ func TestEndpointIsTestedPausedAndEnabled(t *testing.T) {
 	f(1, "there is no endpoint", "discard", "nobody")
 	f(0, "is enabled", "enable", "ops")
 	f(1, "send", "enable", "ops", "--send", "some")
+}
+
+func TestEndpointThatIsLeftAloneSaysWhy(t *testing.T) {
+	secret := webhook.NewSecret()
+	ops := startReceiver(t, secret, "503:1")
+	addr := freeAddr(t)
+	dir := plant(t, embedded(addr), secret, ops.url)
+	path := filepath.Join(dir, "tocsin.toml")
+	save(t, path, read(t, path)+`[endpoint.ops.breaker]
+failures = 1
+open = "1h"
+max_open = "1h"
+`)
+	p := startTocsin(t, dir)
+	p.waitReady()
+	publishCrossings(t, addr, "freezer-1", 1)
+	says := func() {
+		t.Helper()
+		var out string
+		eventually(t, "it is left alone", func() bool {
+			_, out, _ = p.command("endpoints")
+			return strings.Contains(out, "ops       open ")
+		})
+		if !strings.Contains(out, "answered 503 Service Unavailable") || !strings.Contains(out, "waits until") {
+			t.Errorf("nothing says why:\n%s", out)
+		}
+	}
+	says()
+	p.kill()
+	p = startTocsin(t, dir)
+	p.waitReady()
+	says()
 }
