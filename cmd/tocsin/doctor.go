@@ -41,7 +41,7 @@ it, on the machine that runs the bridge, or is to run it:
   systemd       does the unit start this configuration, and may it write to the store
   certificates  until when are ours good
   ports         can tocsin listen there, or does somebody else
-  bridge        is the one that runs ready
+  bridge        is the one that runs ready, and does it go by all that is configured
   broker        does a message come back from it
   endpoint      can it be reached: name, address, TLS, certificate
 

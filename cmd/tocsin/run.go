@@ -28,7 +28,9 @@ stop by SIGINT or SIGTERM. It prints a line for each address it listens on, and
 "ready" when messages can be taken in and stored. Logs go to standard error.
 
 A saved file or SIGHUP makes it read its configuration again. Rules and endpoints
-change while it runs; a configuration with an error changes nothing and is logged.`,
+change while it runs; broker, sources, store and http are read at a start, and tocsin
+doctor says what waits for one. A configuration with an error changes nothing and is
+logged.`,
 		Example: "  tocsin run -c /etc/tocsin/tocsin.toml",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runBridge(cmd.Context(), e, f) },

@@ -72,8 +72,8 @@ func TestFromEpisode(file *rules.File, program *rules.Program, inputs iter.Seq2[
 		})
 	}
 	if len(def.Expect) == 0 {
-		return nil, fmt.Errorf("the readings from %s to %s do not make %s fire again: it rested on what came before, or on other devices (write the test by hand)",
-			result.Start.Format(time.RFC3339), result.End.Format(time.RFC3339), e.Rule)
+		return nil, fmt.Errorf("the readings from %s to %s do not make %s fire again: it rested on what came before, on other devices, or on readings that were less than %v apart (write the test by hand)",
+			result.Start.Format(time.RFC3339), result.End.Format(time.RFC3339), e.Rule, every)
 	}
 	return def, nil
 }
