@@ -75,6 +75,9 @@ func TestFirstWordsSayWhatHasHappened(t *testing.T) {
 				continue // it asks for none of it
 			}
 			plain := strings.NewReplacer(`\`, "", "<b>", "", "</b>", "").Replace(said(s.last()))
+			if strings.HasPrefix(e.want, "Ended") && strings.Contains(plain, "✅") {
+				t.Errorf("%s: %q, and all is not well", preset, plain)
+			}
 			for line := range strings.Lines(plain) {
 				if at := strings.Index(line, e.want); at < 0 || at > len("ℹ️ ") {
 					t.Errorf("%s: %s begins with %q, want %q", preset, e.typ, line, e.want)
