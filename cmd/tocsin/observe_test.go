@@ -132,7 +132,7 @@ func TestInitSaysWhatToTryWhenNothingComes(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()
 		dir := filepath.Join(t.TempDir(), "fleet")
-		code, out, errs := runHere(t.Context(), "", nil, append([]string{"init", dir, "--observe", "10ms"}, args...)...)
+		code, out, errs := runHere(t.Context(), "", nil, append([]string{"init", dir, "--observe", "2s"}, args...)...)
 		if _, err := os.Stat(dir); err == nil || code != exitFailed || !strings.Contains(errs, want) {
 			t.Errorf("%v: %d %s%s, want %q", args, code, out, errs, want)
 		}
