@@ -27,8 +27,9 @@ type Config struct {
 	Rules    *rules.Program `toml:"-" json:"-"` // the rules, compiled
 	RuleFile *rules.File    `toml:"-" json:"-"` // the rules as written, all files merged
 
-	ruleSet *ruleSet       // where they are written
-	lines   map[string]int // where endpoints are
+	says    map[string]bool // the files that were read, and whether they say anything at all
+	ruleSet *ruleSet        // where they are written
+	lines   map[string]int  // where endpoints are
 }
 
 // Modes of [Broker].

@@ -35,6 +35,7 @@ func Load(path string, o Options) (*Config, Problems) {
 
 	l.main = readSource(filepath.ToSlash(path), path, l.report)
 	if l.main.tree != nil {
+		l.noteRead(l.main, path)
 		l.main.expand(l.getenv)
 		decoder{source: l.main, later: laterMain(), elsewhere: ruleTables()}.decode(&l.config)
 		if !l.report.full(false) {

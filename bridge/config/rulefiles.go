@@ -49,6 +49,7 @@ func (l *loader) checkRules() {
 			set.whole = false
 			continue
 		}
+		l.noteRead(s, file)
 		s.expand(l.getenv)
 		l.mergeRules(set, s)
 		if l.report.full(false) {

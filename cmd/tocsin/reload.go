@@ -225,11 +225,14 @@ func (r *reloader) reload(ctx context.Context, asked bool) (api.Reloaded, error)
 	return report, err
 }
 
-// read reads a configuration that has no name which somebody has registered.
+// read reads a configuration that has no name which somebody has registered, and no
+// file that was emptied.
 func (r *reloader) read(path string) (*config.Config, config.Problems) {
 	cfg, problems := r.load(path)
 	if problems.Errors() == 0 {
-		problems = append(problems, cfg.Taken(r.roll.Load().members.has)...)
+		was := r.roll.Load()
+		problems = append(problems, cfg.Taken(was.members.has)...)
+		problems = append(problems, cfg.Emptied(was.config)...)
 	}
 	return cfg, problems
 }

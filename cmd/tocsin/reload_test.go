@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"tocsin/bridge/webhook"
 )
@@ -106,6 +107,60 @@ func TestHangupReadsAgainAndUnchangedFilesTellNothing(t *testing.T) {
 	}
 	if strings.Contains(p.log(), "configuration reloaded") {
 		t.Errorf("unchanged files are a change:\n%s", p.log())
+	}
+}
+
+// Programs empty a file before they write it, may be held up in between, and leave it
+// empty where the disk is full: no alarm ends by that.
+func TestFileThatWasEmptiedEndsNoAlarm(t *testing.T) {
+	dir, p, l := reloadable(t)
+	publish(t, p, "freezer-1", `{"temperature":-12}`)
+	eventually(t, "fired", func() bool { return len(l.of(t, "warm/freezer-1")) == 1 })
+	for _, name := range []string{"tocsin.toml", "rules/cold.toml"} {
+		path := filepath.Join(dir, name)
+		good := read(t, path)
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the empty file was rejected", func() bool { return p.metric(successMetric) == "0" })
+		if !strings.Contains(p.log(), name+":1:1: is empty") {
+			t.Errorf("nobody says that %s is empty:\n%s", name, p.log())
+		}
+		if err := os.WriteFile(path, []byte(good), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the file as it was is accepted", func() bool { return p.metric(successMetric) == "1" })
+	}
+	publish(t, p, "freezer-1", `{"temperature":-20}`)
+	eventually(t, "resolved", func() bool { return len(l.of(t, "warm/freezer-1")) == 2 })
+	if got := l.of(t, "warm/freezer-1"); !slices.Equal(got, []string{"alarm.fired", "alarm.resolved"}) {
+		t.Errorf("told %q", got)
+	}
+
+	// Whoever means it says so.
+	publish(t, p, "freezer-1", `{"temperature":-12}`)
+	eventually(t, "fired again", func() bool { return len(l.of(t, "warm/freezer-1")) == 3 })
+	save(t, filepath.Join(dir, "rules", "cold.toml"), "# there are none today\n")
+	eventually(t, "the alarm was cancelled", func() bool { return slices.Contains(l.of(t, "warm/freezer-1"), "alarm.cancelled") })
+}
+
+// A file that is moved away and comes back, as editors do it, was never gone.
+func TestFileThatComesBackWasNeverGone(t *testing.T) {
+	dir, p, l := reloadable(t)
+	publish(t, p, "freezer-1", `{"temperature":-12}`)
+	eventually(t, "fired", func() bool { return len(l.of(t, "warm/freezer-1")) == 1 })
+	path := filepath.Join(dir, "rules", "cold.toml")
+	good := read(t, path)
+	if err := os.Rename(path, path+"~"); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(3 * settle) // an editor that is held up
+	save(t, path, good+"[rule.hot]\nmetric = \"temperature\"\nabove = \"40 °C\"\n")
+	eventually(t, "the rule was added", func() bool { return strings.Contains(p.log(), `"rules_added":"hot"`) })
+	publish(t, p, "freezer-1", `{"temperature":-20}`)
+	eventually(t, "resolved", func() bool { return len(l.of(t, "warm/freezer-1")) >= 2 })
+	if got := l.of(t, "warm/freezer-1"); !slices.Equal(got, []string{"alarm.fired", "alarm.resolved"}) {
+		t.Errorf("told %q", got)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,7 +23,8 @@ import (
 // is read: an editor writes in several steps, a deployment several files.
 const settle = 200 * time.Millisecond
 
-// maxUnsettled is how long it may take at most, in a folder that is never quiet.
+// maxUnsettled is how long it may take at most, in a folder that is never quiet, or
+// until a file that is gone or empty is believed to be meant like that.
 const maxUnsettled = 5 * time.Second
 
 // run reloads at SIGHUP and when a file of the configuration is saved, until ctx
@@ -34,7 +36,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	var since time.Time
 	follow := func() {
 		if w.follow(r.watched()) {
-			quiet = time.After(settle) // it may have been saved before it was watched
+			quiet, since = time.After(settle), time.Now() // it may have been saved before it was watched
 		}
 	}
 	follow()
@@ -58,9 +60,13 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 		case err := <-w.errors:
 			// An overflow lost events: some of them may have been ours.
 			r.log.Warn("watching the configuration", "error", err)
-			quiet = time.After(settle)
+			quiet, since = time.After(settle), time.Now()
 			continue
 		case <-quiet:
+			if w.midway() && time.Since(since) < maxUnsettled {
+				quiet = time.After(settle)
+				continue
+			}
 		}
 		quiet = nil
 		r.unrequested(ctx, asked)
@@ -133,6 +139,7 @@ type watch struct {
 	errors  <-chan error
 	files   map[string]bool // what is read, as named and as links lead there
 	folders map[string]bool // in which any file may be read
+	written []string        // the files that held something when they were last read
 	failing map[string]bool // folders that cannot be watched, which has been told
 }
 
@@ -159,9 +166,12 @@ func (w *watch) follow(paths []string) (more bool) {
 	if w.watcher == nil {
 		return false
 	}
-	w.files, w.folders = map[string]bool{}, map[string]bool{}
+	w.files, w.folders, w.written = map[string]bool{}, map[string]bool{}, nil
 	wanted := map[string]bool{}
 	for _, path := range paths {
+		if holdsText(path) {
+			w.written = append(w.written, path)
+		}
 		for _, path := range []string{path, resolved(path)} {
 			if info, err := os.Stat(path); err == nil && info.IsDir() {
 				w.folders[path], wanted[path] = true, true
@@ -186,6 +196,18 @@ func (w *watch) follow(paths []string) (more bool) {
 		more = more || err == nil && !known[path]
 	}
 	return more
+}
+
+// midway reports whether a file is gone or empty that was not: programs move or empty
+// a file before they write it, and may be held up in between.
+func (w *watch) midway() bool {
+	return slices.ContainsFunc(w.written, func(path string) bool { return !holdsText(path) })
+}
+
+// holdsText reports whether path is a file that is not empty.
+func holdsText(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Size() > 0
 }
 
 // resolved is where links lead, or path itself.
