@@ -439,8 +439,7 @@ func oddlyAccepted(s *stage) {
 		s.goesOn()
 		s.keepsMemory(t.name)
 		// Its status has said that it is taken: nothing is sent again for the body's sake.
-		if v := s.endpoint("ops"); !v.LastAttempt.Accepted {
-			s.Errorf("%s: %s is not taken for an answer: %+v", delivered, t.name, v)
-		}
+		// A receiver that closes with a request half read may have its answer overtaken.
+		s.eventually(t.name+" is taken for an answer", func() bool { return s.endpoint("ops").LastAttempt.Accepted })
 	}
 }
