@@ -118,10 +118,11 @@ type Bridge struct {
 	limit     int             // of devices; see Options.MaxDevices
 	linked    map[string]bool // which sources the engine thinks are heard
 	roster    *roster
-	ticked    time.Time // the last tick; zero before the first
-	woke      time.Time // the end of the last gap
-	gaps      []gap     // that the log has not been told of
-	loaded    bool      // an engine was made before; guarded by loading
+	ticked    time.Time   // the last tick; zero before the first
+	woke      time.Time   // the end of the last gap
+	gaps      []gap       // that the log has not been told of
+	loaded    bool        // an engine was made before; guarded by loading
+	rehearsed atomic.Bool // inputs were judged again, and no snapshot was written since
 }
 
 // New makes a bridge and loads its state. [Bridge.Run] starts it.

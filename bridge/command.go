@@ -44,13 +44,31 @@ func (b *Bridge) Command(ctx context.Context, c rules.Command) error {
 
 // Explain says why the alarms of a device stand as they do: those of one rule, or
 // with "" of all. It is empty for a device that no rule looks at.
-func (b *Bridge) Explain(device, rule string) ([]rules.Explanation, error) {
+func (b *Bridge) Explain(ctx context.Context, device, rule string) ([]rules.Explanation, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.engine == nil {
+		b.mu.Unlock()
 		return nil, fmt.Errorf("explaining %s: %w", device, errRefused)
 	}
-	return b.engine.Explain(device, rule, b.clock.now()), nil
+	list := b.engine.Explain(device, rule, b.clock.now())
+	b.mu.Unlock()
+	for i := range list {
+		b.recite(ctx, list[i].Retold(), list[i].Recite)
+	}
+	return list, nil
+}
+
+// recite reads events, as far as the store has them. One that cannot be read is not
+// worth a start.
+func (b *Bridge) recite(ctx context.Context, ids []string, to func(*rules.Event)) {
+	for _, id := range ids {
+		switch ev, err := b.store.Log().Event(ctx, id); {
+		case err == nil:
+			to(&ev)
+		case !errors.Is(err, ErrNoEvent) && ctx.Err() == nil:
+			b.log.Warn("what an alarm came to cannot be read", "event", id, "error", err)
+		}
+	}
 }
 
 // Announce tells an event that is no alarm's to the endpoints that ask for it,

@@ -8,6 +8,9 @@ import (
 	"tocsin/rules"
 )
 
+// ErrNoEvent says that the store knows no such event, any more or at all.
+var ErrNoEvent = errors.New("no such event")
+
 // ErrNoDelivery says that the store knows no such delivery, any more or at all.
 var ErrNoDelivery = errors.New("no such delivery")
 

@@ -269,6 +269,7 @@ func (b *Bridge) load(ctx context.Context, from, to time.Time) error {
 			orphans++
 		}
 	}
+	b.recite(ctx, engine.Retold(), engine.Recite)
 	if orphans > 0 {
 		b.log.Warn("alarms have no rule any more: whoever was told of them is told that they are cancelled", "alarms", orphans)
 	}

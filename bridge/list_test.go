@@ -107,7 +107,7 @@ func TestRenamedAlarmAnswersToTheKeyItWasToldUnder(t *testing.T) {
 				t.Errorf("%s %s: %v", c.Verb, c.Key, err)
 			}
 		}
-		if x, err := w.Explain("freezer-1", ""); err != nil || x[0].Key != "warm/freezer-1" {
+		if x, err := w.Explain(t.Context(), "freezer-1", ""); err != nil || x[0].Key != "warm/freezer-1" {
 			t.Errorf("explained as %v, %v", x, err)
 		}
 		w.mustSend("freezer-1", "temperature", -20)

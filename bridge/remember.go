@@ -95,7 +95,7 @@ func (b *Bridge) remember(ctx context.Context, engine *rules.Engine) map[string]
 		engine.Rehearse(in)
 		count++
 	}
-	if count > 0 {
+	if b.rehearsed.Store(count > 0); count > 0 {
 		b.log.Info("recent readings were taken in again", "inputs", count, "took", time.Since(begun).Round(time.Millisecond))
 	}
 	return nil
@@ -160,24 +160,24 @@ func recall(engine *rules.Engine, records iter.Seq2[[]byte, error]) (map[string]
 	return states, first
 }
 
-// snapshotLoop writes the engine's memory now and then, until ctx ends.
+// snapshotLoop writes the engine's memory now and then, until ctx ends, and once
+// after a rehearsal: what the store had otherwise is not rehearsed again.
 func (b *Bridge) snapshotLoop(ctx context.Context) {
 	every := time.NewTicker(time.Minute)
 	defer every.Stop()
 	written, at := time.Now(), b.history.Position()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-every.C:
-			end := b.history.Position()
-			if end == at || now.Sub(written) < snapshotEvery && end-at < snapshotInputs {
-				continue
-			}
+	for now := written; ; {
+		end := b.history.Position()
+		if b.rehearsed.Swap(false) || end != at && (now.Sub(written) >= snapshotEvery || end-at >= snapshotInputs) {
 			if err := b.snapshot(ctx, false); err != nil && ctx.Err() == nil {
 				b.log.Warn("writing down what is remembered", "error", err)
 			}
 			written, at = now, end
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case now = <-every.C:
 		}
 	}
 }

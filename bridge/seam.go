@@ -80,6 +80,9 @@ type Log interface {
 	Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error)
 	// Delivery returns one delivery with all that is kept of it, or [ErrNoDelivery].
 	Delivery(ctx context.Context, id, endpoint string) (DeliveryDetail, error)
+	// Event returns the event of an id, or [ErrNoEvent]: it was never committed, or is
+	// trimmed.
+	Event(ctx context.Context, id string) (rules.Event, error)
 	// Replay makes deliveries that have ended owed again, under the same ids and
 	// in order within each alarm. Discard ends those that are owed as cancelled,
 	// but for what is being attempted. Both return how many deliveries that is,

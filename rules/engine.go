@@ -67,12 +67,13 @@ type Engine struct {
 	chores   int64  // when what is no alarm's is looked at again, floods and links aside; 0 for never
 	mark     uint64 // of every channel, at least: see Reload
 
-	recalling  bool                // nothing is looked at
-	isPast     bool                // it judges anew what is over: see rehearing
-	rehearsing bool                // what is decided was decided before
-	rehearsed  bool                // something was taken in again, and is not forgotten yet as far as it must be
-	past       bool                // the reading at hand is not the last of its message
-	taking     bool                // a reading is being taken in, and its message may have more of the same time
+	recalling  bool // nothing is looked at
+	isPast     bool // it judges anew what is over: see rehearing
+	rehearsing bool // what is decided was decided before
+	rehearsed  bool // something was taken in again, and is not forgotten yet as far as it must be
+	past       bool // the reading at hand is not the last of its message
+	taking     bool // a reading is being taken in, and its message may have more of the same time
+	retold     retold
 	played     map[*instance]State // how a rehearsal left alarms that the store has otherwise; nil without one
 	order      []*Sample
 	touched    []*channel // by readings of the past, in a batch

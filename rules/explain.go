@@ -39,8 +39,10 @@ type Explanation struct {
 	AckedBy  string    `json:"acked_by,omitempty"`
 	Episode  string    `json:"episode,omitempty"`
 	Evidence []Point   `json:"evidence,omitempty"`
-	Traces   []Trace   `json:"traces,omitempty"` // of the rule, for whichever device: the last of each outcome
+	Traces   []Trace   `json:"traces,omitempty"` // of this alarm: the last of each outcome, as far as it is known
 	NextLook time.Time `json:"next_look,omitzero"`
+
+	edges []string // see Retold
 }
 
 // A LevelExplanation is one level of the ladder.
@@ -246,9 +248,12 @@ func (e *Engine) explain(a *instance) Explanation {
 		}
 	}
 	for _, t := range e.counts[a.rule.index].health.traces {
-		if t.Outcome != "" {
+		if t.Outcome != "" && t.Key == x.Key {
 			x.Traces = append(x.Traces, t)
 		}
+	}
+	if a.started != 0 {
+		x.edges = edgesOf(a.episodeID(), a.seq)
 	}
 	return x
 }

@@ -105,21 +105,46 @@ func (h *health) missed(a *instance) {
 	}
 }
 
-func (h *health) told(a *instance, ev *Event, at int64) {
-	switch ev.Type {
-	case AlarmFired, ReadingMatched, AlarmOccurred:
-		if ev.Muted == "" {
-			h.note(firedOutcome, a, at, ev.Because)
-		}
-	case AlarmResolved, AlarmCancelled:
-		if ev.Muted == "" {
-			h.note(clearedOutcome, a, at, ev.Because)
-		}
+// noteTold notes what is told of an alarm. What a rehearsal tells may never have
+// happened: that is for the store to say, see [Engine.Recite].
+func (e *Engine) noteTold(a *instance, ev *Event) {
+	h := &e.counts[a.rule.index].health
+	switch o, t := traced(ev); {
+	case o == outcomes:
+	case e.rehearsing:
+		e.retold.add(h, o, ev.ID)
+	default:
+		h.counts[o]++
+		h.traces[o] = t
 	}
 }
 
-func (h *health) note(o outcome, a *instance, at int64, text string) {
-	h.trace(o, a.toldKey(), at, text)
+// traced is the outcome that an event tells, and as what it is noted; outcomes for
+// an event that tells none.
+func traced(ev *Event) (outcome, Trace) {
+	o, key := outcomes, ev.Alarm.Key
+	switch ev.Type {
+	case AlarmFired, AlarmOccurred:
+		o = firedOutcome
+	case ReadingMatched:
+		o, key = firedOutcome, ev.Rule.ID+"/"+ev.Device.ID
+	case AlarmResolved, AlarmCancelled:
+		o = clearedOutcome
+	}
+	if o == outcomes || ev.Muted != "" {
+		return outcomes, Trace{}
+	}
+	return o, Trace{Outcome: outcomeNames[o], At: ev.At, Key: key, Text: ev.Because}
+}
+
+// noteMuted notes that an alarm which fires may not be told of.
+func (e *Engine) noteMuted(a *instance, at int64, mute string) {
+	h := &e.counts[a.rule.index].health
+	if e.rehearsing { // whether it still is, its stored state says
+		h.counts[suppressed]++
+		return
+	}
+	h.trace(suppressed, a.toldKey(), at, "muted: "+mute)
 }
 
 // refuse notes a device that the rule cannot judge.

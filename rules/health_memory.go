@@ -42,7 +42,9 @@ func (e *Engine) recallHealth(r *reader) {
 			continue
 		}
 		if h.counts[o] = int(r.int()); h.counts[o] > 0 {
-			h.traces[o] = Trace{Outcome: outcomeNames[o], At: wall(r.int()), Key: r.text(), Text: r.text()}
+			if t := (Trace{Outcome: outcomeNames[o], At: wall(r.int()), Key: r.text(), Text: r.text()}); t.Key != "" { // or it was only rehearsed
+				h.traces[o] = t
+			}
 		}
 	}
 	if r.bool() {

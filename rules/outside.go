@@ -70,7 +70,7 @@ func (e *Engine) forward(a *instance, out *Output) {
 	if r.shadow {
 		return
 	}
-	e.counts[r.index].health.told(a, &ev, e.now)
+	e.noteTold(a, &ev)
 	e.tellOutside(ev, out)
 }
 
@@ -89,7 +89,7 @@ func (e *Engine) tellOccurred(a *instance, began, ended *Event, end int64, out *
 		ev.Notify = began.Notify
 		ev.Endpoints = e.options.Route(&ev)
 	}
-	e.counts[a.rule.index].health.told(a, &ev, e.now)
+	e.noteTold(a, &ev)
 	out.Transitions = append(out.Transitions, a.transition(ev))
 }
 

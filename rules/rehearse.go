@@ -65,7 +65,26 @@ func (e *Engine) compareRehearsed(a *instance, s *State) {
 		s.enrich(&r)
 		delete(e.played, a)
 	case ok || phaseLeft(s):
+		if s.Episode == r.Episode && !s.FiredAt.IsZero() {
+			s.worsen(a.rule, &r)
+		}
 		e.played[a] = *s
+	}
+}
+
+// worsen takes over the peak of the same episode, which readings change without a
+// transition.
+func (s *State) worsen(rule *rule, r *State) {
+	switch g := &rule.rungs[0]; {
+	case r.Peak == nil || !g.peaks():
+	case s.Peak == nil:
+		s.Peak = r.Peak
+	default:
+		x, ok := rule.evidence().private(r.Peak.Value)
+		y, known := rule.evidence().private(s.Peak.Value)
+		if ok && known && g.further(x.num, y.num) {
+			s.Peak = r.Peak
+		}
 	}
 }
 
@@ -105,6 +124,6 @@ func (e *Engine) awaken(out *Output) {
 		}
 		e.schedule(a)
 	}
-	e.played = nil
+	e.played, e.retold = nil, retold{}
 	e.settleDirty(out)
 }

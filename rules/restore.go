@@ -40,7 +40,9 @@ func (e *Engine) restore(s State) bool {
 		e.shifted = append(e.shifted, a)
 	}
 	was := a.standing()
-	e.compareRehearsed(a, &s)
+	if e.compareRehearsed(a, &s); e.played != nil {
+		e.retold.know(&e.counts[r.index].health, &s)
+	}
 	a.restore(&s)
 	a.stored = true
 	if a.episode == nil && a.rule.gaugesOf(silence) { // it was heard, also where that was not recorded

@@ -195,7 +195,7 @@ func (e *Engine) catchUp(a *instance, was, now standing, at int64, tell func(say
 			}
 			ep.muted, moved = mute, true
 			if mute != pastMute { // it waits for the rest of its message, and is told then
-				e.counts[a.rule.index].health.note(suppressed, a, at, "muted: "+mute)
+				e.noteMuted(a, at, mute)
 			}
 		}
 	case ep.severity == Unset:

@@ -119,7 +119,7 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	default:
 		ev.Endpoints = slices.Clone(ep.told)
 	}
-	e.counts[r.index].health.told(a, &ev, at)
+	e.noteTold(a, &ev)
 	return ev
 }
 

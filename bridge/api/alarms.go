@@ -69,7 +69,7 @@ func (c *control) alarm(ctx context.Context, in *struct {
 	if d.Alarm, err = c.bridge.Alarm(ctx, in.Key); err != nil {
 		return d, err
 	}
-	why, err := c.bridge.Explain(d.Device, d.Rule)
+	why, err := c.bridge.Explain(ctx, d.Device, d.Rule)
 	if err != nil {
 		return d, err
 	}

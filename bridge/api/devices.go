@@ -66,7 +66,7 @@ func (c *control) addDevices() {
 		for _, metric := range metrics {
 			d.Samples[metric] = append([]rules.Point{}, points[metric]...) // a list, never null
 		}
-		d.Rules, err = c.bridge.Explain(in.ID, "")
+		d.Rules, err = c.bridge.Explain(ctx, in.ID, "")
 		return d, err
 	})
 }

@@ -39,8 +39,8 @@ func (c *control) addRules() {
 		}
 		return list[i], nil
 	})
-	reads(c, does{bridge.ScopeRead, "devices/{id}/explain", "Say why the alarms of a device stand as they do"}, func(_ context.Context, in *explaining) (explanationList, error) {
-		alarms, err := c.bridge.Explain(in.Device, in.Rule)
+	reads(c, does{bridge.ScopeRead, "devices/{id}/explain", "Say why the alarms of a device stand as they do"}, func(ctx context.Context, in *explaining) (explanationList, error) {
+		alarms, err := c.bridge.Explain(ctx, in.Device, in.Rule)
 		switch {
 		case err != nil || len(alarms) > 0:
 			return explanationList{alarms}, err

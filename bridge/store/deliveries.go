@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -298,6 +299,45 @@ func (s *search) delivery(e *listed, ep int64) (bridge.DeliveryInfo, bool) {
 	return info, s.q.State == "" || s.q.State == info.State
 }
 
+// Event returns the event of an id.
+func (j journal) Event(ctx context.Context, id string) (ev rules.Event, err error) {
+	if err := j.d.state(); err != nil {
+		return ev, err
+	}
+	e, err := j.d.event(ctx, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ev, fmt.Errorf("%s: %w", id, bridge.ErrNoEvent)
+	}
+	if err == nil {
+		err = json.Unmarshal(e.data, &ev)
+	}
+	return ev, err
+}
+
+// A written is an event as it is on disk.
+type written struct {
+	num  int64
+	data []byte
+}
+
+// event finds the event of an id, or [sql.ErrNoRows].
+func (d *DB) event(ctx context.Context, id string) (e written, err error) {
+	var at int64
+	var typ, alarm, told string
+	var sum sql.NullInt64
+	err = d.read.QueryRowContext(ctx, `SELECT num, type, payload, alarm, told, at, sum FROM event WHERE id = ?`, id).
+		Scan(&e.num, &typ, &e.data, &alarm, &told, &at, &sum)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		err = d.reading("events", err)
+	case sum.Valid && sum.Int64 != checksumOf(e.num, id, typ, alarm, told, at, e.data):
+		// Whoever looks ends nothing: it is not about to be told to anybody.
+		err = fmt.Errorf("event %d: %w (%s)", e.num, errDamaged, afterDamage)
+	}
+	return e, err
+}
+
 // Delivery returns one delivery with all that is kept of it.
 func (j journal) Delivery(ctx context.Context, id, endpoint string) (detail bridge.DeliveryDetail, err error) {
 	d := j.d
@@ -309,23 +349,15 @@ func (j journal) Delivery(ctx context.Context, id, endpoint string) (detail brid
 	if s == nil || endpoint == "" {
 		return detail, none
 	}
-	var num, at int64
-	var typ rules.Type
-	var alarm, told string
-	var sum sql.NullInt64
-	err = d.read.QueryRowContext(ctx, `SELECT num, type, payload, alarm, told, at, sum FROM event WHERE id = ?`, id).
-		Scan(&num, &typ, &detail.Data, &alarm, &told, &at, &sum)
+	e, err := d.event(ctx, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return detail, none
 	}
 	if err != nil {
-		return detail, d.reading("events", err)
+		return detail, err
 	}
-	if sum.Valid && sum.Int64 != checksumOf(num, id, string(typ), alarm, told, at, detail.Data) {
-		// Whoever looks ends nothing: it is not about to be told to anybody.
-		return detail, fmt.Errorf("event %d: %w (%s)", num, errDamaged, afterDamage)
-	}
-	s.after, s.least = place{event: num + 1}, num
+	detail.Data = e.data
+	s.after, s.least = place{event: e.num + 1}, e.num
 	if _, err := s.look(ctx); err != nil {
 		return detail, err
 	}
@@ -333,7 +365,7 @@ func (j journal) Delivery(ctx context.Context, id, endpoint string) (detail brid
 		return detail, none
 	}
 	detail.DeliveryInfo = s.found[0]
-	detail.Attempts, err = d.attempts(ctx, num, s.ep)
+	detail.Attempts, err = d.attempts(ctx, e.num, s.ep)
 	return detail, err
 }
 

@@ -81,6 +81,14 @@ func deliveriesAreListed(t *testing.T, f *fixture) {
 		f.wantsListed(bridge.DeliveryQuery{Since: time.Now().Add(far)})
 		f.reopen()
 	}
+	for id, alarm := range map[string]string{a: "rule/a", b: "rule/b"} {
+		if ev, err := f.Log().Event(t.Context(), id); err != nil || ev.ID != id || ev.Alarm.Key != alarm {
+			t.Errorf("event %s: %+v, %v", id, ev, err)
+		}
+	}
+	if _, err := f.Log().Event(t.Context(), "unknown"); !errors.Is(err, bridge.ErrNoEvent) {
+		t.Errorf("an event that never was: %v", err)
+	}
 	if _, err := f.Log().Deliveries(t.Context(), bridge.DeliveryQuery{Cursor: "here"}); err == nil || !strings.Contains(err.Error(), "cursor") {
 		t.Errorf("a made-up cursor: %v", err)
 	}
