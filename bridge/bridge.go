@@ -89,6 +89,7 @@ type Bridge struct {
 	metrics   *metrics
 	feed      *feed
 	rejects   *rejects
+	strangers strangers
 	log       *slog.Logger
 	tracer    *trace.Tracer // nil: off
 

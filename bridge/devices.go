@@ -93,13 +93,14 @@ func (b *Bridge) Devices(q DeviceQuery) (DevicePage, error) {
 // Device reports on one device; its error is [ErrNoDevice] if there is none.
 func (b *Bridge) Device(id string) (rules.DeviceReport, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.engine == nil {
+		b.mu.Unlock()
 		return rules.DeviceReport{}, fmt.Errorf("reporting on %s: %w", id, errRefused)
 	}
 	r, ok := b.engine.Report(id)
+	b.mu.Unlock()
 	if !ok {
-		return r, fmt.Errorf("%w %q (tocsin devices lists them)", ErrNoDevice, id)
+		return r, b.unheard(id)
 	}
 	return r, nil
 }

@@ -168,6 +168,7 @@ func (b *Bridge) noteUnasked(source string, samples []rules.Sample, m *broker.Me
 	what.detail = fmt.Sprintf("no rule asks for %s (rules ask for %s: is it written in another way there?)", some(said), some(b.program.Metrics()))
 	b.metrics.problems.WithLabelValues(source, reason).Inc()
 	b.rejects.note(source, reason, what, m)
+	b.strangers.note(source, samples[0].Device, said)
 }
 
 // some lists a few of many names.

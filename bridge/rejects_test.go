@@ -1,11 +1,14 @@
 package bridge_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"tocsin/bridge"
 	"tocsin/broker"
 )
 
@@ -66,6 +69,29 @@ func TestADeviceThatNoRuleCanUseIsSeen(t *testing.T) {
 		if len(list) != 1 || list[0].Source != "plant" || list[0].Reason != "unasked" || list[0].Count != 2 || list[0].Device != "b" || list[0].Metric != "temp" ||
 			!strings.HasPrefix(list[0].Detail, "no rule asks for temp (rules ask for humidity, temperature:") {
 			t.Errorf("%+v", list)
+		}
+		hand("plant/b", `{"temperatur":-21}`)
+		_, err := w.Device("b")
+		for _, want := range []string{`by the name "b"`, "last heard at 2000-01-01T00:00:00Z", "sends: temp, rh, temperatur (did you mean temperature?); rules ask for humidity, temperature"} {
+			if err == nil || !errors.Is(err, bridge.ErrNoDevice) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v; want %s", err, want)
+			}
+		}
+		if all := w.Unasked(""); len(all) != 1 || all[0].Device != "b" || all[0].Count != 3 || all[0].Source != "plant" {
+			t.Errorf("%+v", all)
+		}
+		if _, err := w.Device("c"); strings.Contains(err.Error(), "heard") {
+			t.Errorf("of one that was not heard: %v", err)
+		}
+		hand("plant/b", `{"temperature":-21}`)
+		if all := w.Unasked(""); len(all) != 0 {
+			t.Errorf("it has said what is asked for: %+v", all)
+		}
+		for i := range 3000 {
+			hand(fmt.Sprint("plant/x", i), `{"temp":-20}`)
+		}
+		if n := len(w.Unasked("")); n < 1000 || n > 1024 {
+			t.Errorf("%d of 3000 are remembered", n)
 		}
 		if err := w.halt(); err != nil {
 			t.Fatal(err)

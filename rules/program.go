@@ -82,6 +82,11 @@ func (p *Program) Rules() []RuleInfo { return p.infos }
 // use to them. The caller must not change it.
 func (p *Program) Metrics() []string { return p.names }
 
+// NearestMetric is the one of these that a typing error would have made a name of, or "".
+func (p *Program) NearestMetric(name string) string {
+	return (&names{sorted: p.names}).nearest(name)
+}
+
 // Mentions lists every endpoint the file names, defaults included. The caller
 // must not change it.
 func (p *Program) Mentions() []NotifyRef { return p.mentions }

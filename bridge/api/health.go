@@ -41,10 +41,13 @@ func (c *control) addRules() {
 	})
 	reads(c, does{bridge.ScopeRead, "devices/{id}/explain", "Say why the alarms of a device stand as they do"}, func(ctx context.Context, in *explaining) (explanationList, error) {
 		alarms, err := c.bridge.Explain(ctx, in.Device, in.Rule)
-		switch {
-		case err != nil || len(alarms) > 0:
+		if err != nil || len(alarms) > 0 {
 			return explanationList{alarms}, err
-		case in.Rule != "":
+		}
+		if u := c.bridge.Unasked(in.Device); in.Device != "" && len(u) == 1 {
+			return explanationList{}, nothing("device %q %s", in.Device, u[0].Text())
+		}
+		if in.Rule != "" {
 			return explanationList{}, nothing("rule %q does not look at a device %q, or the device was never heard of (leave the rule out to see what does)", in.Rule, in.Device)
 		}
 		return explanationList{}, nothing("no rule looks at a device %q, or it was never heard of (check its name, and the devices of your rules)", in.Device)

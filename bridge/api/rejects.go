@@ -19,11 +19,18 @@ type RejectView struct {
 	PayloadHex string `json:"payload_hex,omitempty" doc:"the same, where it is not"`
 }
 
+// An UnaskedView is a device that says nothing which a rule asks for.
+type UnaskedView struct {
+	bridge.Unasked
+	Text string `json:"text" doc:"all of it, for people"`
+}
+
 // addRejects adds what tells of input that was not used, and of what would use it.
 func (c *control) addRejects() {
 	type rejectList struct {
-		Since   time.Time    `json:"since" doc:"counts begin with the process"`
-		Rejects []RejectView `json:"rejects" doc:"one for each source and reason, the newest first"`
+		Since   time.Time     `json:"since" doc:"counts begin with the process"`
+		Rejects []RejectView  `json:"rejects" doc:"one for each source and reason, the newest first"`
+		Unasked []UnaskedView `json:"unasked" doc:"devices that say nothing which a rule asks for, by name; not all of very many"`
 	}
 	type sourceList struct {
 		Sources []bridge.SourceInfo `json:"sources"`
@@ -33,7 +40,10 @@ func (c *control) addRejects() {
 	})
 	reads(c, does{bridge.ScopeRead, "rejects", "List the input that was not used, and why"}, func(context.Context, *struct{}) (rejectList, error) {
 		found, since := c.bridge.Rejects()
-		list := rejectList{Since: since, Rejects: []RejectView{}}
+		list := rejectList{Since: since, Rejects: []RejectView{}, Unasked: []UnaskedView{}}
+		for _, u := range c.bridge.Unasked("") {
+			list.Unasked = append(list.Unasked, UnaskedView{u, u.Text()})
+		}
 		for _, r := range found {
 			v := RejectView{Reject: r}
 			if text := string(untorn(r.Payload)); isPlain(text) {

@@ -60,7 +60,18 @@ func listDevices(ctx context.Context, e env, f devicesFlags) error {
 	if f.alarming {
 		query.Set("alarming", "true")
 	}
-	return list(ctx, e, f.clientFlags, listing{name: "devices", query: query, limit: f.limit, nothing: "there is no such device"}, writeDevices)
+	if err := list(ctx, e, f.clientFlags, listing{name: "devices", query: query, limit: f.limit, nothing: "there is no such device"}, writeDevices); err != nil || f.asJSON {
+		return err
+	}
+	c, err := newClient(e, f.clientFlags)
+	var others rejected
+	if err == nil {
+		err = c.ask(ctx, []string{"rejects"}, nil, &others)
+	}
+	if n := len(others.Unasked); err == nil && n > 0 {
+		_, err = fmt.Fprintf(e.Stderr, "not among them: %s heard, of which no rule asks for anything (tocsin rejected unasked lists them)\n", count(n, "device"))
+	}
+	return err
 }
 
 func writeDevices(w io.Writer, devices []rules.DeviceReport) error {

@@ -31,6 +31,28 @@ func (f *doctorFlags) within(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeoutCause(ctx, f.patience, fmt.Errorf("no answer within %s", f.patience))
 }
 
+// examineUnasked asks a bridge that wants no token which devices say nothing that a rule
+// asks for.
+func examineUnasked(ctx context.Context, cfg *config.Config, client *http.Client, ready *http.Request) []finding {
+	if cfg.HTTP.Token.Reveal() != "" { // it is not sent to whoever answers there
+		return nil
+	}
+	req := ready.Clone(ctx)
+	req.URL.Path = "/api/v1/rejects"
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil // it has just said that it is ready
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var list rejected
+	if json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&list) != nil || len(list.Unasked) == 0 {
+		return nil
+	}
+	u := &list.Unasked[0]
+	return []finding{{suspect, "bridge", fmt.Sprintf("%s heard, of which no rule asks for anything: %q %s", count(len(list.Unasked), "device"), u.Device, u.Text),
+		"tocsin rejected unasked lists them"}}
+}
+
 // examineBridge asks the bridge that runs whether it is ready.
 func examineBridge(ctx context.Context, cfg *config.Config, runs bool, f doctorFlags) []finding {
 	switch {
@@ -71,7 +93,7 @@ func examineBridge(ctx context.Context, cfg *config.Config, runs bool, f doctorF
 		if len(said.Restart) > 0 {
 			found = append(found, finding{suspect, "bridge", strings.Join(said.Restart, ", ") + ": what " + cfg.Path + " says takes effect at the next start only", "restart tocsin"})
 		}
-		return found
+		return append(found, examineUnasked(ctx, cfg, &client, req)...)
 	}
 	why := cmp.Or(strings.Join(said.Reasons, "; "), said.Detail, resp.Status)
 	return []finding{{wrong, "bridge", "it is not ready: " + why, "its log says more"}}

@@ -103,6 +103,14 @@ func (c *apiClient) ask(ctx context.Context, path []string, query url.Values, in
 // unexplained finds out why there is nothing to explain: err, where that cannot be
 // found out.
 func (c *apiClient) unexplained(ctx context.Context, args []string, err error) error {
+	var list rejected
+	if c.ask(ctx, []string{"rejects"}, nil, &list) == nil {
+		for i := range list.Unasked {
+			if u := &list.Unasked[i]; u.Device == args[0] {
+				return fmt.Errorf("device %q %s", u.Device, u.Text)
+			}
+		}
+	}
 	_, deviceErr := c.do(ctx, http.MethodGet, []string{"devices", args[0]}, nil, nil)
 	if len(args) == 2 {
 		var rule rules.Health

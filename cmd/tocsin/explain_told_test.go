@@ -22,7 +22,7 @@ func TestExplainSaysWhyNothingWasDelivered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	save(t, main, string(text)+`
+	save(t, main, strings.Replace(string(text), "listen = \"127.0.0.1:0\"", "listen = \""+freeAddr(t)+"\"", 1)+`
 [endpoint.lyon]
 url    = "`+ops.url+`"
 secret = { file = "secrets/ops" }
@@ -60,6 +60,34 @@ egress = { allow_http = true, allow_cidrs = ["127.0.0.1"] }
 	f(exitFailed, `there is no rule "none" (tocsin rules`, "freezer-1", "none")
 	f(exitFailed, `never heard of a device "nobody" (tocsin devices`, "nobody")
 	f(exitFailed, `never heard of a device "nobody" (tocsin devices`, "nobody", "warm")
+
+	tell(t, addr, "plant/freezer-9/telemetry", `{"temprature":-12,"rh":40}`, false)
+	const heard, sends = `"freezer-9" was last heard at 20`, "but no rule asks for what it sends: temprature (did you mean temperature?), rh; rules ask for "
+	eventually(t, "heard", func() bool {
+		_, out, _ := p.command("rejected")
+		return strings.Contains(out, "unasked")
+	})
+	f(exitFailed, heard, "freezer-9")
+	f(exitFailed, sends, "freezer-9", "warm")
+	for want, args := range map[string][]string{
+		`by the name "freezer-9": it was last heard at 20`:                   {"devices", "freezer-9"},
+		"not among them: 1 device heard, of which no rule asks for anything": {"devices"},
+		`payload  26 bytes: {"temprature":-12,"rh":40}`:                      {"rejected", "unasked"},
+		"freezer-9  was last heard at 20":                                    {"rejected", "unasked"},
+		"rejected: nothing was rejected as \"json\"":                         {"rejected", "json"},
+	} {
+		if code, out, errs := p.command(args...); !strings.Contains(out+errs, want) {
+			t.Errorf("%v: exit %d, %s%s, want %q", args, code, out, errs, want)
+		}
+	}
+	for want, args := range map[string][]string{
+		"1 device heard, of which no rule asks for anything: \"freezer-9\"": {"doctor", "-c", main},
+		"not used: no rule asks for temprature (did you mean temperature?)": {"preview", "-c", main, "-t", "plant/freezer-9/telemetry", "-m", `{"temprature":-12,"rh":40}`},
+	} {
+		if code, out, errs := runHere(t.Context(), "", nil, args...); !strings.Contains(out+errs, want) {
+			t.Errorf("%v: exit %d, %s%s, want %q", args, code, out, errs, want)
+		}
+	}
 
 	if code, out, errs := p.command("endpoints", "disable", "ops", "--reason", "painting"); code != 0 {
 		t.Fatalf("%d %s%s", code, out, errs)

@@ -161,7 +161,7 @@ func preview(ctx context.Context, cfg *config.Config, f previewFlags, payload []
 	if err != nil {
 		return nil, err
 	}
-	p := &previewed{Sources: sourcesOf(&tried.Steps[0]), Events: []previewedEvent{}, Pending: append([]string{}, tried.Pending...), Cut: tried.Cut}
+	p := &previewed{Sources: sourcesOf(&tried.Steps[0], cfg.Rules), Events: []previewedEvent{}, Pending: append([]string{}, tried.Pending...), Cut: tried.Cut}
 	for i := range tried.Steps {
 		s := &tried.Steps[i]
 		for j := range s.Events {
@@ -172,7 +172,7 @@ func preview(ctx context.Context, cfg *config.Config, f previewFlags, payload []
 }
 
 // sourcesOf is what each source made of the message.
-func sourcesOf(s *bridge.TriedStep) []previewedSource {
+func sourcesOf(s *bridge.TriedStep, program *rules.Program) []previewedSource {
 	list := []previewedSource{}
 	for _, name := range s.Read {
 		p := previewedSource{Name: name, Readings: []rules.EventReading{}, Devices: []string{}, Problems: []string{}}
@@ -185,6 +185,9 @@ func sourcesOf(s *bridge.TriedStep) []previewedSource {
 			if r := &s.Readings[i]; r.Source == name {
 				heard(r.Device)
 				p.Readings = append(p.Readings, bridge.ReadingOf(r))
+				if problem := unaskedText(r.Metric, program); problem != "" && !slices.Contains(p.Problems, problem) {
+					p.Problems = append(p.Problems, problem)
+				}
 			}
 		}
 		for _, x := range s.Presence {
@@ -200,6 +203,18 @@ func sourcesOf(s *bridge.TriedStep) []previewedSource {
 		list = append(list, p)
 	}
 	return list
+}
+
+// unaskedText says that no rule asks for a metric, and "" where one does.
+func unaskedText(metric string, program *rules.Program) string {
+	near := program.NearestMetric(metric)
+	switch {
+	case slices.Contains(program.Metrics(), metric):
+		return ""
+	case near != "":
+		return fmt.Sprintf("no rule asks for %s (did you mean %s?)", metric, near)
+	}
+	return "no rule asks for " + metric
 }
 
 func tellOf(ev *rules.Event, after time.Duration, told map[string]destination, reveal bool) previewedEvent {
