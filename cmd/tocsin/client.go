@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -33,6 +35,7 @@ const (
 // clientFlags are those of every command that asks a running bridge.
 type clientFlags struct {
 	server    string
+	config    string
 	tokenFile string
 	cafile    string
 	asJSON    bool
@@ -41,7 +44,8 @@ type clientFlags struct {
 // add declares the flags on cmd and the commands below it.
 func (f *clientFlags) add(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&f.server, "server", "", "where the bridge answers (default: the variable TOCSIN_SERVER, or "+defaultServer+")")
+	flags.StringVar(&f.server, "server", "", "where the bridge answers (default: what -c says, the variable TOCSIN_SERVER, http.listen of ./"+defaultConfig+", or "+defaultServer+")")
+	flags.StringVarP(&f.config, "config", "c", "", "ask the bridge of this configuration file")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the bearer token (default: the variable TOCSIN_TOKEN)")
 	flags.StringVar(&f.cafile, "cafile", "", "PEM file with whom to trust for https, instead of the system's roots")
 	flags.BoolVar(&f.asJSON, "json", false, "print the answer as JSON")
@@ -50,19 +54,19 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 // An apiClient asks a running bridge.
 type apiClient struct {
 	base  *url.URL
+	from  string // who says that it answers there, and how to say otherwise
 	token string
 	http  *http.Client
 }
 
 func newClient(e env, f clientFlags) (*apiClient, error) {
-	place := "--server"
-	if f.server == "" {
-		set, _ := e.LookupEnv("TOCSIN_SERVER")
-		f.server, place = cmp.Or(set, defaultServer), "TOCSIN_SERVER"
+	server, place, from, err := f.address(e)
+	if err != nil {
+		return nil, err
 	}
-	base, err := url.Parse(f.server)
+	base, err := url.Parse(server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, refused("%s: %q is no address of a bridge (as in %s)", place, f.server, defaultServer)
+		return nil, refused("%s: %q is no address of a bridge (as in %s)", place, server, defaultServer)
 	}
 	trust, err := config.ClientTLS{CA: f.cafile}.ClientConfig()
 	if err != nil {
@@ -78,12 +82,40 @@ func newClient(e env, f clientFlags) (*apiClient, error) {
 		}
 		token = string(data)
 	}
-	return &apiClient{base: base, token: strings.TrimSpace(token), http: &http.Client{
+	return &apiClient{base: base, from: from, token: strings.TrimSpace(token), http: &http.Client{
 		Transport: transport,
 		Timeout:   clientTimeout,
 		// A redirect would take the token along.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// address is where to ask, the place that says so, and that in words.
+func (f *clientFlags) address(e env) (server, place, from string, err error) {
+	if f.server != "" {
+		return f.server, "--server", "--server says where it answers", nil
+	}
+	if set, _ := e.LookupEnv("TOCSIN_SERVER"); set != "" && f.config == "" {
+		return set, "TOCSIN_SERVER", "the variable TOCSIN_SERVER says so; --server says where it answers", nil
+	}
+	path := cmp.Or(f.config, defaultConfig)
+	listen, secure, err := config.ReadHTTP(path, e.LookupEnv)
+	_, port, _ := net.SplitHostPort(listen)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && f.config == "":
+		return defaultServer, "--server", "that is the default; --server says where it answers, and so does " + defaultConfig + " in this folder, or -c FILE", nil
+	case err != nil && f.config == "": // the bridge runs by what it was
+		return defaultServer, "--server", "that is the default, since " + err.Error() + "; --server says where it answers", nil
+	case err != nil:
+		return "", "", "", refused("-c: %v (--server says where the bridge answers)", err)
+	case port == "" || port == "0":
+		return "", "", "", refused("%s: http.listen is %q, where no bridge can be asked (--server says where it answers)", path, listen)
+	}
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
+	return scheme + reachable(listen), path, "http.listen of " + path + " says so; --server says where it answers", nil
 }
 
 // An answered is the problem that a bridge answered with.
@@ -179,7 +211,7 @@ func (c *apiClient) send(ctx context.Context, method, address string, content []
 
 // unreached is the error that no answer came.
 func (c *apiClient) unreached(err error) error {
-	remedy := "is tocsin run running there? --server says where it answers"
+	remedy := "is tocsin run running there? " + c.from
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError

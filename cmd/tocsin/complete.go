@@ -109,7 +109,7 @@ func addCompletions(e env, cmd *cobra.Command) error {
 // completeFrom asks the bridge for the names in a list that go on as begun.
 func completeFrom(cmd *cobra.Command, e env, list, begun string) []string {
 	flag := func(name string) string { return cmd.Flag(name).Value.String() }
-	c, err := newClient(e, clientFlags{server: flag("server"), tokenFile: flag("token-file"), cafile: flag("cafile")})
+	c, err := newClient(e, clientFlags{server: flag("server"), config: flag("config"), tokenFile: flag("token-file"), cafile: flag("cafile")})
 	if err != nil {
 		return nil
 	}

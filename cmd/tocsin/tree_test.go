@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -109,6 +110,47 @@ func TestWrongUsageIsExitTwoInOneLine(t *testing.T) {
 		f(append(args, "--token-file", filepath.Join(t.TempDir(), "none"))...)
 		f(append(args, "--cafile", filepath.Join(t.TempDir(), "none"))...)
 	})
+}
+
+// Who says nothing of where to ask is answered by the bridge of this folder, and told
+// why it was asked there.
+func TestACommandAsksTheBridgeOfItsFolder(t *testing.T) {
+	bridge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"rules":[]}`) }))
+	defer bridge.Close()
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(bridge.URL, "http://"))
+	nobody := freeAddr(t)
+	dir := t.TempDir()
+	t.Chdir(dir)
+	f := func(code int, want, text string, vars map[string]string, args ...string) {
+		t.Helper()
+		if text != "" {
+			save(t, "tocsin.toml", text)
+		}
+		got, out, errs := runHere(t.Context(), "", vars, append([]string{"rules"}, args...)...)
+		if got != code || !strings.Contains(out+errs, want) {
+			t.Errorf("%q: exit %d, %s%s; want %s", text, got, out, errs, want)
+		}
+	}
+	f(0, "", "[http]\nlisten = \"127.0.0.1:"+port+"\"\n", nil)
+	f(0, "", "[http]\nlisten = \"0.0.0.0:"+port+"\"\n[endpoint.x]\nurl = \"${UNSET}\"\n", nil)
+	f(0, "", "[http]\nlisten = \"127.0.0.1:${PORT}\"\n", map[string]string{"PORT": port})
+	f(exitFailed, "http://"+nobody+": connection refused (is tocsin run running there? http.listen of tocsin.toml says so; --server", "[http]\nlisten = \""+nobody+"\"\n", nil)
+	f(0, "", "", nil, "--server", bridge.URL)
+	f(0, "", "", map[string]string{"TOCSIN_SERVER": bridge.URL})
+	f(exitFailed, "http.listen of tocsin.toml says so", "", map[string]string{"TOCSIN_SERVER": bridge.URL}, "-c", "tocsin.toml")
+	f(exitUsage, `tocsin.toml: http.listen is "", where no bridge can be asked (--server`, "[http]\nlisten = \"\"\n", nil)
+	f(exitUsage, "-c: ", "", nil, "-c", "none.toml")
+	f(exitFailed, "https://"+nobody, "[http]\nlisten = \""+nobody+"\"\ntls = { cert = \"c\", key = \"k\" }\n", nil)
+	for text, want := range map[string]string{"[http": "that is the default, since tocsin.toml:1:", "": "that is the default; --server says"} {
+		save(t, "tocsin.toml", text)
+		if text == "" {
+			_ = os.Remove("tocsin.toml")
+		}
+		e := env{LookupEnv: func(string) (string, bool) { return "", false }}
+		if server, _, from, err := (&clientFlags{}).address(e); server != defaultServer || !strings.HasPrefix(from, want) || err != nil {
+			t.Errorf("%q: %s, %s, %v", text, server, from, err)
+		}
+	}
 }
 
 // Where no bridge answers, or not as one, the command says what to do.
