@@ -63,7 +63,7 @@ func rowsOfFaults() []row {
 		}, ""},
 		{"F18", "the process stands still", []string{"cmd/tocsin TestConnectionsThatEndWhileWeStandStillSayNothing"}, ""},
 		{"F19", "it is reloaded all the time", []string{
-			"cmd/tocsin TestSavedFileIsReloadedAndABrokenOneChangesNothing TestHangupReadsAgainAndUnchangedFilesTellNothing TestReloadAndPlanOverHTTP",
+			"cmd/tocsin TestSavedFileIsReloadedAndABrokenOneChangesNothing TestHangupReadsAgainAndUnchangedFilesTellNothing TestReloadAndPlanOverHTTP TestFileThatWasEmptiedEndsNoAlarm TestFileThatComesBackWasNeverGone",
 		}, ""},
 		{"F20", "the files are of another version", []string{
 			"bridge/store TestFileOfSchemaOneIsTakenOver TestUpgradedFileIsLikeANewOne TestRefusedUpgradeLeavesTheFileAsItWas",
