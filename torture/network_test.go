@@ -15,10 +15,11 @@ import (
 // outerVariable names the network of this machine to a process that has one of its own.
 const outerVariable = "TOCSIN_OUTER_NETWORK"
 
-// secluded runs the tests once more in a network of their own, and returns what they
-// end with; false where there can be no such network, or this is it. Partitions come and
-// go with addresses, and a browser that is told of new addresses gives up what it
-// loads: that would fail the tests of the page beside us.
+// secluded runs the tests once more with a network and mounts of their own, and returns
+// what they end with; false where there can be none, or these are they. Partitions come
+// and go with addresses, and a browser that is told of new addresses gives up what it
+// loads: that would fail the tests of the page beside us. And a disk that another
+// process has taken along into its mounts cannot be put away.
 func secluded() (code int, ok bool) {
 	if os.Getuid() != 0 || os.Getenv(outerVariable) != "" {
 		return 0, false
@@ -28,7 +29,7 @@ func secluded() (code int, ok bool) {
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=/proc/%d/ns/net", outerVariable, os.Getpid()))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return 0, false // the machine gives none: scenes that need one say so
 	}
@@ -47,10 +48,14 @@ func secluded() (code int, ok bool) {
 	return cmd.ProcessState.ExitCode(), true
 }
 
-// settleIn has the addresses of this machine answer in a network that is new.
+// settleIn has the addresses of this machine answer in a network that is new, and keeps
+// mounts to ourselves.
 func settleIn() error {
 	if os.Getenv(outerVariable) == "" {
 		return nil
+	}
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
 	}
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("ip link set lo up: %w: %s", err, out)
