@@ -53,6 +53,20 @@ func lines(entries []AuditView) (list []string) {
 	return list
 }
 
+// What is no text is read as it was written in the request.
+func TestOddBytesOfAPathAreAuditedEscaped(t *testing.T) {
+	h := everyRoute(t, Options{})
+	for _, path := range []string{"/api/v1/alarms/warm%2Fa%FF%1B%5B2J/ack", "/api/v1/alarms/warm%2Fpumpe-ä/ack"} {
+		ask(t, h, secret, "POST", path, "{}")
+	}
+	if all := audited(t, h, 10, ""); len(all) != 2 || all[1].Path != "/api/v1/alarms/warm%2Fa%FF%1B%5B2J/ack" || all[0].Path != "/api/v1/alarms/warm/pumpe-ä/ack" {
+		t.Errorf("%+v", all)
+	}
+	if w := ask(t, h, secret, "GET", "/api/v1/", ""); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "/openapi.yaml says what there is") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestWhatChangesSomethingIsAudited(t *testing.T) {
 	fail := false
 	h := everyRoute(t, Options{

@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -70,7 +73,7 @@ func (h *handler) audited(r *http.Request, x *exchange) {
 		return
 	}
 	entry := bridge.AuditEntry{
-		At: time.Now().UTC(), Who: x.by.name, Token: x.by.id, From: r.RemoteAddr, Method: clip(r.Method, 20), Path: clip(r.URL.Path, maxSaid),
+		At: time.Now().UTC(), Who: x.by.name, Token: x.by.id, From: r.RemoteAddr, Method: clip(r.Method, 20), Path: clip(shownPath(r.URL), maxSaid),
 		Status: x.status, Refused: x.refused, Error: x.err, Said: x.said,
 	}
 	keep := AuditKept
@@ -88,6 +91,14 @@ func (h *handler) audited(r *http.Request, x *exchange) {
 		h.log.Error("audit entry not written", "error", err, "who", entry.Who, "from", entry.From,
 			"method", entry.Method, "path", entry.Path, "status", entry.Status)
 	}
+}
+
+// shownPath is a path as people read it: as it was written where it has what no text has.
+func shownPath(u *url.URL) string {
+	if utf8.ValidString(u.Path) && !strings.ContainsFunc(u.Path, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return u.Path
+	}
+	return u.EscapedPath()
 }
 
 // clip cuts a text that somebody else has made, and takes out of it what looks like

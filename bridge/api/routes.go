@@ -121,7 +121,7 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if spelt := r.URL.EscapedPath(); path.Clean(spelt) != spelt { // the mux would redirect it
-		problem(w, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(r.URL.Path))
+		nowhere(w, r)
 		return
 	}
 	r = whole(r)
@@ -137,7 +137,11 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusMethodNotAllowed, "only "+allow+" is answered here")
 		return
 	}
-	problem(w, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(r.URL.Path))
+	nowhere(w, r)
+}
+
+func nowhere(w http.ResponseWriter, r *http.Request) {
+	problem(w, http.StatusNotFound, "there is nothing at "+strconv.QuoteToASCII(r.URL.Path)+" (/openapi.yaml says what there is)")
 }
 
 // tags are the first parts of the routes' paths, and what they are about.
