@@ -52,13 +52,20 @@ func (c *control) addEndpoints() {
 		Caller
 		Name string `path:"name" doc:"of the endpoint"`
 		Body *struct {
+			By     string `json:"by,omitempty" maxLength:"1000" doc:"who does it; left out: the name of the token"`
 			Reason string `json:"reason,omitempty" maxLength:"1000" doc:"why, for whoever looks at it later"`
 		}
 	}
 	acts(c, does{bridge.ScopeOps, "endpoints/{name}/disable", "Send an endpoint nothing until it is enabled; what it is owed is kept"}, func(ctx context.Context, in *disabling) (struct{}, error) {
-		reason := "switched off by an operator"
-		if in.Body != nil && in.Body.Reason != "" {
-			reason = in.Body.Reason
+		reason, by := "switched off by an operator", ""
+		if in.x.by.id != "" {
+			by = in.x.by.name
+		}
+		if in.Body != nil {
+			reason, by = cmp.Or(in.Body.Reason, reason), cmp.Or(in.Body.By, by)
+		}
+		if by != "" {
+			reason += ", by " + by
 		}
 		err := c.orHeld(in.Name, c.bridge.Pause(ctx, in.Name, reason))
 		c.audit(&in.Caller, err, "reason", reason)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/user"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -138,7 +139,7 @@ func commandAlarm(ctx context.Context, e env, f alarmFlags, verb rules.Verb, key
 		return err
 	}
 	if f.by == "" {
-		f.by, _ = e.LookupEnv("USER")
+		f.by = userName(e)
 	}
 	body := map[string]any{"by": f.by, "reason": f.reason}
 	if verb == rules.Shelve {
@@ -157,7 +158,21 @@ func commandAlarm(ctx context.Context, e env, f alarmFlags, verb rules.Verb, key
 	if verb == rules.Shelve {
 		words = "is shelved until " + stamped(body["until"].(time.Time))
 	}
+	if f.by != "" {
+		words += ", by " + cleanLine(f.by)
+	}
 	return did(e, f.asJSON, deed{"alarms " + string(verb), key}, words)
+}
+
+// userName is who types commands, as the system knows them; "" where it does not.
+func userName(e env) string {
+	if name, _ := e.LookupEnv("USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
 }
 
 // end is when shelving ends.

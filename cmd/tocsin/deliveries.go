@@ -76,9 +76,13 @@ superseded and dropped.`,
 }
 
 func listDeliveries(ctx context.Context, e env, f deliveriesFlags) error {
-	return list(ctx, e, f.clientFlags, listing{name: "deliveries", since: f.since, limit: f.limit, nothing: "there is no such delivery",
+	err := list(ctx, e, f.clientFlags, listing{name: "deliveries", since: f.since, limit: f.limit, nothing: "there is no such delivery",
 		query: filter(map[string]string{"endpoint": f.endpoint, "alarm": f.alarm, "device": f.device, "type": f.typ, "state": f.state}),
 	}, writeDeliveries)
+	if err != nil {
+		return err
+	}
+	return noteSwitchedOff(ctx, e, &f.clientFlags, f.endpoint)
 }
 
 // timeFlag reads how long ago, or when; "" is the zero time.

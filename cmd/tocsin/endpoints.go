@@ -79,6 +79,9 @@ unless the message was accepted.`,
 			if err := show(e, f.asJSON, answer, writeTested); err != nil {
 				return err
 			}
+			if err := noteSwitchedOff(cmd.Context(), e, f, args[0]); err != nil {
+				return err
+			}
 			if err := json.Unmarshal(answer, &t); err != nil || !t.Accepted {
 				return &exitError{code: exitFailed}
 			}
@@ -127,16 +130,20 @@ func writeTested(w io.Writer, r api.Tested) error {
 }
 
 func newEndpointDisable(e env, f *clientFlags) *cobra.Command {
-	var reason string
+	var by, reason string
 	cmd := &cobra.Command{
-		Use: "disable NAME", Short: "Send it nothing until it is enabled; what it is owed is kept", Args: oneEndpoint,
+		Use: "disable NAME", Aliases: []string{"pause"}, Short: "Send it nothing until it is enabled; what it is owed is kept", Args: oneEndpoint,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := actOn(cmd.Context(), e, f, []string{args[0], "disable"}, map[string]string{"reason": reason}); err != nil {
+			if by == "" {
+				by = userName(e)
+			}
+			if _, err := actOn(cmd.Context(), e, f, []string{args[0], "disable"}, map[string]string{"by": by, "reason": reason}); err != nil {
 				return err
 			}
-			return did(e, f.asJSON, deed{"endpoints disable", args[0]}, "is paused; what it is owed is kept")
+			return did(e, f.asJSON, deed{"endpoints disable", args[0]}, "is paused; what it is owed is kept, and sent after tocsin endpoints enable "+cleanLine(args[0]))
 		},
 	}
+	cmd.Flags().StringVar(&by, "by", "", "who does it (default: the user's name)")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at it later")
 	return cmd
 }
@@ -145,7 +152,7 @@ func newEndpointEnable(e env, f *clientFlags) *cobra.Command {
 	var send string
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "enable NAME", Short: "Send it what it is owed, and what is to come", Args: oneEndpoint,
+		Use: "enable NAME", Aliases: []string{"resume"}, Short: "Send it what it is owed, and what is to come", Args: oneEndpoint,
 		Long: `Enable switches an endpoint on that was paused, or has answered 410 Gone. Of what it
 is owed it is sent all, or with --send the latest state of each alarm, or nothing
 (discard). What is not sent is counted first, and asked for; --yes does not ask.`,
@@ -252,6 +259,33 @@ func writeEndpoints(w io.Writer, list endpointList) error {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", cleanLine(s.Name), cleanLine(s.Condition), s.Owed, oldest, s.Dead, last, cleanLine(endpointNote(s)))
 	}
 	return t.Flush()
+}
+
+// noteSwitchedOff says of endpoints that are sent nothing why, since when, and what to
+// do about it; "" is all.
+func noteSwitchedOff(ctx context.Context, e env, f *clientFlags, name string) error {
+	if f.asJSON {
+		return nil
+	}
+	c, err := newClient(e, *f)
+	if err != nil {
+		return err
+	}
+	var list endpointList
+	if err := c.ask(ctx, []string{"endpoints"}, nil, &list); err != nil {
+		return fmt.Errorf("endpoints: %w", err)
+	}
+	for i := range list.Endpoints {
+		s := &list.Endpoints[i]
+		switch {
+		case name != "" && name != s.Name:
+		case s.Condition == "paused" || s.Condition == "disabled":
+			fmt.Fprintf(e.Stderr, "%s is %s and sent no events: %s (tocsin endpoints enable %[1]s)\n", cleanLine(s.Name), s.Condition, cleanLine(endpointNote(s)))
+		case s.Condition == "open":
+			fmt.Fprintf(e.Stderr, "%s is left alone for a while: %s (tocsin endpoints test %[1]s tries it)\n", cleanLine(s.Name), cleanLine(endpointNote(s)))
+		}
+	}
+	return nil
 }
 
 // endpointNote is why an endpoint is not active, and until when it is left alone.

@@ -33,13 +33,17 @@ func TestEndpointIsTestedPausedAndEnabled(t *testing.T) {
 
 	f(0, "ops is paused", "disable", "ops", "--reason", "they are moving house")
 	f(0, "paused", "--json")
-	f(0, "they are moving house")
+	f(0, "they are moving house, by ")
+	f(0, "ops is paused and sent no events: they are moving house, by ", "test", "ops")
+	if _, _, errs := p.command("deliveries"); !strings.Contains(errs, "(tocsin endpoints enable ops)") {
+		t.Errorf("deliveries says %q of an endpoint that is paused", errs)
+	}
 	publishCrossings(t, addr, "freezer-1", 4)
 	eventually(t, "four are owed", func() bool {
 		return p.metric(`tocsin_deliveries_pending{endpoint="ops"}`) == "4"
 	})
-	if got := len(ops.unique(t)); got != 2 {
-		t.Errorf("a paused endpoint was told %d", got-2)
+	if got := len(ops.unique(t)); got != 3 { // a test of it is no event
+		t.Errorf("a paused endpoint was told %d", got-3)
 	}
 	f(2, "no terminal to ask", "enable", "ops", "--send", "latest")
 	f(0, "3 deliveries discarded", "enable", "ops", "--send", "latest", "--yes")
@@ -47,9 +51,10 @@ func TestEndpointIsTestedPausedAndEnabled(t *testing.T) {
 	if got := ops.of(t, "warm/freezer-1"); got[0] != "alarm.resolved" {
 		t.Errorf("told %v", got)
 	}
-	f(0, "0 deliveries discarded", "enable", "ops")
+	f(0, "0 deliveries discarded", "resume", "ops")
 
-	f(0, "ops is paused", "disable", "ops")
+	f(0, "ops is paused; what it is owed is kept, and sent after tocsin endpoints enable ops", "pause", "ops", "--by", "ada")
+	f(0, "switched off by an operator, by ada")
 	publishCrossings(t, addr, "freezer-2", 2)
 	eventually(t, "two are owed", func() bool {
 		return p.metric(`tocsin_deliveries_pending{endpoint="ops"}`) == "2"
