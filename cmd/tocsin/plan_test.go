@@ -61,7 +61,7 @@ func TestPlanAsksTheRunningBridge(t *testing.T) {
 		!strings.Contains(out, "alarm.cancelled to ops (rule_removed)") || !strings.Contains(out, "firing warning") {
 		t.Errorf("a rule that goes: %d %s%s", code, out, errs)
 	}
-	if code, out, errs = p.command("alarms", "ack", "warm/freezer-1", "--by", "me"); code != 0 || out != "warm/freezer-1 is acknowledged\n" || errs != "" {
+	if code, out, errs = p.command("alarms", "ack", "warm/freezer-1", "--by", "me"); code != 0 || out != "warm/freezer-1 is acknowledged, by me\n" || errs != "" {
 		t.Errorf("acknowledging: %d %s%s", code, out, errs)
 	}
 	if code, out, errs = p.command("alarms"); code != 0 || !strings.Contains(out, "acknowledged by me") {
