@@ -70,8 +70,8 @@ func plants() []plant {
 			scene: "F19", names: unmoved,
 		},
 		{
-			name: "takes time in which it stood still for silence", file: "bridge/judge.go",
-			edits: []string{"Gap: &rules.Gap{From: from, To: to}", "Gap: &rules.Gap{From: to, To: to}"},
+			name: "takes time in which it stood still for silence", file: "bridge/clock.go",
+			edits: []string{"Gap: &rules.Gap{From: since, To: now}", "Gap: &rules.Gap{From: now, To: now}"},
 			scene: "F18/suspended-for-longer-than-a-device-may-be-silent", names: unmoved,
 		},
 		{
