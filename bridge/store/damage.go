@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -121,24 +122,59 @@ func ended(err error) error {
 	return err
 }
 
-// maxChecked is up to which size the pages of a file are looked through at a start:
+// maxChecked is up to which size a file is looked through at a start:
 // it takes less than a second.
 const maxChecked = 32 << 20
 
-// checkPages refuses a file whose pages do not fit together: a row that cannot be
-// found is owed to nobody. Of a larger one, what is read is found out when it is read.
-func (d *DB) checkPages(ctx context.Context) error {
+// check refuses a file whose pages do not fit together, or that owes an endpoint
+// something else than was counted: what cannot be found is told to nobody. Of a
+// larger one, what is read is found out when it is read.
+func (d *DB) check(ctx context.Context) error {
 	if used, _, err := d.pages(ctx); err != nil || used > maxChecked {
 		return err
 	}
 	var found string
-	if err := d.read.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
+	if err := d.read.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&found); err != nil {
 		return err
 	}
 	if found != "ok" {
 		return fmt.Errorf("%w: %s", errDamaged, strings.Join(strings.Fields(found), " "))
 	}
-	return nil
+	wrong, err := miscounted(ctx, d.read)
+	if len(wrong) > 0 {
+		err = fmt.Errorf("%w: %s", errDamaged, wrong[0])
+	}
+	return err
+}
+
+// miscounted returns what is wrong with endpoints that are owed something else than
+// was counted with each change. A row that went, an endpoint's position, and a list
+// of endpoints that names another one show by that.
+func miscounted(ctx context.Context, db *sql.DB) (wrong []string, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT p.name, p.owed, p.bytes, p.dead, sum(o.state = 0), sum(o.size) FILTER (WHERE o.state = 0), sum(o.state = 2)
+		FROM endpoint p LEFT JOIN (
+			SELECT d.ep, d.state, octet_length(e.payload) AS size FROM delivery d JOIN event e ON e.num = d.event WHERE d.state IN (0, 2)
+		UNION ALL
+			SELECT u.num, 0, octet_length(e.payload) FROM event e JOIN endpoint u ON e.num > u.cursor AND instr(e.eps, ' ' || u.num || ' ') > 0
+			WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE event = e.num AND ep = u.num)
+		) o ON o.ep = p.num GROUP BY p.num`)
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func() error {
+		var name string
+		var counted, found struct{ owed, bytes, dead int64 }
+		var owed, bytes, dead sql.NullInt64
+		if err := rows.Scan(&name, &counted.owed, &counted.bytes, &counted.dead, &owed, &bytes, &dead); err != nil {
+			return err
+		}
+		if found.owed, found.bytes, found.dead = owed.Int64, bytes.Int64, dead.Int64; found != counted {
+			wrong = append(wrong, fmt.Sprintf("endpoint %s is owed %d events of %d bytes and has %d dead ones; %d of %d bytes and %d were counted",
+				name, found.owed, found.bytes, found.dead, counted.owed, counted.bytes, counted.dead))
+		}
+		return nil
+	})
+	return wrong, err
 }
 
 // checksum is kept with a row and covers what must not come back otherwise than it

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tocsin/bridge"
 )
@@ -150,6 +151,64 @@ func TestFlippedBitInARowIsNotTold(t *testing.T) {
 			if err == nil || !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), "not as it was written") || !strings.Contains(err.Error(), "(tocsin doctor --integrity says what is damaged; restore a backup") {
 				t.Errorf("%v", err)
 			}
+		})
+	}
+}
+
+// The columns that change as deliveries go on have no checksum. What one that flipped
+// takes from an endpoint is missing in the count of what it is owed.
+func TestFlippedBitTakesNothingFromWhatIsOwed(t *testing.T) {
+	ctx := context.Background()
+	whole := t.TempDir()
+	d := open(t, whole)
+	for i := range 12 {
+		commit(t, d, event(fmt.Sprintf("e%d", i), fmt.Sprintf("a%d", i), "ops", "canary"))
+	}
+	drain(t, d, "canary")
+	due, _, err := d.Claim(ctx, bridge.Ask{Endpoint: "ops", Limit: 3})
+	if err != nil || len(due) != 3 {
+		t.Fatalf("%d due, %v", len(due), err)
+	}
+	ends := []bridge.Outcome{{Fate: bridge.Dead}, {Fate: bridge.Retry, Due: time.Now().Add(time.Hour)}, {Fate: bridge.Retry, Due: time.Now().Add(time.Hour)}}
+	for i := range ends {
+		ends[i].Event, ends[i].Endpoint, ends[i].Attempt, ends[i].At = due[i].Event, "ops", 1, time.Now()
+	}
+	if err := d.Finish(ctx, ends); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(whole, databaseFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, flip := range map[string]string{
+		"nothing":                 ``,
+		"a position":              `UPDATE endpoint SET cursor = cursor + 4 WHERE name = 'ops'`,
+		"a position, back":        `UPDATE endpoint SET cursor = 0 WHERE name = 'ops'; DELETE FROM delivery WHERE ep = (SELECT num FROM endpoint WHERE name = 'ops')`,
+		"whom an event is for":    `UPDATE event SET eps = replace(eps, (SELECT num FROM endpoint WHERE name = 'ops'), 9) WHERE num = 8`,
+		"a delivery's state":      `UPDATE delivery SET state = 1 WHERE ep = (SELECT num FROM endpoint WHERE name = 'ops') AND event = 2`,
+		"a dead delivery's state": `UPDATE delivery SET state = 3 WHERE state = 2`,
+		"a delivery's event":      `UPDATE delivery SET event = 99 WHERE event = 2 AND state = 0`,
+		"a delivery's endpoint":   `UPDATE delivery SET ep = (SELECT num FROM endpoint WHERE name = 'canary'), event = 99 WHERE event = 2 AND state = 0`,
+		"what was counted":        `UPDATE endpoint SET owed = owed + 1 WHERE name = 'ops'`,
+		"a delivered one's state": `UPDATE delivery SET state = 0 WHERE state = 1 AND event = 5`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, databaseFile)
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if what == "nothing" {
+				if err := open(t, dir).Close(); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			alter(t, path, flip)
+			refuses(t, dir, "not as it was written: endpoint ", " were counted", "restore a backup")
 		})
 	}
 }

@@ -46,8 +46,8 @@ func (i *Inspection) damaged(format string, args ...any) {
 }
 
 // Inspect looks through the store in a folder: whether its pages and indexes fit
-// together, and every event and every alarm is as it was written. It changes nothing
-// and keeps nobody from the store. Runs says that a process has it open. The error of
+// together, every event and every alarm is as it was written, and each endpoint is owed
+// what was counted. It changes nothing and keeps nobody from the store. Runs says that a process has it open. The error of
 // a folder without a store is fs.ErrNotExist.
 func Inspect(ctx context.Context, dir string, runs bool) (Inspection, error) {
 	path := filepath.Join(dir, databaseFile)
@@ -138,7 +138,14 @@ func (i *Inspection) look(ctx context.Context, db *sql.DB) error {
 	if err := i.lookAtEvents(ctx, db); err != nil {
 		return err
 	}
-	return i.lookAtStates(ctx, db)
+	if err := i.lookAtStates(ctx, db); err != nil {
+		return err
+	}
+	wrong, err := miscounted(ctx, db)
+	for _, w := range wrong {
+		i.damaged("%s", w)
+	}
+	return err
 }
 
 func (i *Inspection) lookAtEvents(ctx context.Context, db *sql.DB) error {

@@ -76,6 +76,9 @@ func TestInspectFindsWhatIsNotAsItWasWritten(t *testing.T) {
 				binary.BigEndian.PutUint16(p[3:], cells-1)
 			}
 		}), "tocsin.db: "},
+		"an endpoint's position": {func(t *testing.T, path string) {
+			alter(t, path, `UPDATE endpoint SET cursor = cursor + 4`)
+		}, "endpoint ops is owed 26 events"},
 		"no tables": {func(t *testing.T, path string) {
 			_ = os.WriteFile(path, []byte(strings.Repeat("no database ", 1000)), 0o600)
 		}, "not a database"},

@@ -152,7 +152,7 @@ func (d *DB) open(ctx context.Context, o Options) (err error) {
 	if d.selectBodies, err = d.read.PrepareContext(ctx, selectBodies); err != nil {
 		return explain(path, err)
 	}
-	if err := d.checkPages(ctx); err != nil {
+	if err := d.check(ctx); err != nil {
 		return explain(path, err)
 	}
 	if err := d.load(ctx); err != nil {
