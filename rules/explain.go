@@ -100,6 +100,12 @@ func (e *Engine) Describe(key string, now time.Time) (title, because string) {
 // shadowMute is why nobody is told of a rule that is only tried out.
 const shadowMute = "shadow"
 
+// hushed reports whether nobody is told of an alarm since its rule is only tried out.
+// Who was told before it was is told what follows.
+func (a *instance) hushed() bool {
+	return a.rule.shadow && (a.episode == nil || len(a.episode.told) == 0)
+}
+
 // Glance is what the stored state of an alarm, found by its key, does not have: its
 // newest reading, of which there is none at the zero time, and why nobody is told,
 // where its rule is the reason.
@@ -108,7 +114,7 @@ func (e *Engine) Glance(key string) (last any, at time.Time, muted string) {
 	if a == nil {
 		return nil, time.Time{}, ""
 	}
-	if a.rule.shadow {
+	if a.hushed() {
 		muted = shadowMute
 	}
 	s := a.state()
@@ -201,7 +207,7 @@ func (e *Engine) explain(a *instance) Explanation {
 		Key: a.toldKey(), Device: d.public(), Rule: a.rule.public(), State: s.phase.String(), Severity: s.severity,
 		Reading: a.reading(), Measured: "unknown", Heard: wall(d.contact), Muted: e.muting(a), NextLook: wall(next),
 	}
-	if x.Muted == "" && a.rule.shadow {
+	if x.Muted == "" && a.hushed() {
 		x.Muted = shadowMute
 	}
 	x.Warming = wall(e.coldUntil(a))

@@ -450,6 +450,37 @@ shadow = true
 		"0s fired warning hot/d to=", "1m resolved warning hot/d to=")
 }
 
+// Whoever was told of an episode waits for its end, and nobody joins them.
+func TestARuleThatBecomesAShadowTellsItsEpisodeToTheEnd(t *testing.T) {
+	s := tell(t, hot+`
+[rule.hot]
+metric = "temperature"
+above = 10
+[rule.hot.escalate.unacked]
+after = "30m"
+severity = "critical"
+notify = ["oncall"]
+`, "0s d temperature=11", "0s fired warning hot/d")
+	on := true
+	s.change(func(f *File) { f.Rule["hot"].Shadow = &on }).play("1m reload\n1m restart\n30m d temperature=12\n40m d temperature=9\n41m d temperature=11\n42m d temperature=9")
+	s.expect("3m stale warning hot/d", "30m escalated critical hot/d reason=unacked", "40m resolved critical hot/d",
+		"41m fired warning hot/d to=", "42m resolved warning hot/d to=")
+}
+
+func TestMutedByItsShadowIsWhatNobodyWasTold(t *testing.T) {
+	s := tell(t, hot+"[rule.hot]\nmetric = \"temperature\"\nabove = 10\n", "0s d temperature=11", "0s fired warning hot/d")
+	on := true
+	s.change(func(f *File) { f.Rule["hot"].Shadow = &on }).play("1m reload\n1m e temperature=11")
+	for device, want := range map[string]string{"d": "", "e": shadowMute} {
+		if _, _, muted := s.e.Glance("hot/" + device); muted != want {
+			t.Errorf("hot/%s is listed as muted %q, want %q", device, muted, want)
+		}
+		if x := s.e.Explain(device, "", s.now)[0]; x.Muted != want {
+			t.Errorf("hot/%s is explained as muted %q, want %q", device, x.Muted, want)
+		}
+	}
+}
+
 func TestForwardTellsEachReadingThatMatches(t *testing.T) {
 	tell(t, hot+`
 [rule.hot]

@@ -30,7 +30,7 @@ func (s saying) worsens() bool {
 
 // tell makes the event of a change, numbers it, and says who is owed it. A
 // newcomer can be told of an alarm when it starts or worsens. Whoever was told
-// is told everything that follows.
+// is told everything that follows, also by a rule that has become a shadow.
 func (e *Engine) tell(a *instance, s saying, at int64) Event {
 	c, r, ep := a.channel, a.rule, a.episode
 	a.seq++
@@ -109,8 +109,8 @@ func (e *Engine) tell(a *instance, s saying, at int64) Event {
 		ev.Because = "readings that came late: in alarm from " + clock(wall(a.started), ev.At) + " to " + clock(end, ev.At) + "; ended " + ev.Because
 	}
 	switch {
-	case s.record || r.shadow:
-	case s.worsens():
+	case s.record:
+	case s.worsens() && !r.shadow:
 		if s.notify != nil {
 			ev.Notify = s.notify
 		}

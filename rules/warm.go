@@ -133,11 +133,11 @@ func (e *Engine) tellSync(at int64, out *Output) {
 	names := union(e.options.Sync(), nil)
 	lists := make(map[string][]EventAlarm, len(names))
 	for a := range e.instances() {
-		if a.episode == nil || a.rule.shadow || len(names) == 0 {
+		if a.episode == nil || len(names) == 0 {
 			continue
 		}
 		alarm, to := a.synced(), a.episode.told
-		if a.episode.severity == Unset {
+		if a.episode.severity == Unset && !a.rule.shadow {
 			to = e.options.Route(a.probe())
 		}
 		for _, name := range to {

@@ -129,6 +129,15 @@ func TestSyncTellsEachEndpointItsAlarmsOnceWarm(t *testing.T) {
 	}
 }
 
+func TestSyncListsWhatWasToldByARuleThatIsAShadowNow(t *testing.T) {
+	s := newStore(t, warmRules, "ops")
+	s.play("0m fridge temperature=25")
+	on := true
+	s.change(func(f *File) { f.Rule["hot"].Shadow = &on }).play("1m reload\n2m oven temperature=25\n11m fridge temperature=25")
+	s.expect("0s fired warning hot/fridge first-seen", "2m fired warning hot/oven first-seen to=",
+		"3m stale warning hot/fridge first-seen", "10m sync 1/1 firing:warning:hot/fridge")
+}
+
 func TestWarmingGoesOnOverRestartReloadAndCrash(t *testing.T) {
 	story := []string{
 		"0m fridge temperature=5 humidity=90", "0m lathe power=2", "1m mill power=9", "1m lathe power=2", "2m mill power=9", "2m oven temperature=5",
