@@ -72,6 +72,7 @@ type committer struct {
 	wake  chan struct{}     // holds one
 
 	committed atomic.Uint64 // number of the last group that is on disk
+	deaf      atomic.Bool   // nobody is heard: what is written does not say otherwise
 
 	mu   sync.Mutex
 	room sync.Cond // signalled when the open group is taken
@@ -201,6 +202,7 @@ func (c *committer) take() *group {
 // every group that could not be written failed.
 func (c *committer) write(ctx context.Context, written func(*group)) error {
 	for g := c.take(); g != nil; g = c.take() {
+		g.batch.Probe = c.deaf.Load()
 		// gofail: var beforeCommit struct{}
 		if err := c.store.Commit(ctx, g.batch); err != nil {
 			c.settle(g, fmt.Errorf("%w: %w", errRefused, err))

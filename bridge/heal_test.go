@@ -58,3 +58,44 @@ func TestSpaceIsToldWhenSomethingIsStored(t *testing.T) {
 		must(t, w.halt())
 	})
 }
+
+// A process that is stopped when there is space, and before it has gone on, writes what
+// it knows of endpoints. It has heard nothing meanwhile, and does not say that it has.
+func TestStoppingJustAsSpaceReturnsForgetsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "ops", "crm")
+		var full, returned atomic.Bool
+		var written []bridge.Batch
+		w.wrap = func(s bridge.Store) bridge.Store {
+			return faulty{Store: s, commit: func(b bridge.Batch) error {
+				if full.Load() {
+					return fmt.Errorf("writing: %w", bridge.ErrFull)
+				}
+				if returned.Load() {
+					written = append(written, b)
+				}
+				return nil
+			}}
+		}
+		w.start()
+		full.Store(true)
+		if err := w.send("freezer-3", "temperature", -12); err == nil {
+			t.Fatal("a crossing was acknowledged while the store was full")
+		}
+		if err := w.Pause(t.Context(), "crm", "too many"); err == nil {
+			t.Error("pausing is on disk, and there is no space")
+		}
+		time.Sleep(time.Hour + time.Second/2) // between two probes
+		returned.Store(true)
+		full.Store(false)
+		must(t, w.halt())
+		if len(written) == 0 || len(written[0].Endpoints) == 0 {
+			t.Fatalf("%d batches were written, and what the operator decided is not in the first", len(written))
+		}
+		for i, b := range written {
+			if !b.Probe {
+				t.Errorf("batch %d says that messages are taken", i+1)
+			}
+		}
+	})
+}

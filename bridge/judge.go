@@ -371,6 +371,7 @@ func (b *Bridge) forget(err error) {
 func (b *Bridge) heal(ctx context.Context, cause error, deaf time.Time) {
 	reason := cause.Error()
 	b.refusing.Store(&reason)
+	b.commits.deaf.Store(true)
 	b.forget(cause)
 	b.log.Error("nothing can be stored; messages are refused until there is space", "error", cause)
 	every := time.NewTicker(time.Second)
@@ -412,6 +413,8 @@ func (b *Bridge) resume(ctx context.Context, deaf time.Time) error {
 	}
 	if err != nil {
 		b.forget(err)
+		return err
 	}
-	return err
+	b.commits.deaf.Store(false)
+	return nil
 }

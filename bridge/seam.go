@@ -116,7 +116,7 @@ type Batch struct {
 	Transitions []rules.Transition
 	Endpoints   []EndpointState // changes of endpoints themselves
 	Also        []Also
-	Probe       bool // it is empty, and asks whether there is space again for more than nothing
+	Probe       bool // it says nothing of whether messages are taken: empty, it asks whether there is space again
 }
 
 // Also makes an event that is in the store owed to one more endpoint. One that
