@@ -41,6 +41,7 @@ type EmbeddedOptions struct {
 	Anonymous      Anonymous             // who may come without a name
 	MaxPacket      int                   // bytes of one packet, at most 1 MiB; 0 is 256 KiB
 	MaxConnections int                   // 0 is 10,000
+	MaxOpen        int                   // connections at a time, those on their way in included, more are closed at once; 0 is no bound
 	Rate           float64               // messages and requests per second and client; 0 is 1,000, below 0 is no limit
 	Inflight       int                   // messages a client may have open at QoS 2, and duplicates looked for; 0 is 100
 	Users          map[string]User       // by name; what is not allowed is refused
@@ -75,6 +76,8 @@ type Embedded struct {
 	passwords      *passwords
 	anonymous      bool
 	maxConnections int
+	maxOpen        int64
+	open           atomic.Int64 // accepted, and not yet closed
 	rate           float64
 	inflight       int
 	clients        func(ClientEvent) // nil: nobody is told
@@ -137,11 +140,12 @@ func newEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		users:          maps.Clone(o.Users),
 		passwords:      passwords,
 		maxConnections: cmp.Or(o.MaxConnections, 10_000),
+		maxOpen:        int64(cmp.Or(o.MaxOpen, math.MaxInt)),
 		rate:           cmp.Or(o.Rate, 1000),
 		inflight:       cmp.Or(o.Inflight, 100),
 		clients:        o.Clients,
 		seed:           maphash.MakeSeed(),
-		lobby:          newLobby(),
+		lobby:          newLobby(min(doorSize, cmp.Or(o.MaxOpen, doorSize))),
 		arrivals:       newPerAddress(arrivalRate, arrivalBurst),
 		sometimes:      &rate.Sometimes{First: 20, Interval: time.Second},
 		owners:         map[string]*conn{},

@@ -499,6 +499,21 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+func TestConnectionsLeaveFilesToOthers(t *testing.T) {
+	e := serve(t, EmbeddedOptions{MaxOpen: 4}, safe)
+	var in []*wire
+	for i := range 4 {
+		in = append(in, connected(t, e, hello{id: fmt.Sprintf("d%d", i), clean: true}))
+	}
+	for range 3 {
+		dialWire(t, e).expectClosed(tConnack)
+	}
+	eventually(t, "those turned away are not counted", func() bool { return counted(e.metrics.turnedAway.WithLabelValues("files")) == 3 })
+	_ = in[0].Close()
+	eventually(t, "a file is not given back", func() bool { return e.open.Load() == 3 })
+	connected(t, e, hello{id: "d4", clean: true})
+}
+
 func TestConnectionsFromOneAddressAreBounded(t *testing.T) {
 	e, err := NewEmbedded(EmbeddedOptions{Listen: "127.0.0.1:0", Anonymous: AnonymousLoopback})
 	if err != nil {

@@ -27,6 +27,8 @@ const (
 	maxAcceptDelay = time.Second
 )
 
+var errFiles = errors.New("as many connections are open as there are files for (raise the limit of open files)")
+
 // A listener is a bound address.
 type listener struct {
 	net.Listener
@@ -115,22 +117,36 @@ func (e *Embedded) accept(ctx context.Context, l *listener) {
 		delay = minAcceptDelay
 		l.failed.Store(nil)
 		from := addressOf(nc.RemoteAddr())
+		if e.open.Add(1) > e.maxOpen {
+			e.dismiss(nc)
+			e.turnAway("files", from, "", errFiles)
+			continue
+		}
 		if !e.arrivals.allow(from) {
-			_ = nc.Close()
+			e.dismiss(nc)
 			e.turnAway("rate", from, "", errors.New("too many connections from this address"))
 			continue
 		}
 		g, err := e.lobby.arrive(ctx, from)
 		if err != nil {
-			_ = nc.Close()
+			e.dismiss(nc)
 			if ctx.Err() != nil {
 				return
 			}
 			e.turnAway("crowd", from, "", err)
 			continue
 		}
-		e.work.Go(func() { e.serve(ctx, l, nc, g) })
+		e.work.Go(func() {
+			defer e.dismiss(nc)
+			e.serve(ctx, l, nc, g)
+		})
 	}
+}
+
+// dismiss gives back the file of an accepted connection.
+func (e *Embedded) dismiss(nc net.Conn) {
+	_ = nc.Close() // it may be closed already
+	e.open.Add(-1)
 }
 
 // serve owns a connection on its way in, until it has ended.

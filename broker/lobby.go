@@ -51,9 +51,10 @@ type guest struct {
 	placed bool
 }
 
-func newLobby() *lobby {
+// newLobby makes a lobby with so many places at its door.
+func newLobby(door int) *lobby {
 	return &lobby{
-		door:   make(chan struct{}, doorSize),
+		door:   make(chan struct{}, door),
 		places: make(chan struct{}, lobbySize),
 		shares: map[netip.Addr]*share{},
 	}
@@ -74,7 +75,7 @@ func (l *lobby) arrive(ctx context.Context, from netip.Addr) (*guest, error) {
 		s = &share{places: make(chan struct{}, lobbySize/shareOf)}
 		l.shares[from] = s
 	}
-	if s.guests >= doorSize/shareOf {
+	if s.guests >= max(1, cap(l.door)/shareOf) {
 		<-l.door
 		return nil, errCrowd
 	}

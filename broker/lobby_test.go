@@ -63,7 +63,7 @@ func TestOneAddressLeavesPlacesToOthers(t *testing.T) {
 }
 
 func TestNoAddressCrowdsTheDoor(t *testing.T) {
-	l := newLobby()
+	l := newLobby(doorSize)
 	one, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	var guests []*guest
 	for range doorSize / shareOf {
@@ -86,6 +86,20 @@ func TestNoAddressCrowdsTheDoor(t *testing.T) {
 	}
 	if len(l.shares) != 0 || len(l.door) != 0 || len(l.places) != 0 {
 		t.Errorf("left behind: %d shares, %d at the door, %d in the lobby", len(l.shares), len(l.door), len(l.places))
+	}
+}
+
+// Where files are few, the door is smaller, and so is the share of an address.
+func TestNoAddressCrowdsASmallDoor(t *testing.T) {
+	l := newLobby(8)
+	one, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	for i, want := range []error{nil, nil, errCrowd} {
+		if _, err := l.arrive(t.Context(), one); err != want {
+			t.Errorf("connection %d: error %v, want %v", i, err, want)
+		}
+	}
+	if _, err := l.arrive(t.Context(), other); err != nil {
+		t.Error(err)
 	}
 }
 

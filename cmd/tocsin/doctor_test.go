@@ -94,7 +94,7 @@ func TestDoctorJudgesAUnitAndItsLimits(t *testing.T) {
 		t.Errorf("without a unit: %+v", got)
 	}
 
-	if got := judgeLimit(1024, 10_000); got.Verdict != suspect || !strings.Contains(got.Remedy, "LimitNOFILE=10256") {
+	if got := judgeLimit(1024, 10_000); got.Verdict != suspect || !strings.Contains(got.Remedy, "LimitNOFILE=10512") || !strings.Contains(got.Fact, "leaves 640 for devices") {
 		t.Errorf("%+v", got)
 	}
 	if got := judgeLimit(65536, 10_000); got.Verdict != fine || got.Remedy != "" {

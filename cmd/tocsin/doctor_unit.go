@@ -109,12 +109,3 @@ func examineLimits(cfg *config.Config) []finding {
 	}
 	return nil
 }
-
-func judgeLimit(limit uint64, connections int) finding {
-	const others = 256 // the store, endpoints, HTTP
-	fact := fmt.Sprintf("%d files may be open here, and %d devices may connect", limit, connections)
-	if limit < uint64(max(connections, 0))+others { // #nosec G115 -- not negative
-		return finding{suspect, "limits", fact, fmt.Sprintf("set LimitNOFILE=%d in the unit, or ulimit -n, or lower broker.embedded.max_connections", connections+others)}
-	}
-	return finding{fine, "limits", fact, ""}
-}

@@ -89,8 +89,17 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 		return err
 	}
 	a.close = append(a.close, a.reloader.close)
+	forDevices, forHTTP := 0, 0 // of the files that may be open; 0 where no limit is known
+	if limit, ok := openFiles(); ok {
+		forDevices, forHTTP = divideFiles(limit)
+	}
+	for _, f := range examineLimits(cfg) {
+		if f.Verdict != fine {
+			a.log.Warn(fmt.Sprintf("%s: %s (%s)", f.Place, f.Fact, f.Remedy))
+		}
+	}
 	clients := func(ev broker.ClientEvent) { a.bridge.Client(ev) } // it is there when the source runs
-	if a.source, err = openSource(cfg, decoders, clients, a.log, registry); err != nil {
+	if a.source, err = openSource(cfg, decoders, clients, forDevices, a.log, registry); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
 	if closer, ok := a.source.(io.Closer); ok {
@@ -115,7 +124,7 @@ func (a *assembly) open(ctx context.Context, cfg *config.Config, o assemblyOptio
 	if cfg.HTTP.Listen == "" {
 		return nil
 	}
-	if a.http, err = a.openHTTP(cfg, registry); err != nil {
+	if a.http, err = a.openHTTP(cfg, forHTTP, registry); err != nil {
 		return fmt.Errorf("http: %w", err)
 	}
 	if a.scheme = "http"; cfg.HTTP.TLS.Cert != "" {
@@ -274,7 +283,7 @@ func unattended(cfg *config.Config) []string {
 	return names
 }
 
-func openSource(cfg *config.Config, decoders []*decode.Decoder, clients func(broker.ClientEvent), log *slog.Logger, registry prometheus.Registerer) (source, error) {
+func openSource(cfg *config.Config, decoders []*decode.Decoder, clients func(broker.ClientEvent), connections int, log *slog.Logger, registry prometheus.Registerer) (source, error) {
 	if cfg.Broker.Mode == config.External {
 		return openClient(cfg.Broker.External, decoders, log, registry)
 	}
@@ -289,7 +298,7 @@ func openSource(cfg *config.Config, decoders []*decode.Decoder, clients func(bro
 	}
 	return broker.NewEmbedded(broker.EmbeddedOptions{
 		Listen: b.Listen, TLSListen: b.TLS.Listen, TLS: tlsConfig,
-		Anonymous: broker.Anonymous(b.Anonymous), MaxPacket: int(b.MaxPacket), MaxConnections: b.MaxConnections,
+		Anonymous: broker.Anonymous(b.Anonymous), MaxPacket: int(b.MaxPacket), MaxConnections: b.MaxConnections, MaxOpen: connections,
 		Rate: float64(b.PerClient.Rate), Inflight: b.PerClient.Inflight,
 		Users: users, Clients: clients, Log: log, Registerer: registry,
 	})
@@ -310,7 +319,7 @@ func openClient(b config.ExternalBroker, decoders []*decode.Decoder, log *slog.L
 	})
 }
 
-func (a *assembly) openHTTP(cfg *config.Config, registry *prometheus.Registry) (*api.Server, error) {
+func (a *assembly) openHTTP(cfg *config.Config, connections int, registry *prometheus.Registry) (*api.Server, error) {
 	tlsConfig, err := cfg.HTTP.TLS.ServerConfig()
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
@@ -320,7 +329,7 @@ func (a *assembly) openHTTP(cfg *config.Config, registry *prometheus.Registry) (
 		return nil, err // it says that it is the page's
 	}
 	return api.New(api.Options{
-		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig,
+		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Token: api.NewToken(cfg.HTTP.Token.Reveal()), TLS: tlsConfig, MaxConns: connections,
 		Gatherer: registry, Ready: a.notReady, Later: a.reloader.later, Log: a.log,
 		Page: browser, Version: buildVersion(),
 		Keys:   func() any { return publicKeys(a.reloader.configured(), time.Now()) },
