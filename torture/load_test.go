@@ -3,11 +3,14 @@
 package torture
 
 import (
+	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -35,27 +38,62 @@ func program(name string) func() string {
 	}
 }
 
-// tooFewFiles has strangers take all the files that the process may open.
+// tooFewFiles has strangers on both ports take all the files that they get, and come
+// again when they are dropped, while every delivery needs a file of its own.
 func tooFewFiles(s *stage) {
-	var strangers []net.Conn
-	defer func() {
-		for _, c := range strangers {
-			_ = c.Close()
-		}
-	}()
+	http.DefaultClient.CloseIdleConnections() // who asks has no connection from before either
+	s.canary.answer(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	defer s.canary.behave(nil)
+	come, stop := context.WithCancel(s.Context())
+	defer stop()
+	leave := make(chan struct{})
+	var strangers sync.WaitGroup
+	defer strangers.Wait()
+	defer close(leave)
 	for _, address := range []string{s.mqtt, s.b.address("http")} {
-		for range 80 {
-			c, err := net.DialTimeout("tcp", address, time.Second)
-			if err != nil {
-				break // the kernel's own queue is full as well
-			}
-			strangers = append(strangers, c)
+		for i := range 80 {
+			strangers.Go(func() { stranger(come, leave, address, i) })
 		}
 	}
-	s.hears(utterance{ready: "accepts no connections", log: "too many open files", metric: "tocsin_broker_accept_errors_total"})
-	s.goOn(time.Second)
+	s.goesOn()
+	s.goOn(6 * time.Second) // they are dropped meanwhile, and come again
+	s.goesOn()
+	stop()
+	var answer string
+	if !within(deadline, func() bool {
+		var status int
+		status, answer = s.b.get("/readyz")
+		return status != 0
+	}) {
+		s.Errorf("%s: /readyz is not reached: %s\n%s", unharmed, answer, s.tail())
+	}
+	s.hears(utterance{log: "which leaves 16 for devices", metric: "tocsin_broker_connections_refused_total", labels: []string{`reason="files"`}})
+	s.hears(utterance{log: "as many connections are open as there are files for"})
 	if !s.b.alive() {
 		s.Fatalf("%s: it ended for want of files:\n%s", healed, s.tail())
+	}
+	if strings.Contains(s.b.said(), "too many open files") {
+		s.Errorf("%s: strangers had the files of others:\n%s", unharmed, s.tail())
+	}
+}
+
+// stranger holds a connection and says nothing, and makes another when it is dropped,
+// until nobody comes any more; what is held then is held until all leave.
+func stranger(come context.Context, leave <-chan struct{}, address string, i int) {
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%8))}} // no address has a share in all
+	for come.Err() == nil {
+		c, err := from.DialContext(come, "tcp", address)
+		if err == nil {
+			dropped := make(chan struct{})
+			go func() { defer close(dropped); _, _ = io.Copy(io.Discard, c) }()
+			select {
+			case <-dropped:
+			case <-leave:
+			}
+			_ = c.Close()
+			<-dropped
+		}
+		pause(200 * time.Millisecond)
 	}
 }
 

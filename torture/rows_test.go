@@ -41,7 +41,7 @@ func rowsOfFaults() []row {
 			"bridge/store TestReadOnlyDiskIsRefusedWithARemedy TestRemovedFilesBreakTheStore", "bridge/config TestStoreInFolderThatCannotBeWrittenIsRefused",
 		}, ""},
 		{"F9", "two processes want one folder", []string{"bridge/store TestSecondProcessIsToldWhoHasTheFolder"}, ""},
-		{"F10", "files, memory or processor run short", []string{"broker TestBrokerOutlivesALackOfFiles TestListenerOutlivesAcceptErrors", "cmd/tocsin TestIdleBridgeIsSmall"}, "memory that a cgroup limits: GOMEMLIMIT and the bound of each scene stand for it"},
+		{"F10", "files, memory or processor run short", []string{"broker TestBrokerOutlivesALackOfFiles TestListenerOutlivesAcceptErrors TestConnectionsLeaveFilesToOthers", "cmd/tocsin TestFilesAreDivided TestIdleBridgeIsSmall"}, "memory that a cgroup limits: GOMEMLIMIT and the bound of each scene stand for it"},
 		{"F11", "a receiver does not answer", []string{
 			"cmd/tocsin TestTenKindsOfDeathHoldNobodyUpAndLoseNothing TestBadReceiverLosesNothingAndHarmsNobody", "bridge/webhook TestOneDeadlineOverEverything TestDeadKeptConnectionFailsOneAttemptAndSaysSo",
 		}, ""},
