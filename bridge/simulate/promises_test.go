@@ -241,6 +241,7 @@ func (w *world) judgeEpisodes(l *life) {
 		is  string
 	}
 	ids, episodes, open := map[string]bool{}, map[string]*account{}, map[string]string{}
+	shadowed := strings.Contains(w.plan.rules+w.plan.changed, "shadow = true")
 	for _, r := range w.receivers["log"].list() {
 		key := r.Data.Alarm.Key
 		if ids[r.id] || key == "" || r.Data.Alarm.Episode == "" {
@@ -268,6 +269,10 @@ func (w *world) judgeEpisodes(l *life) {
 				say("it fires already")
 			}
 			a.is, open[key] = "open", r.Data.Alarm.Episode
+		case "alarm.escalated":
+			if a.is == "" && shadowed { // what began unseen is told when it worsens
+				a.is, open[key] = "open", r.Data.Alarm.Episode
+			}
 		case "alarm.occurred":
 			a.is = "over"
 		case "alarm.resolved", "alarm.cancelled":
