@@ -127,8 +127,11 @@ func (e *Embedded) claim(c *conn) (packets.Code, error) {
 			return packets.ErrClientIdentifierNotValid, refused("taken", "client id %q belongs to another user", id)
 		}
 		if prev == nil {
+			defer e.mu.Unlock()
+			if len(e.owners) >= e.maxConnections {
+				return packets.ErrServerBusy, refused("max_connections", "client id %q: %d clients are connected (raise max_connections)", id, len(e.owners))
+			}
 			e.owners[id], c.owner = c, true
-			e.mu.Unlock()
 			return packets.CodeSuccess, nil
 		}
 		e.mu.Unlock()

@@ -162,7 +162,6 @@ func newEmbedded(o EmbeddedOptions) (*Embedded, error) {
 // accepted here and handed to it.
 func newServer(e *Embedded, maxPacket int) *mqtt.Server {
 	caps := mqtt.NewDefaultServerCapabilities()
-	caps.MaximumClients = int64(e.maxConnections)
 	caps.MaximumPacketSize = uint32(maxPacket)     // #nosec G115 -- checked
 	caps.ReceiveMaximum = uint16(e.inflight)       // #nosec G115 -- checked
 	caps.MaximumInflight = uint16(e.inflight)      // #nosec G115 -- checked

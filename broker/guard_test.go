@@ -493,10 +493,15 @@ func TestConnectionsAreBounded(t *testing.T) {
 	for i := range 3 {
 		connected(t, e, hello{id: fmt.Sprintf("d%d", i), clean: true})
 	}
-	w := dialWire(t, e)
-	if code, _ := w.hello(hello{id: "d4", clean: true}); code != 3 {
-		t.Errorf("code %d, want server unavailable", code)
+	for v, want := range map[byte]byte{4: 3, 5: 0x89} {
+		w := dialWire(t, e)
+		if code, _ := w.hello(hello{id: "d4", clean: true, version: v}); code != want {
+			t.Errorf("code %#x in version %d, want %#x", code, v, want)
+		}
+		w.expectClosed()
 	}
+	eventually(t, "those turned away are not counted", func() bool { return counted(e.metrics.turnedAway.WithLabelValues("max_connections")) == 2 })
+	connected(t, e, hello{id: "d1", clean: true}) // it has a place, which its older connection gives up
 }
 
 func TestConnectionsLeaveFilesToOthers(t *testing.T) {

@@ -47,6 +47,8 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	if cl.Properties.ProtocolVersion < 5 {
 		switch code {
 		case packets.ErrClientIdentifierNotValid, packets.ErrServerUnavailable:
+		case packets.ErrServerBusy:
+			code = packets.ErrServerUnavailable
 		default:
 			code = packets.Err3NotAuthorized
 		}
