@@ -94,8 +94,8 @@ func (d *DB) Commit(ctx context.Context, b bridge.Batch) error {
 			return d.astray(err)
 		}
 	}
-	if !b.Probe {
-		d.hears.Store(true)
+	if !b.Probe && !d.hears.Swap(true) {
+		d.touch() // what was stored now is not of a later time than the mark: clocks are set back
 	}
 	d.metrics.committed(time.Since(start))
 	return nil

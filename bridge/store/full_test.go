@@ -330,6 +330,37 @@ func TestLastAliveIsWhenTheProcessBeforeRan(t *testing.T) {
 	}
 }
 
+// With a clock that was set back since, what a process stores is earlier than when the
+// one before was last alive. Killed before it has marked that it lives, it would leave
+// timers that seem to have run out while somebody listened.
+func TestProcessMarksThatItLivesWithItsFirstCommit(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, dir)
+	path, ahead := filepath.Join(dir, lockFile), time.Now().Add(time.Hour)
+	if err := os.Chtimes(path, ahead, ahead); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Commit(t.Context(), bridge.Batch{Probe: true}); err != nil {
+		t.Fatal(err)
+	}
+	marked := func() time.Time {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	if at := marked(); !at.After(time.Now()) {
+		t.Errorf("a probe says that the process lives, at %v", at)
+	}
+	if err := d.Commit(t.Context(), bridge.Batch{}); err != nil {
+		t.Fatal(err)
+	}
+	if at := marked(); at.After(time.Now()) {
+		t.Errorf("after its first commit the process lives at %v", at)
+	}
+}
+
 // Writes to a file that was deleted succeed, and are gone with the process.
 func TestRemovedFilesBreakTheStore(t *testing.T) {
 	for _, name := range []string{lockFile, databaseFile, databaseFile + "-wal", databaseFile + "-shm"} {
