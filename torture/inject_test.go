@@ -63,7 +63,23 @@ func (s *stage) inject(calls, fault string, paths ...string) (heal func()) {
 	}
 	s.Cleanup(func() { end(syscall.SIGKILL) })
 	s.eventually("strace holds every thread", func() bool { return !s.b.alive() || traced(pid, cmd.Process.Pid) })
-	return func() { end(syscall.SIGINT) } // at which it lets go
+	return func() {
+		// Let go in the middle of a call that is to fail, it fails as one that does not exist.
+		s.b.signal(syscall.SIGSTOP)
+		s.eventually("every thread has stopped", func() bool { return !s.b.alive() || held(pid, cmd.Process.Pid) })
+		end(syscall.SIGINT)
+		s.b.signal(syscall.SIGCONT)
+	}
+}
+
+// held reports whether every thread of a process has stopped, and its tracer has seen
+// to that and waits for what comes next: otherwise a call may be half way through.
+func held(pid, by int) bool {
+	waits := func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", by))
+		return err != nil || strings.Contains(string(text), "\nState:\tS (sleeping)")
+	}
+	return waits() && stopped(pid, "t (tracing stop)") && waits()
 }
 
 // traced reports whether every thread of a process is traced by another.

@@ -57,18 +57,19 @@ func failPower(s *stage) {
 func (s *stage) freeze() {
 	s.Helper()
 	s.b.signal(syscall.SIGSTOP)
-	s.eventually("every thread has stopped", func() bool { return stopped(s.b.pid()) })
+	s.eventually("every thread has stopped", func() bool { return stopped(s.b.pid(), "T (stopped)") })
 }
 
-// stopped reports whether no thread of a process is in a system call.
-func stopped(pid int) bool {
+// stopped reports whether each thread of a process is in a state. In "T (stopped)" it is
+// in no system call.
+func stopped(pid int, state string) bool {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(threads) == 0 {
 		return false
 	}
 	for _, path := range threads {
 		text, err := os.ReadFile(path)
-		if err == nil && !strings.Contains(string(text), "\nState:\tT (stopped)") {
+		if err == nil && !strings.Contains(string(text), "\nState:\t"+state) {
 			return false
 		}
 	}
