@@ -58,7 +58,25 @@ func brokerKilled(s *stage) {
 		s.broker.start()
 		s.heals()
 		s.goesOn()
+		s.allSpeak()
 	}
+}
+
+// allSpeak waits until every device is acknowledged something more. They try to connect
+// at ever longer intervals, and one that meets a broker that is down each time is
+// silent for as long as an alarm takes.
+func (s *stage) allSpeak() {
+	s.Helper()
+	before := s.fleet.ackedOf(s)
+	s.eventually("every device is acknowledged something", func() bool {
+		now := s.fleet.ackedOf(s)
+		for device, n := range before {
+			if now[device] == n {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // flapping cuts the connection again and again, soon after it was made.

@@ -346,12 +346,22 @@ func (f *fleet) end(t testing.TB) {
 // acked counts what was acknowledged until now.
 func (f *fleet) acked(t testing.TB) (n int) {
 	t.Helper()
+	for _, of := range f.ackedOf(t) {
+		n += of
+	}
+	return n
+}
+
+// ackedOf counts it for each device.
+func (f *fleet) ackedOf(t testing.TB) map[string]int {
+	t.Helper()
+	of := map[string]int{}
 	entries(t, f.ledger, func(e *sim.Entry) {
 		if e.Line == "acked" {
-			n++
+			of[e.Device]++
 		}
 	})
-	return n
+	return of
 }
 
 // entries reads a ledger that may still be written.
