@@ -74,15 +74,26 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // tells.
 func pause(d time.Duration) { <-time.After(d) }
 
-// freeAddr is a loopback address that nobody listens on now.
+// lastPort is the last that freeAddr has tried.
+var lastPort atomic.Uint32
+
+// freeAddr is a loopback address that nobody listens on now. Its port is below those
+// that systems give to whoever asks for any, so that nobody is given it meanwhile.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 12_000 + (uint32(os.Getpid())*101+lastPort.Add(1))%20_000
+		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			continue
+		}
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return ln.Addr().String()
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // A process is a running tocsin.
